@@ -1,0 +1,34 @@
+"""The clip: frames with their timestamps, and what is known of its sound. Scenes and data-set readers both yield it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that sounds, from `t` to `end` (seconds). `t` is its onset."""
+
+    t: float
+    end: float
+    label: str
+    visible: bool = True  # its cause is to be seen in the picture
+    strength: float = 1.0  # loudness relative to the loudest event, 0..1
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip. Parts that a reader was not asked for, or that do not exist, are None."""
+
+    clip_id: str
+    duration_s: float
+    frames: Tensor | None = None  # (F, 3, H, W) uint8 RGB
+    times: Tensor | None = None  # (F,) float64 seconds, the first is 0
+    waveform: Tensor | None = None  # (C, N) float32 in -1..1
+    sample_rate: int | None = None
+    envelope: Tensor | None = None  # (M,) linear RMS 0..1 at 100 Hz, centred
+    label: str | None = None
+    captions: tuple[str, ...] = ()
+    events: tuple[Event, ...] = ()
