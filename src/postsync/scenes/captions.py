@@ -1,0 +1,75 @@
+"""Captions of the scenes: about 30 paraphrases a family, a fifth of them held out of training.
+
+A held-out caption is a new sentence, but its words occur in the family's training captions as far as possible: it asks
+whether sentences are understood, not whether a word nobody taught is known.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import chain
+
+import numpy as np
+
+from ..errors import ConditionError
+from .caption_words import WORDS, FamilyWords
+
+PARAPHRASES = 30
+HELD_OUT = PARAPHRASES // 5
+SETTINGS = ("in a quiet room", "outdoors", "up close", "in a large hall", "far away", "in the background")
+OPENINGS = ("the sound of", "a recording of", "sound effect of", "we hear", "foley of")
+
+
+def caption(family: str, rng: np.random.Generator, held_out: bool = False) -> str:
+    """One paraphrase of `family`, drawn from the training ones or from the held-out ones."""
+    return str(rng.choice(paraphrases(family)[1 if held_out else 0]))
+
+
+@cache
+def paraphrases(family: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(training, held-out) paraphrases of `family`: 24 and 6, the same in every process.
+
+    Raises ConditionError for a family that does not exist.
+    """
+    if family not in WORDS:
+        raise ConditionError(f"no sound family '{family}'; the families are: {', '.join(WORDS)}.")
+    sentences = _sentences(WORDS[family], offset=list(WORDS).index(family))
+    held_out = _held_out(sentences, seed=sum(family.encode()))
+    return tuple(s for s in sentences if s not in held_out), held_out
+
+
+def vocabulary_words() -> tuple[str, ...]:
+    """Every different word of all captions, sorted."""
+    return tuple(sorted({w for f in WORDS for s in chain(*paraphrases(f)) for w in words_of(s)}))
+
+
+def words_of(sentence: str) -> list[str]:
+    """Lower-case words of a sentence, punctuation removed."""
+    return "".join(c if c.isalnum() or c == "'" else " " for c in sentence.lower()).split()
+
+
+def _sentences(words: FamilyWords, offset: int) -> tuple[str, ...]:
+    """All paraphrases of one family; `offset` turns openings and settings so that no family owns one of them."""
+    clauses = [f"{s} {a}" for a in words.actions for s in words.subjects]
+    noises, manners = words.noises, words.manners
+    made = [
+        *words.phrases,
+        *clauses[:: 2 if len(clauses) > 9 else 1][:7],
+        *(f"{OPENINGS[(offset + i) % len(OPENINGS)]} {c}" for i, c in enumerate(clauses[1::4][:3])),
+        *(f"{m} {noises[i % len(noises)]}" for i, m in enumerate(manners)),
+        *(f"{n} {SETTINGS[(offset + 2 * i) % len(SETTINGS)]}" for i, n in enumerate(noises)),
+        *noises,
+        *(f"{m} {noises[(i + 1) % len(noises)]}" for i, m in enumerate(manners)),
+    ]
+    return tuple(dict.fromkeys(made))[:PARAPHRASES]
+
+
+def _held_out(sentences: tuple[str, ...], seed: int) -> tuple[str, ...]:
+    """A fifth of the sentences, in a fixed shuffled order, those first whose words all remain in the others."""
+    order = [sentences[i] for i in np.random.default_rng(seed).permutation(len(sentences))]
+    chosen: list[str] = []
+    while len(chosen) < HELD_OUT:
+        left = [s for s in order if s not in chosen]
+        known = {s: {w for other in left if other != s for w in words_of(other)} for s in left}
+        chosen.append(min(left, key=lambda s: sum(w not in known[s] for w in words_of(s))))
+    return tuple(chosen)
