@@ -23,7 +23,7 @@ def test_rows_at_any_rate_are_joined_by_lines_and_silence_lies_outside(tmp_path)
     assert envelope[50] == 0
 
 
-@pytest.mark.parametrize("text, word", [
+@pytest.mark.parametrize(("text", "word"), [
     ("", "empty"), ("0,0.1\n0,0.2\n", "rise"), ("0,0.5\n1,-0.1\n", "outside"), ("0,nan\n", "outside"),
     ("0,0.1\n1,loud\n", "row 2"), ("0.5\n", "row 1"), ("nan,0.1\n", "rise"),
 ])

@@ -22,7 +22,8 @@ def _rows(path: Path) -> list[tuple[float, float]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = [row for row in csv.reader(file) if row and not row[0].lstrip().startswith("#")]
     except (OSError, UnicodeDecodeError) as error:
-        raise ConditionError(f"cannot read the envelope {path}: {error}. Give a CSV file of `seconds,value`.") from error
+        raise ConditionError(f"cannot read the envelope {path}: {error}. "
+                             "Give a CSV file of `seconds,value`.") from error
     if lines and lines[0][0].strip().lower() == "seconds":
         lines = lines[1:]
     rows = []
@@ -43,7 +44,8 @@ def check_envelope(rows: Sequence[tuple[float, float]], source: str) -> None:
     previous = -math.inf
     for t, value in rows:
         if not (math.isfinite(t) and t >= 0 and t > previous):
-            raise ConditionError(f"{source}: time {t} s does not follow {previous} s; times start at 0 or later and rise.")
+            raise ConditionError(f"{source}: time {t} s does not follow {previous} s; "
+                                 "times start at 0 or later and rise.")
         if not 0 <= value <= 1:
             raise ConditionError(f"{source}: value {value} at {t} s lies outside 0..1; values are linear RMS.")
         previous = t
@@ -71,6 +73,7 @@ def write_envelope(path: str | Path, envelope: Tensor, rate: float = RATE) -> No
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise ConditionError(f"cannot write the envelope {path}: {error.strerror}. Choose a folder you can write to.") from error
+        raise ConditionError(f"cannot write the envelope {path}: {error.strerror}. "
+                             "Choose a folder you can write to.") from error
     finally:
         temporary.unlink(missing_ok=True)
