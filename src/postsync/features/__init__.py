@@ -1,0 +1,1 @@
+"""Signal to numbers: spectrograms, envelopes, onsets. Plain torch functions without learned weights."""

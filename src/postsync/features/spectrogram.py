@@ -1,0 +1,176 @@
+"""Every log-mel front end in one table. All are differentiable torch functions of a mono waveform.
+
+A front end is a `SpectrogramConfig`; `log_mel_spectrogram` computes any of them. Filter banks follow Slaney's Auditory
+Toolbox (as librosa does by default) or Kaldi (triangles in the mel domain).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+BEATS_MEAN = 15.41663
+BEATS_STD = 6.55582
+
+
+@dataclass(frozen=True)
+class SpectrogramConfig:
+    """A log-mel front end. Lengths in samples, frequencies in Hz."""
+
+    sample_rate: int = 16000
+    n_fft: int = 1024
+    window_length: int = 1024
+    hop_length: int = 160
+    num_mel_bins: int = 64
+    f_min: float = 0.0
+    f_max: float = 8000.0
+    mel_scale: str = "slaney"  # "slaney" | "kaldi"
+    window: str = "hann"  # "hann" (periodic) | "hann_symmetric" | "povey"
+    power: float = 1.0  # 1 magnitude, 2 power
+    floor: float = 1e-5  # smallest value whose logarithm is taken
+    centred: bool = True  # reflect-pad window_length / 2 at both ends; else only whole frames are used
+    gain: float = 1.0  # applied to the waveform
+    mean_subtract: bool = False  # remove the mean of the whole waveform
+    frame_mean_subtract: bool = False  # remove the mean of each frame
+    preemphasis: float = 0.0  # inside each frame
+
+
+def audioldm() -> SpectrogramConfig:
+    """AudioLDM's TacotronSTFT at 16 kHz: 1024/160/1024, 64 bins, ln(max(magnitude, 1e-5))."""
+    return SpectrogramConfig()
+
+
+def kaldi(num_mel_bins: int = 128) -> SpectrogramConfig:
+    """Kaldi's fbank as BEATs uses it: 25/10 ms Povey frames of the waveform in 16-bit units, 20 Hz to 8 kHz."""
+    return SpectrogramConfig(n_fft=512, window_length=400, num_mel_bins=num_mel_bins, f_min=20.0, mel_scale="kaldi",
+                             window="povey", power=2.0, floor=1.1920929e-07, centred=False, gain=2.0**15,
+                             frame_mean_subtract=True, preemphasis=0.97)
+
+
+def imagebind() -> SpectrogramConfig:
+    """ImageBind's front end before padding and normalisation: Kaldi fbank, Hann window, waveform minus its mean."""
+    return replace(kaldi(128), window="hann_symmetric", gain=1.0, mean_subtract=True)
+
+
+def audioldm_log_mel(waveform: Tensor) -> Tensor:
+    """AudioLDM log-mel of a 16 kHz waveform (B, N) in -1..1: (B, N // 160 + 1, 64), values ln(1e-5) and up."""
+    return log_mel_spectrogram(waveform, audioldm())
+
+
+def kaldi_fbank(waveform: Tensor, num_mel_bins: int = 128) -> Tensor:
+    """Kaldi log-mel of a 16 kHz waveform (B, N) in -1..1: (B, 1 + (N - 400) // 160, num_mel_bins), not normalised.
+
+    Follows torchaudio.compliance.kaldi.fbank without dither, as called by BEATs (microsoft/unilm beats/BEATs.py).
+    """
+    return log_mel_spectrogram(waveform, kaldi(num_mel_bins))
+
+
+def beats_normalise(fbank: Tensor) -> Tensor:
+    """The fixed normalisation of BEATs, any shape: (x - 15.41663) / (2 * 6.55582)."""
+    return (fbank - BEATS_MEAN) / (2 * BEATS_STD)
+
+
+def log_mel_spectrogram(waveform: Tensor, config: SpectrogramConfig) -> Tensor:
+    """Natural logarithm of the mel spectrogram of a waveform (B, N): (B, frames, config.num_mel_bins).
+
+    Half precision is computed in float32. Raises ValueError for another shape, or for a waveform shorter than one frame
+    where the front end does not pad.
+    """
+    with torch.autocast(waveform.device.type, enabled=False):
+        mel = mel_spectrogram(waveform, config)
+        return mel.clamp_min(config.floor).log()
+
+
+def mel_spectrogram(waveform: Tensor, config: SpectrogramConfig) -> Tensor:
+    """The mel spectrogram before the logarithm, (B, frames, config.num_mel_bins); arguments of log_mel_spectrogram."""
+    if waveform.dim() != 2 or waveform.shape[-1] == 0:
+        raise ValueError(f"waveform has shape {tuple(waveform.shape)}; give a mono batch (B, N) with N > 0")
+    if waveform.dtype in (torch.float16, torch.bfloat16):
+        waveform = waveform.float()
+    frames = _frames(waveform * config.gain, config)
+    spectrum = torch.fft.rfft(frames, n=config.n_fft).abs()
+    if config.power != 1.0:
+        spectrum = spectrum**config.power
+    return spectrum @ mel_filters(config).to(spectrum).T
+
+
+def _frames(waveform: Tensor, config: SpectrogramConfig) -> Tensor:
+    """Windowed frames (B, frames, window_length)."""
+    length, hop = config.window_length, config.hop_length
+    if config.mean_subtract:
+        waveform = waveform - waveform.mean(-1, keepdim=True)
+    if config.centred:
+        waveform = _reflect_pad(waveform, length // 2)
+    elif waveform.shape[-1] < length:
+        raise ValueError(f"waveform has {waveform.shape[-1]} samples, one frame needs {length}; pad it with silence")
+    frames = waveform.unfold(-1, length, hop)
+    if config.frame_mean_subtract:
+        frames = frames - frames.mean(-1, keepdim=True)
+    if config.preemphasis:
+        frames = frames - config.preemphasis * torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
+    return frames * _window(config.window, length).to(frames)
+
+
+def _reflect_pad(waveform: Tensor, padding: int) -> Tensor:
+    """Mirror both ends; a waveform too short to be mirrored is continued with silence first."""
+    num_samples = waveform.shape[-1]
+    waveform = F.pad(waveform, (0, max(0, padding + 1 - num_samples)))
+    return F.pad(waveform, (padding, padding), mode="reflect")[..., : num_samples + 2 * padding]
+
+
+@lru_cache(maxsize=16)
+def _window(name: str, length: int) -> Tensor:
+    if name == "hann":
+        return torch.hann_window(length, dtype=torch.float64)
+    symmetric = torch.hann_window(length, periodic=False, dtype=torch.float64)
+    if name == "hann_symmetric":
+        return symmetric
+    if name == "povey":
+        return symmetric**0.85
+    raise ValueError(f"unknown window '{name}'; choose hann, hann_symmetric or povey")
+
+
+@lru_cache(maxsize=16)
+def mel_filters(config: SpectrogramConfig) -> Tensor:
+    """The filter bank of a front end, float64 (num_mel_bins, n_fft // 2 + 1). Cached: do not write into it."""
+    frequencies = np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate)
+    if config.mel_scale == "kaldi":
+        # Kaldi's triangles are linear in mel and its banks do not see the Nyquist bin
+        edges = np.linspace(_kaldi_mel(config.f_min), _kaldi_mel(config.f_max), config.num_mel_bins + 2)
+        bank = _triangles(_kaldi_mel(frequencies), edges)
+        bank[:, -1] = 0
+    elif config.mel_scale == "slaney":
+        edges = _slaney_hz(np.linspace(_slaney_mel(config.f_min), _slaney_mel(config.f_max), config.num_mel_bins + 2))
+        bank = _triangles(frequencies, edges) * (2 / (edges[2:] - edges[:-2]))[:, None]  # unit area
+    else:
+        raise ValueError(f"unknown mel scale '{config.mel_scale}'; choose slaney or kaldi")
+    return torch.from_numpy(bank)
+
+
+def _triangles(points: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Triangle k rises from edges[k] to 1 at edges[k + 1] and falls to 0 at edges[k + 2]: (len(edges) - 2, points)."""
+    width = np.diff(edges)
+    rising = (points[None] - edges[:-2, None]) / width[:-1, None]
+    falling = (edges[2:, None] - points[None]) / width[1:, None]
+    return np.maximum(0, np.minimum(rising, falling))
+
+
+def _kaldi_mel(hz: np.ndarray | float) -> np.ndarray:
+    return 1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0)
+
+
+_LINEAR_MEL_PER_HZ = 3 / 200  # Slaney: linear up to 1 kHz (15 mel), then 27 mel for each factor of 6.4
+_LOG_STEP = np.log(6.4) / 27
+
+
+def _slaney_mel(hz: float) -> float:
+    return 15 + np.log(hz / 1000) / _LOG_STEP if hz >= 1000 else hz * _LINEAR_MEL_PER_HZ
+
+
+def _slaney_hz(mel: np.ndarray) -> np.ndarray:
+    return np.where(mel >= 15, 1000 * np.exp(_LOG_STEP * (mel - 15)), mel / _LINEAR_MEL_PER_HZ)
