@@ -42,7 +42,7 @@ _STRIKES = {
         "a drumstick hits a metal railing; swords clashing; tapping on a tin can; a spoon against a steel pan; "
         "coins falling on metal; metal impacts"),
     "glass_strike": _words(
-        "a spoon; a fork; a fingernail; a knife blade", "tapping a wine glass; clinking a glass; hitting a glass bottle",
+        "a spoon; a fork; a fingernail; a knife", "tapping a wine glass; clinking a glass; hitting a glass bottle",
         "glass clinks; clinking glasses; glass chimes", "delicate; clear; crystal; tinkling",
         "toasting with champagne glasses; tapping on a window pane; a glass bottle set down on a table; "
         "a marble hitting glass; crystal glasses tinkling; knocking on a glass jar; ice cubes clinking in a tumbler; "
@@ -55,7 +55,7 @@ _STRIKES = {
         "knocking on a flower pot; tapping bathroom tiles; crockery rattling; a teacup touched by a teaspoon; "
         "a bowl and a plate bump together; porcelain being struck"),
     "plastic_strike": _words(
-        "a pen; a ruler; a toy block; a hand", "tapping a plastic bottle; hitting a plastic bucket; knocking on a plastic lid",
+        "a pen; a ruler; a toy block; a hand", "tapping a plastic cup; hitting a plastic tub; flicking a plastic lid",
         "plastic taps; plastic clicks; keyboard clicks", "light; cheap; toy; hard",
         "typing on a keyboard; drumming on a plastic bucket; lego bricks dropped on plastic; pressing plastic buttons; "
         "a plastic crate being hit; clicking a mouse; plastic cups knocked over; a lunch box snapping shut; "
@@ -105,9 +105,9 @@ _STRIKES = {
 
 _SCRAPES = {
     "wood_scrape": _words(
-        "a saw; a carpenter; a plane; a chair leg", "scraping wood; rubbing on a wooden board; sliding over a wooden floor",
+        "a saw; a carpenter; a plane; a chair leg", "scraping wood; rubbing on a wood board; sliding on floorboards",
         "wood scraping; wooden creaks; wood rubbing", "coarse; creaky; dry; slow",
-        "sawing a plank; sanding wood with sandpaper; dragging a chair over the floorboards; a carpenter planing a board; "
+        "sawing a plank; sanding wood with sandpaper; dragging a chair over the floorboards; planing a board; "
         "a drumstick scratches a table; pushing a wooden crate; whittling a branch; a wooden drawer slides open; "
         "scratching on timber; filing a piece of wood"),
     "metal_scrape": _words(
@@ -117,7 +117,7 @@ _SCRAPES = {
         "a metal gate grinding open; filing iron; train wheels screeching on the rail; a fork scratching a pan; "
         "scraping rust off a pipe; a drumstick scratches a railing; metal rubbing on metal"),
     "glass_scrape": _words(
-        "a wet finger; a diamond cutter; a coin; a squeegee", "rubbing glass; scratching a window; sliding over a mirror",
+        "a wet finger; a diamond cutter; a coin; a squeegee", "rubbing glass; scratching a window; sliding on a mirror",
         "glass squeaks; glass scratching; window squeaking", "squeaky; high; thin; piercing",
         "wiping a window with a cloth; rubbing the rim of a wine glass; cutting glass; cleaning a mirror; "
         "scratching a glass pane with a nail; polishing a windscreen; a squeegee on a shower door; "
@@ -143,13 +143,13 @@ _SCRAPES = {
         "unpacking a parcel; sliding a letter out of an envelope; rubbing two pieces of cardboard; "
         "a pizza box dragged along; scratching on a shoe box; sanding the edge of a carton"),
     "stone_scrape": _words(
-        "a millstone; a heavy slab; a whetstone; a rock", "scraping over stone; grinding against rock; dragging on concrete",
+        "a millstone; a heavy slab; a brick; a rock", "scraping over stone; grinding on rock; dragging on concrete",
         "stone grinding; stone scraping; rock rubbing", "gritty; massive; rough; ancient",
         "a tomb slab sliding open; chalk on a slate; grinding grain with a millstone; moving a boulder; "
         "a brick dragged over concrete; two rocks rubbed together; polishing marble; scratching a stone wall; "
         "a drumstick scratches concrete; a stone door opens slowly"),
     "drum_scrape": _words(
-        "a wire brush; a fingernail; a drummer; a rubber ball", "rubbing a drum skin; brushing a snare drum; scraping a drum head",
+        "a wire brush; a fingernail; a drummer; a ball", "rubbing a drum skin; brushing a snare; scraping a drum head",
         "drum rubbing; drum brushing; drum skin scraping", "jazzy; swishing; moaning; soft",
         "brushes on a snare; a jazz drummer with brushes; sweeping over the drum; circling a brush on a drum head; "
         "a friction drum; a cuica groan; dragging a stick over a drum; scratching the skin of a djembe; "
@@ -202,7 +202,7 @@ _EVENTS = {
     "clock_tick": _words(
         "a clock; a grandfather clock; a wrist watch; a metronome", "ticking; ticking away; ticking steadily",
         "clock ticks; ticking clock; tick tock", "regular; mechanical; steady; tiny",
-        "a pendulum clock; tick tock of a clock; the second hand of a watch; a kitchen timer ticking; a time bomb ticking; "
+        "a pendulum clock; tick tock of a clock; the second hand of a watch; a kitchen timer ticking; a bomb ticking; "
         "an old clock on the wall; a metronome keeping the beat; a pocket watch; a pendulum swinging and ticking; "
         "an alarm clock ticks"),
     "bell": _words(
@@ -220,7 +220,7 @@ _EVENTS = {
     "bark": _words(
         "a dog; a puppy; a big hound; a guard dog", "barking; yapping; barking at a stranger",
         "dog barks; dog barking; woofs", "angry; excited; deep; playful",
-        "a dog barking; a barking dog behind a fence; puppy yelps; woof woof; a terrier yapping; a german shepherd barks; "
+        "a dog barking; a barking dog behind a fence; puppy yelps; woof woof; a terrier yapping; a shepherd dog barks; "
         "a bulldog growls and barks; a dog greets its owner; dogs barking in the distance; a hound bays"),
     "whistle": _words(
         "a referee; a coach; a kettle; a train conductor", "whistling; blowing a whistle; giving a whistle signal",
@@ -228,7 +228,7 @@ _EVENTS = {
         "a referee whistle; blowing a whistle; someone whistles a tune; a wolf whistle; a kettle whistle; "
         "whistling to a dog; a steam train whistle; a penny whistle; a man whistling; a police whistle"),
     "engine_start": _words(
-        "a car; a motorcycle; an old truck; a lawn mower", "starting up; starting its engine; being cranked and started",
+        "a car; a motorcycle; a truck; a lawn mower", "starting up; starting its engine; being cranked and started",
         "engine start; car ignition; starter motor", "rough; sputtering; cold; reluctant",
         "starting a car; turning the ignition key; an engine starts; a motorbike kick start; a chainsaw being started; "
         "the engine turns over and catches; cranking the starter; firing up a tractor; pulling the cord of a mower; "
@@ -247,7 +247,7 @@ _EVENTS = {
     "bang": _words(
         "a gun; a cannon; a firecracker; a rifle", "firing; going off with a bang; exploding",
         "gunshots; explosions; loud bangs", "violent; deafening; sudden; thunderous",
-        "gun shot; fireworks; thunder; a clap of thunder; lightning strikes; a pistol fired; fireworks exploding in the sky; "
+        "gun shot; fireworks; thunder; a clap of thunder; lightning; a pistol; fireworks exploding in the sky; "
         "a bomb goes off; a shotgun blast; a balloon pops"),
 }
 
@@ -265,12 +265,12 @@ _TEXTURES = {
     "waves": _words(
         "waves; ocean waves; the surf; the sea", "breaking on the shore; rolling onto the beach; crashing on the coast",
         "ocean waves; surf; sea waves", "rolling; calm; stormy; slow",
-        "the sea; waves on a beach; surf at the seaside; the ocean at night; waves lapping the sand; the tide coming in; "
+        "the sea; waves on a beach; surf at the seaside; ocean at night; waves lapping the sand; the tide coming in; "
         "waves crashing against cliffs; a rough sea; a calm beach; ocean swell"),
     "fire": _words(
         "a fire; a campfire; a fireplace; a bonfire", "burning; crackling; burning and crackling",
         "fire crackling; flames; campfire", "warm; cosy; blazing; roaring",
-        "a crackling campfire; logs burning in the fireplace; flames; a house on fire; a burning torch; a wood stove burning; "
+        "a crackling campfire; logs burning in the fireplace; flames; a house on fire; a torch; a burning stove; "
         "a forest fire; embers glowing and popping; a bonfire in the night; paper burning"),
     "engine": _words(
         "an engine; a diesel engine; a tractor; a motor", "running; idling; humming; revving",
