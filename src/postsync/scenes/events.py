@@ -13,6 +13,7 @@ from postsync.scenes.families import FAMILIES
 ACTIVITY_RATE = 100
 UNSEEN_PROBABILITY = 0.1
 LATE_START_PROBABILITY = 0.3
+SPARSE_PROBABILITY = 0.08  # clips in which only one or two things happen
 
 Rng = np.random.Generator
 
@@ -48,6 +49,8 @@ def plan_score(family: str, duration_s: float, rng: Rng) -> Score:
     else:
         plan = _EVENT_PLANS.get(family, _irregular)
         onsets, strengths = plan(duration_s, start, rng)
+        if rng.random() < SPARSE_PROBABILITY:
+            onsets, strengths = onsets[:2], strengths[:2]
         events, activity = _separate(family, duration_s, onsets, strengths, rng), np.zeros(_length(duration_s))
     return Score(family, duration_s, _maybe_unseen(events, rng), activity.astype(np.float32))
 
@@ -139,18 +142,19 @@ _EVENT_PLANS: dict[str, Callable[..., _Plan]] = {
     "engine_start": _engine_start,
 }
 
-LENGTHS_S = {  # (shortest, longest) time from onset to silence; the next onset may come earlier
-    "bell": (1.5, 2.5), "cymbal": (0.9, 1.8), "bark": (0.16, 0.26), "whistle": (0.22, 0.38), "splash": (0.5, 0.8),
-    "engine_start": (2.0, 3.2), "bang": (0.6, 1.0), "ball_bounce": (0.1, 0.15), "clock_tick": (0.03, 0.06),
-    "clap": (0.06, 0.12), "footsteps": (0.12, 0.2), "door_knock": (0.1, 0.16), "metal_strike": (0.6, 1.2),
-    "glass_strike": (0.3, 0.7), "ceramic_strike": (0.2, 0.4), "drum_strike": (0.2, 0.45), "water_strike": (0.15, 0.3),
-    "gravel_strike": (0.15, 0.3), "leaves_strike": (0.15, 0.3),
+LENGTHS_S = {  # (shortest, longest) time from onset until the sound has fallen by 40 dB; the next onset may come earlier
+    "wood_strike": (0.12, 0.22), "metal_strike": (0.8, 1.6), "glass_strike": (0.35, 0.7), "ceramic_strike": (0.15, 0.28),
+    "plastic_strike": (0.06, 0.11), "cardboard_strike": (0.06, 0.11), "stone_strike": (0.03, 0.06),
+    "drum_strike": (0.25, 0.5), "water_strike": (0.15, 0.3), "gravel_strike": (0.14, 0.28),
+    "leaves_strike": (0.16, 0.32), "cloth_strike": (0.1, 0.2),
+    "ball_bounce": (0.1, 0.16), "footsteps": (0.14, 0.22), "door_knock": (0.1, 0.16), "clock_tick": (0.03, 0.05),
+    "bell": (1.5, 2.5), "splash": (0.5, 0.8), "bark": (0.16, 0.26), "whistle": (0.22, 0.38),
+    "engine_start": (2.0, 3.2), "cymbal": (0.9, 1.8), "clap": (0.06, 0.12), "bang": (0.6, 1.0),
 }
-_DEFAULT_LENGTH_S = (0.08, 0.2)
 
 
 def _separate(family: str, duration_s: float, onsets: np.ndarray, strengths: np.ndarray, rng: Rng) -> list[Event]:
-    shortest, longest = LENGTHS_S.get(family, _DEFAULT_LENGTH_S)
+    shortest, longest = LENGTHS_S[family]
     length = rng.uniform(shortest, longest)
     return [Event(float(t), float(min(t + length, duration_s)), family, strength=float(s))
             for t, s in zip(onsets, strengths, strict=True) if t < duration_s - min(0.1, 0.2 * duration_s)]
@@ -171,8 +175,8 @@ def _strokes(family: str, duration_s: float, start: float, rng: Rng) -> tuple[li
         strength = rng.uniform(0.4, 1.0)
         first = int(np.ceil(t * ACTIVITY_RATE))
         phase = (np.arange(first, min(int((t + span) * ACTIVITY_RATE) + 1, len(activity))) / ACTIVITY_RATE - t) / span
-        # a stroke sets off fast (within 40 ms), then follows the hand: sine-like, with a tremble of its own
-        profile = np.minimum(phase * span / 0.04, 1) * np.sin(np.pi * np.clip(0.18 + 0.82 * phase, 0, 1)) ** 0.7
+        # a stroke sets off fast (within 20 ms), then follows the hand: sine-like, with a tremble of its own
+        profile = np.minimum(phase * span / 0.02, 1) * np.sin(np.pi * np.clip(0.18 + 0.82 * phase, 0, 1)) ** 0.7
         tremble = 1 + rng.uniform(0, 0.3) * np.sin(2 * np.pi * (rng.uniform(4, 11) * phase * span + rng.random()))
         activity[first:first + len(phase)] = strength * np.clip(profile * tremble / 1.3, 0, 1)
         events.append(Event(float(t), float(t + span), family, strength=float(strength)))
@@ -189,7 +193,7 @@ def _texture(family: str, duration_s: float, rng: Rng) -> tuple[list[Event], np.
         swell += rng.uniform(0.3, 1) * np.sin(2 * np.pi * (rng.uniform(0.08, 0.7) * time + rng.random()))
     spread = max(float(np.ptp(swell)), 1e-6)
     floor = rng.uniform(0.15, 0.6)
-    activity = floor + (1 - floor) * (swell - swell.min()) / spread
+    activity = np.minimum(floor + (1 - floor) * (swell - swell.min()) / spread, 1.0)
     spans = [(0.0, duration_s)]
     if rng.random() < 0.45:
         spans, t = [], rng.uniform(0.1, 0.3) * duration_s

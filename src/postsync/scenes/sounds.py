@@ -1,0 +1,128 @@
+"""From a score to its sound: the family's own synthesis or recordings, in a room, over background noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from postsync.scenes import modal, rooms, signals
+from postsync.scenes.event_sounds import EVENT_SOUNDS
+from postsync.scenes.events import Score
+from postsync.scenes.families import FAMILIES
+from postsync.scenes.textures import TEXTURES
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class SoundConfig:
+    """How sounds are made. `noise` and `room` grade background and reverberation from 0 (none) to 1 (full range).
+
+    `recordings`: probability that a clip is sounded by the bank, where the bank has the family.
+    """
+
+    noise: float = 1.0
+    room: float = 1.0
+    recordings: float = 0.0
+    quietest_peak: float = 0.3  # the mix is scaled to a random peak between this and 1
+
+
+class Bank(Protocol):
+    """What `render_sound` needs of a bank of recordings (see `recordings.RecordingBank`)."""
+
+    sample_rate: int
+
+    def draw(self, family: str, rng: Rng) -> np.ndarray | None:
+        """A recording (L,) of the family, or None where there is none."""
+
+
+def render_sound(score: Score, rng: Rng, sample_rate: int = 16000, bank: Bank | None = None,
+                 config: SoundConfig | None = None) -> np.ndarray:
+    """The sound of a score: (N,) float32, N = round(duration_s * sample_rate), peak 1 at most."""
+    return render_tracks(score, rng, sample_rate, bank, config)[1]
+
+
+def render_tracks(score: Score, rng: Rng, sample_rate: int = 16000, bank: Bank | None = None,
+                  config: SoundConfig | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(foreground, mix), each (N,) float32: the score's own sound in its room, and the same with background noise.
+
+    Both carry the same gain. At each event's onset the foreground's energy rises within 2 ms (the direct sound is not
+    delayed); amplitudes are in proportion to strength and activity. The same generator state gives the same physical
+    sound at any sample rate.
+    """
+    config = config or SoundConfig()
+    dry_rng, room_rng, noise_rng, mix_rng, bank_rng = rng.spawn(5)
+    foreground = None
+    if bank is not None and bank_rng.random() < config.recordings:
+        foreground = _from_recordings(score, bank, bank_rng, sample_rate)
+    if foreground is None:
+        foreground = render_dry(score, dry_rng, sample_rate)
+    if config.room > 0:
+        foreground = signals.convolve(foreground, rooms.room_response(room_rng, sample_rate, config.room))
+    mix = foreground
+    if config.noise > 0:
+        level = config.noise * 10 ** (mix_rng.uniform(-50, -30) / 20) * _loudness(foreground)
+        mix = foreground + level * rooms.background(noise_rng, len(foreground), sample_rate)
+    gain = mix_rng.uniform(config.quietest_peak, 1.0) * 0.999 / max(float(np.max(np.abs(mix))), 1e-9)
+    return (gain * foreground).astype(np.float32), (gain * mix).astype(np.float32)
+
+
+def render_dry(score: Score, rng: Rng, sample_rate: int = 16000) -> np.ndarray:
+    """The synthesised sound alone (N,) float64, no room, no noise; the loudest hit has a peak of about 1."""
+    family, n = FAMILIES[score.family], round(score.duration_s * sample_rate)
+    if family.kind == "texture":
+        return signals.unit_peak(TEXTURES[score.family](score.activity, rng, sample_rate, n) * _gate(score, n, sample_rate))
+    if family.kind == "scrape":
+        scraped = modal.scrape(str(family.material), score.activity, rng, sample_rate, n)
+        return signals.unit_peak(scraped * _gate(score, n, sample_rate))
+    out = np.zeros(n)
+    if not score.events:
+        return out
+    length_s = max(event.end - event.t for event in score.events)
+    object_rng, hit_rng = rng.spawn(2)
+    if family.kind == "strike":
+        hit = modal.strike(str(family.material), length_s, object_rng, sample_rate)
+    else:
+        hit = EVENT_SOUNDS[score.family](length_s, object_rng, sample_rate)
+    for event in score.events:
+        signals.place(out, hit(event.strength, hit_rng), event.t, sample_rate)
+    return out
+
+
+def _gate(score: Score, n: int, sample_rate: int, rise_s: float = 0.003, release_s: float = 0.12) -> np.ndarray:
+    """1 within the events; opens at each onset (not at 0, where the sound is under way), rings on after each end."""
+    time, gate = np.arange(n) / sample_rate, np.zeros(n)
+    for event in score.events:
+        opened = np.clip((time - event.t) / rise_s, 0, 1) if event.t > 0 else np.ones(n)
+        closed = 1 - np.clip((time - event.end) / release_s, 0, 1)
+        gate = np.maximum(gate, opened * closed)
+    return gate
+
+
+def _loudness(signal: np.ndarray) -> float:
+    """RMS of the louder part of a signal: its samples weighted by their own power."""
+    power = signal**2
+    return float(np.sqrt(np.sum(power**2) / max(float(np.sum(power)), 1e-12)))
+
+
+def _from_recordings(score: Score, bank: Bank, rng: Rng, sample_rate: int) -> np.ndarray | None:
+    """Recordings triggered on the events, or shaped by the activity; None where the bank lacks the family."""
+    recording = bank.draw(score.family, rng)
+    if recording is None:
+        return None
+    if bank.sample_rate != sample_rate:
+        import soxr
+
+        recording = soxr.resample(recording, bank.sample_rate, sample_rate)
+    n = round(score.duration_s * sample_rate)
+    if FAMILIES[score.family].kind in ("texture", "scrape"):
+        reach = int(np.ceil(n / len(recording))) + 1
+        looped = np.tile(np.concatenate([recording, recording[::-1]]), reach)[rng.integers(0, len(recording)):][:n]
+        shaped = looped * signals.stretch(score.activity, n, sample_rate) * _gate(score, n, sample_rate)
+        return signals.unit_peak(shaped)
+    out = np.zeros(n)
+    for event in score.events:
+        signals.place(out, event.strength * signals.unit_peak(recording), event.t, sample_rate)
+    return out
