@@ -2,7 +2,8 @@
 
 Written to `weights/gram/vocab.txt` in the order of BERT's file (one entry a line, the line number is the id), which
 `BertTokenizerFast` reads. Words of the captions and the everyday list stay whole; what is left is filled with the
-commonest beginnings and endings of the same words, and every letter is there by itself, so that no word of latin letters becomes [UNK].
+commonest beginnings and endings of the same words, and every letter is there by itself, so that no word of latin
+letters becomes [UNK].
 """
 
 from __future__ import annotations

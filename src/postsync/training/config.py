@@ -1,0 +1,36 @@
+"""How long, how fast and with what randomness to train. Imports nothing heavy, so that the registry may use it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run of the loop."""
+
+    steps: int = 2000  # optimiser steps; with max_minutes whichever ends first
+    batch_size: int = 16  # per process
+    lr: float = 3e-4  # of the groups that name none
+    weight_decay: float = 0.01  # of the groups that name none
+    betas: tuple[float, float] = (0.9, 0.99)
+    warmup: int = 100  # steps of linear warm-up
+    max_grad_norm: float = 1.0
+    ema_decay: float = 0.999
+    seed: int = 0
+    max_minutes: float | None = None  # wall-clock budget; the cosine then follows the time spent
+    mixed_precision: str = "no"  # "no" | "bf16" | "fp16"
+    checkpoint_every: int = 1000  # steps between saved states
+    checkpoint_minutes: float = 5.0  # and at least this often
+    log_every: int = 20
+
+    def lr_factor(self, step: int, elapsed_s: float = 0.0) -> float:
+        """Factor on every group's rate at `step` (0-based): linear warm-up, then a cosine to 0 at the end."""
+        return min(1.0, (step + 1) / max(1, self.warmup)) * 0.5 * (1 + math.cos(math.pi * self.done(step, elapsed_s)))
+
+    def done(self, step: int, elapsed_s: float) -> float:
+        """Part of the run that is over, 0..1, by steps or by time, whichever is further."""
+        by_steps = step / max(1, self.steps)
+        by_time = elapsed_s / (60 * self.max_minutes) if self.max_minutes else 0.0
+        return min(1.0, max(by_steps, by_time))

@@ -1,0 +1,73 @@
+"""What a training tells: a progress bar, a log of scalars, TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+class Report:
+    """Writes `folder/log.jsonl` and TensorBoard events; with `enabled` also shows progress bars on the terminal."""
+
+    def __init__(self, folder: Path, enabled: bool) -> None:
+        self.folder = folder
+        self._stack = ExitStack()
+        self._bars = _bars() if enabled else None
+        self._tasks: dict[str, Any] = {}
+        self._board: Any = None
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Report:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._bars is not None:
+            self._stack.enter_context(self._bars)
+        self._log = self._stack.enter_context((self.folder / "log.jsonl").open("a", encoding="utf-8"))
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            logger.info("no TensorBoard here; the scalars are in %s", self.folder / "log.jsonl")
+        else:
+            self._board = SummaryWriter(str(self.folder / "tensorboard"))
+            self._stack.callback(self._board.close)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def prepared(self, done: int, total: int) -> None:
+        """`done` of `total` clips are prepared."""
+        self._show("preparing", done / total, f"{done}/{total} clips")
+
+    def step(self, step: int, fraction: float, scalars: dict[str, float]) -> None:
+        """The scalars of step `step`, when `fraction` (0..1) of the run is over."""
+        seconds = round(time.monotonic() - self._started, 2)
+        self._log.write(json.dumps({"step": step, "seconds": seconds, **scalars}) + "\n")
+        self._log.flush()
+        if self._board is not None:
+            for name, value in scalars.items():
+                self._board.add_scalar(name, value, step)
+        self._show("training", fraction, f"step {step} · " + " · ".join(f"{k} {v:.4g}" for k, v in scalars.items()))
+
+    def _show(self, task: str, fraction: float, text: str) -> None:
+        if self._bars is None:
+            return
+        if task not in self._tasks:
+            self._tasks[task] = self._bars.add_task(task, total=1.0, text="")
+        self._bars.update(self._tasks[task], completed=fraction, text=text)
+
+
+def _bars() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(TextColumn("{task.description:>9}"), BarColumn(30), TextColumn("{task.percentage:3.0f} %"),
+                    TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"),
+                    console=Console(stderr=True))

@@ -1,0 +1,150 @@
+"""The loop on a line to fit: it learns, resumes exactly, saves on Ctrl-C, keeps frozen parts still, exports the EMA."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from postsync.data.clip import Clip
+from postsync.errors import PostsyncError
+from postsync.training.config import TrainConfig
+from postsync.training.loop import batch_indices, train
+
+CONFIG = TrainConfig(steps=6, batch_size=4, lr=0.05, warmup=2, weight_decay=0.0, ema_decay=0.9, log_every=1)
+
+
+class Lines:
+    """Clips whose sound is y = 3 x - 1 in disguise."""
+
+    def __init__(self, count: int = 16) -> None:
+        self.count, self.read = count, 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Clip:
+        self.read += 1
+        x = torch.linspace(-1, 1, 8) + index / self.count
+        return Clip(str(index), 1.0, waveform=torch.stack([x, 3 * x - 1]), sample_rate=8)
+
+
+class LineObjective(nn.Module):
+    needs = frozenset({"waveform"})
+
+    def __init__(self, interrupt_at: int | None = None) -> None:
+        super().__init__()
+        self.line = nn.Linear(1, 1)
+        self.drop = nn.Dropout(0.2)
+        self.tower = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.5))
+        nn.init.zeros_(self.line.weight)
+        nn.init.zeros_(self.line.bias)
+        self.interrupt_at = interrupt_at
+        self.teachers: list[float] = []
+
+    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        if step == self.interrupt_at:
+            raise KeyboardInterrupt
+        assert teacher is not None
+        assert not self.tower.training
+        self.teachers.append(float(teacher.line.weight))
+        noise = 0.01 * torch.randn(batch["y"].shape, generator=generator)
+        error = self.line(self.drop(batch["x"])) - batch["y"] + noise
+        return {"loss": error.square().mean(), "bias": self.line.bias.mean()}
+
+    def parameter_groups(self) -> list[dict]:
+        return [{"params": [self.line.weight]}, {"params": [self.line.bias], "lr": 0.1}]
+
+    def frozen(self) -> list[nn.Module]:
+        return [self.tower]
+
+    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+        assert clip.waveform is not None
+        return {"x": clip.waveform[0, :, None], "y": clip.waveform[1, :, None]}
+
+    def export(self, folder: Path) -> None:
+        save_file(self.line.state_dict(), folder / "model.safetensors")
+
+
+def test_learns_the_line(tmp_path: Path) -> None:
+    objective = LineObjective()
+    objective.drop.p = 0.0
+    export = train(objective, Lines(), replace(CONFIG, steps=120, log_every=50), tmp_path, cpu=True)
+    line = load_file(export / "model.safetensors")
+    assert line["weight"].item() == pytest.approx(3.0, abs=0.1)
+    assert line["bias"].item() == pytest.approx(-1.0, abs=0.1)
+
+
+def test_resumed_run_equals_the_straight_one(tmp_path: Path) -> None:
+    straight = train(LineObjective(), Lines(), CONFIG, tmp_path / "a", cpu=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(LineObjective(interrupt_at=3), Lines(), CONFIG, tmp_path / "b", cpu=True)
+    assert not (tmp_path / "b" / "export").exists()
+    resumed = train(LineObjective(), Lines(), CONFIG, tmp_path / "b", cpu=True, resume=True)
+    a, b = load_file(straight / "model.safetensors"), load_file(resumed / "model.safetensors")
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "b" / "log.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_frozen_parts_do_not_move_and_export_is_the_average(tmp_path: Path) -> None:
+    objective = LineObjective()
+    tower = [p.clone() for p in objective.tower.parameters()]
+    export = train(objective, Lines(), CONFIG, tmp_path, cpu=True)
+    assert all(torch.equal(a, b) for a, b in zip(tower, objective.tower.parameters(), strict=True))
+    assert objective.teachers[0] == 0.0
+    assert 0.0 < objective.teachers[-1] < load_file(export / "model.safetensors")["weight"].item()
+
+
+def test_features_are_prepared_once_and_read_again(tmp_path: Path) -> None:
+    first, second = Lines(), Lines()
+    train(LineObjective(), first, CONFIG, tmp_path / "a", cpu=True, cache=tmp_path / "c", cache_key="lines 16")
+    train(LineObjective(), second, CONFIG, tmp_path / "b", cpu=True, cache=tmp_path / "c", cache_key="lines 16")
+    assert (first.read, second.read) == (16, 0)
+    train(LineObjective(), second, CONFIG, tmp_path / "b", cpu=True, cache=tmp_path / "c", cache_key="lines 17")
+    assert second.read == 16
+
+
+def test_time_budget_ends_the_run(tmp_path: Path) -> None:
+    train(LineObjective(), Lines(), replace(CONFIG, steps=10**9, max_minutes=0.001), tmp_path, cpu=True)
+    assert 1 <= json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["step"] < 10**5
+
+
+def test_loss_that_is_not_finite_stops_with_advice(tmp_path: Path) -> None:
+    lines = Lines()
+    objective = LineObjective()
+    nn.init.constant_(objective.line.weight, float("nan"))
+    with pytest.raises(PostsyncError, match="lower --lr"):
+        train(objective, lines, CONFIG, tmp_path, cpu=True)
+    assert not (tmp_path / "state").exists()
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(PostsyncError, match="without --resume"):
+        train(LineObjective(), Lines(), CONFIG, tmp_path, cpu=True, resume=True)
+
+
+def test_no_clips(tmp_path: Path) -> None:
+    with pytest.raises(PostsyncError, match="--count"):
+        train(LineObjective(), Lines(0), CONFIG, tmp_path, cpu=True)
+
+
+def test_every_clip_comes_once_per_epoch() -> None:
+    seen = torch.cat([batch_indices(step, 4, 10, seed=1) for step in range(5)])
+    assert sorted(seen[:10].tolist()) == sorted(seen[10:].tolist()) == list(range(10))
+    assert seen[:10].tolist() != seen[10:].tolist()
+
+
+def test_schedule() -> None:
+    config = TrainConfig(steps=100, warmup=10)
+    assert config.lr_factor(0) == pytest.approx(0.1)
+    assert config.lr_factor(50) == pytest.approx(0.5)
+    assert config.lr_factor(100) == pytest.approx(0.0, abs=1e-9)
+    assert replace(config, max_minutes=1.0).lr_factor(10, elapsed_s=30) == pytest.approx(0.5)
