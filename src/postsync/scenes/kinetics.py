@@ -1,0 +1,111 @@
+"""How things move around their sounds: curves in continuous time, so that any frame times can be asked for.
+
+The rule of film timing: an impact is where motion stops. Curves reach contact at full speed and leave it slowly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from postsync.scenes.events import Score
+
+Array = np.ndarray
+FAR_S = 1e3  # stands for "no such event"
+
+
+class Timeline:
+    """What of a score is to be seen: visible events, and activity without the parts whose cause is out of the frame."""
+
+    def __init__(self, score: Score) -> None:
+        events = sorted((e for e in score.events if e.visible), key=lambda e: e.t)
+        self.duration_s = score.duration_s
+        self.onsets = np.array([e.t for e in events], np.float64)
+        self.ends = np.array([e.end for e in events], np.float64)
+        self.strengths = np.array([e.strength for e in events], np.float64)
+        level = np.array(score.activity, np.float64, copy=True)
+        grid = np.arange(len(level)) / 100
+        for hidden in (e for e in score.events if not e.visible):
+            level[(grid >= hidden.t) & (grid < hidden.end)] = 0
+        self._grid, self._level = grid, level
+        self._travel = np.concatenate([[0.0], np.cumsum(level) / 100])
+
+    def last(self, times: Array) -> tuple[Array, Array, Array]:
+        """(seconds since the last onset, its strength, its index) a frame; FAR_S, 0, -1 before the first."""
+        index = np.searchsorted(self.onsets, times, side="right") - 1
+        if not len(self.onsets):
+            return np.full(len(times), FAR_S), np.zeros(len(times)), index
+        known = np.maximum(index, 0)
+        since = np.where(index >= 0, times - self.onsets[known], FAR_S)
+        return since, np.where(index >= 0, self.strengths[known], 0.0), index
+
+    def next(self, times: Array) -> tuple[Array, Array]:
+        """(seconds until the next onset, its strength) a frame; FAR_S, 0 after the last."""
+        if not len(self.onsets):
+            return np.full(len(times), FAR_S), np.zeros(len(times))
+        index = np.searchsorted(self.onsets, times, side="right")
+        known = np.minimum(index, len(self.onsets) - 1)
+        ahead = index < len(self.onsets)
+        return np.where(ahead, self.onsets[known] - times, FAR_S), np.where(ahead, self.strengths[known], 0.0)
+
+    def height(self, times: Array, down_s: float = 0.16, up_s: float = 0.4) -> Array:
+        """Height 0..1 of a tool above what it strikes: 0 at each onset, reached at full speed and left slowly."""
+        until, coming = self.next(times)
+        since, _, _ = self.last(times)
+        fall = np.clip(until / down_s, 0, 1)
+        rise = np.clip(since / up_s, 0, 1)
+        reach = np.where(until < FAR_S, 0.55 + 0.45 * coming, 0.6)
+        return reach * np.minimum(1 - np.square(1 - fall), rise * rise * (3 - 2 * rise))
+
+    def ringing(self, times: Array, frequency: float = 9.0, decay_s: float = 0.12) -> Array:
+        """Damped oscillation -1..1 of what was struck, starting at its largest push at the onset."""
+        since, strength, _ = self.last(times)
+        return strength * np.exp(-since / decay_s) * np.cos(2 * np.pi * frequency * np.minimum(since, 10))
+
+    def burst(self, times: Array, decay_s: float = 0.15) -> Array:
+        """Strength of the last onset, decaying: flashes, dents, puffs of dust. 0..1."""
+        since, strength, _ = self.last(times)
+        return strength * np.exp(-since / decay_s)
+
+    def gate(self, times: Array, attack_s: float = 0.04, release_s: float = 0.12) -> Array:
+        """Openness 0..1 while an event lasts: snaps open at its onset, falls shut after its end."""
+        since, strength, index = self.last(times)
+        if not len(self.onsets):
+            return np.zeros(len(times))
+        over = times - self.ends[np.maximum(index, 0)]
+        shut = np.clip(1 - np.maximum(over, 0) / release_s, 0, 1)
+        return (0.5 + 0.5 * strength) * np.clip(since / attack_s, 0, 1) * shut * (index >= 0)
+
+    def beats(self, times: Array) -> Array:
+        """A clock that reads k exactly at onset k and runs evenly between; before and after at the median pace."""
+        if not len(self.onsets):
+            return np.zeros(len(times))
+        if len(self.onsets) == 1:
+            return times - self.onsets[0]
+        pace = float(np.median(np.diff(self.onsets)))
+        knots = np.concatenate([[self.onsets[0] - 50 * pace], self.onsets, [self.onsets[-1] + 50 * pace]])
+        return np.interp(times, knots, np.concatenate([[-50], np.arange(len(self.onsets)), [len(self.onsets) + 49]]))
+
+    def level(self, times: Array) -> Array:
+        """Activity 0..1 a frame."""
+        return np.interp(times, self._grid, self._level)
+
+    def travel(self, times: Array) -> Array:
+        """Integral of the activity in seconds: the way covered by something that moves at the speed of the activity."""
+        return np.interp(times, np.arange(len(self._travel)) / 100, self._travel)
+
+
+def triangle(phase: Array) -> Array:
+    """Triangle wave -1..1 with period 1: constant speed there and back."""
+    return 4 * np.abs((phase + 0.25) % 1 - 0.5) - 1
+
+
+def wobble(rng: np.random.Generator, slowest: float, fastest: float, parts: int = 4):
+    """A smooth random curve of time, about -1..1, of `parts` sines between two frequencies in Hz."""
+    frequency = rng.uniform(slowest, fastest, parts)
+    phase, weight = rng.uniform(0, 2 * np.pi, parts), rng.uniform(0.5, 1, parts)
+    weight = weight / np.linalg.norm(weight)
+
+    def curve(times: Array) -> Array:
+        return np.sin(2 * np.pi * np.outer(times, frequency) + phase) @ weight
+
+    return curve

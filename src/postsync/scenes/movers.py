@@ -1,0 +1,140 @@
+"""What moves: one mover for each way of moving that a family names, and movers that make no sound.
+
+A mover is a function that paints itself on a canvas at given times; its looks and manners were drawn when it was made.
+It lives in the square -1..1 of the canvas it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from postsync.scenes.canvas import Array, Canvas, Colour
+from postsync.scenes.events import Score
+from postsync.scenes.families import FAMILIES
+from postsync.scenes.kinetics import Timeline, triangle, wobble
+from postsync.scenes.looks import COLOURS, SKINS, MaterialObject, dark, varied
+
+Rng = np.random.Generator
+Mover = Callable[[Canvas, Array], None]
+Maker = Callable[[str, Timeline, Rng], Mover]
+
+
+def make_mover(score: Score, rng: Rng) -> Mover:
+    """The mover of a score's family; it stops, turns or starts at each visible event."""
+    from postsync.scenes.elements import ELEMENTS
+    from postsync.scenes.gestures import GESTURES
+
+    makers: dict[str, Maker] = {"swing": swing, "slide": slide, **GESTURES, **ELEMENTS}
+    return makers[FAMILIES[score.family].motion](score.family, Timeline(score), rng)
+
+
+def skin(rng: Rng) -> Colour:
+    """A skin colour."""
+    return SKINS[int(rng.integers(len(SKINS)))]
+
+
+def swing(family: str, timeline: Timeline, rng: Rng) -> Mover:
+    """A stick or hammer swings down and stops abruptly on an object, which gives way and throws up bits."""
+    material = FAMILIES[family].material or "wood"
+    thing, hand = MaterialObject.draw_from(material, rng), skin(rng)
+    stick = varied(((0.85, 0.68, 0.42), (0.25, 0.22, 0.2), (0.9, 0.9, 0.88))[int(rng.integers(3))], rng)
+    head = varied(((0.15, 0.15, 0.17), (0.8, 0.2, 0.15), (0.9, 0.85, 0.3))[int(rng.integers(3))], rng)
+    with_head, span = rng.random() < 0.6, rng.uniform(0.75, 1.1)
+    down_s, up_s = rng.uniform(0.1, 0.2), rng.uniform(0.3, 0.55)
+    spread = rng.uniform(0.9, 1.3)
+    bits = _bits(material, rng)
+
+    def paint(canvas: Canvas, times: Array) -> None:
+        push = timeline.ringing(times)
+        dent = timeline.burst(times, 0.12)
+        thing.paint(canvas, 0.02 * push, 0.05 * push, dent)
+        bits(canvas, timeline, times)
+        lift = spread * timeline.height(times, down_s, up_s)
+        px, py = 0.82, -0.28 - 0.25 * lift
+        contact = np.arctan2(0.24, -0.8)
+        angle = contact + lift
+        tip_x, tip_y = px + span * np.cos(angle) * 0.84, py + span * np.sin(angle) * 0.84
+        tip_x = tip_x + (1 - lift / spread) * (0.02 - (0.82 + span * 0.84 * np.cos(contact)))
+        tip_y = tip_y + (1 - lift / spread) * (-0.05 - (-0.28 + span * 0.84 * np.sin(contact)))
+        canvas.capsule(px, py, tip_x, tip_y, 0.05, stick)
+        if with_head:
+            canvas.ellipse(tip_x, tip_y, 0.13, 0.11, head)
+        canvas.capsule(px, py, 1.25, py + 0.25, 0.11, dark(hand, 0.9))
+        canvas.ellipse(px, py, 0.12, 0.12, hand)
+
+    return paint
+
+
+def slide(family: str, timeline: Timeline, rng: Rng) -> Mover:
+    """A hand pushes a scraper to and fro over an object, as fast as it sounds loud."""
+    material = FAMILIES[family].material or "wood"
+    thing, hand = MaterialObject.draw_from(material, rng), skin(rng)
+    block = varied(((0.2, 0.35, 0.55), (0.35, 0.3, 0.25), (0.75, 0.6, 0.2))[int(rng.integers(3))], rng)
+    pace, start, way = rng.uniform(1.0, 1.6), rng.random(), rng.uniform(0.38, 0.5)
+    sleeve = varied((0.3, 0.4, 0.5), rng, 0.25)
+
+    def paint(canvas: Canvas, times: Array) -> None:
+        level = timeline.level(times)
+        x = way * triangle(start + pace * timeline.travel(times))
+        shiver = 0.02 * level * np.sin(2 * np.pi * 21 * times)
+        thing.paint(canvas, shiver, shiver * 0.5, 0.4 * level)
+        canvas.capsule(x + 0.1, -0.28, x * 0.5 + 0.85, -0.95, 0.12, sleeve)
+        canvas.box(x, -0.06, 0.22, 0.055, dark(block, 0.5))
+        canvas.box(x, -0.15, 0.24, 0.07, block, corner=0.03)
+        canvas.ellipse(x + 0.06, -0.27, 0.17, 0.12, hand)
+
+    return paint
+
+
+def _bits(material: str, rng: Rng) -> Callable[[Canvas, Timeline, Array], None]:
+    """What flies up from loose or liquid matter at an impact; nothing from solid things."""
+    count = {"water": 7, "gravel": 7, "leaves": 7, "glass": 0}.get(material, 0)
+    colour = (0.75, 0.9, 1.0) if material == "water" else COLOURS[material]
+    speed_x, speed_y, size = rng.uniform(-1.2, 1.2, count), rng.uniform(1.2, 2.4, count), rng.uniform(0.03, 0.07, count)
+    weight = 1.5 if material == "leaves" else 7.0
+
+    def paint(canvas: Canvas, timeline: Timeline, times: Array) -> None:
+        since, strength, _ = timeline.last(times)
+        since = np.minimum(since, 10)
+        for vx, vy, r in zip(speed_x, speed_y, size):
+            y = -vy * (0.5 + 0.5 * strength) * since + 0.5 * weight * since**2
+            canvas.ellipse(vx * since, y, r, r * 0.8, colour, 1.0 * ((y < 0.1) & (since < 0.8)))
+
+    return paint
+
+
+def drifter(rng: Rng) -> Mover:
+    """Something silent that drifts, swings or turns smoothly, with no sudden stop."""
+    wood, colour = rng.random() < 0.4, varied((0.5, 0.5, 0.5), rng, 0.4)
+    x, y = wobble(rng, 0.1, 0.6), wobble(rng, 0.1, 0.5)
+    turn, size = wobble(rng, 0.1, 0.8), rng.uniform(0.2, 0.4)
+
+    def paint(canvas: Canvas, times: Array) -> None:
+        px, py, angle = 0.7 * x(times), 0.5 * y(times), 2 * turn(times)
+        if wood:
+            canvas.box(px, py, size, size * 0.4, colour, angle=angle)
+        else:
+            canvas.ellipse(px, py, size, size * 0.7, colour, angle=angle)
+
+    return paint
+
+
+def fidget(rng: Rng, duration_s: float) -> Mover:
+    """A hand or paw that jerks about and stops at moments of its own: sudden, and silent."""
+    moments = np.sort(rng.uniform(0, duration_s, max(2, int(duration_s * rng.uniform(1, 2.5)))))
+    places = rng.uniform(-0.7, 0.7, (len(moments) + 1, 2))
+    takes_s, colour = rng.uniform(0.08, 0.2), varied(skin(rng), rng)
+    sleeve = varied((0.4, 0.4, 0.4), rng, 0.35)
+
+    def paint(canvas: Canvas, times: Array) -> None:
+        index = np.searchsorted(moments, times, side="right")
+        since = np.where(index > 0, times - moments[np.maximum(index - 1, 0)], 1e3)
+        share = np.clip(since / takes_s, 0, 1)[:, None] ** 1.5
+        position = places[np.maximum(index - 1, 0)] * (1 - share) + places[index] * share
+        x, y = position[:, 0], position[:, 1]
+        canvas.capsule(x, y, x * 0.4 + 0.3, 1.3, 0.14, sleeve)
+        canvas.ellipse(x, y, 0.2, 0.22, colour)
+
+    return paint
