@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from ..errors import WeightsError
 
-FBANK_MEAN, FBANK_STD = 15.41663, 6.55582
 SHARED_TABLE = "encoder.relative_attention_bias.weight"
 LAYER_TABLE = re.compile(r"encoder\.layers\.(\d+)\.self_attn\.relative_attention_bias\.weight")
 
@@ -76,7 +75,7 @@ class Beats(nn.Module):
         self.predictor = nn.Linear(width, config.predictor_class) if config.predictor_class else None
 
     def forward(self, fbank: Tensor) -> Tensor:
-        """fbank (B, frames, mels), normalised (`normalize_fbank`) -> (B, tokens, width). An incomplete last patch of
+        """fbank (B, frames, mels), normalised (`beats_normalise`) -> (B, tokens, width). An incomplete last patch of
         frames is dropped."""
         x = self.patch_embedding(fbank.unsqueeze(1)).flatten(2).transpose(1, 2)
         return self.encoder(self.post_extract_proj(self.layer_norm(x)))
@@ -149,7 +148,8 @@ class SelfAttention(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        q, k, v = (p(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        q, k, v = (p(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in projections)
         a, b = self.grep_linear(q).unflatten(-1, (2, 4)).sum(-1).sigmoid().chunk(2, dim=-1)
         gate = a * (b * self.grep_a - 1) + 2
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=gate * bias)
@@ -204,11 +204,6 @@ def relative_position_buckets(length: int, num_buckets: int, max_distance: int) 
     log_ratio = torch.log(magnitude.clamp_min(1).float() / exact) / math.log(max_distance / exact)
     far = (exact + (log_ratio * (half - exact)).long()).clamp_max(half - 1)
     return (distance > 0).long() * half + torch.where(magnitude < exact, magnitude, far)
-
-
-def normalize_fbank(fbank: Tensor) -> Tensor:
-    """Kaldi filterbank of a waveform scaled by 2^15 -> BEATs' input range."""
-    return (fbank - FBANK_MEAN) / (2 * FBANK_STD)
 
 
 def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """The visual tower of EVA01-CLIP: a pre-norm vision transformer with learned absolute positions.
 
-Source: `baaivision/EVA: EVA-CLIP` with the switches of EVA01-CLIP-g-14 (no rotary embedding, no sub-LN, no layer scale).
+Source: `baaivision/EVA: EVA-CLIP` with the switches of EVA01-CLIP-g-14 (no rotary embedding, no sub-LN, no scale).
 Parameters carry the official names, so that the `visual.*` part of an official file loads as it is.
 """
 
@@ -139,7 +139,7 @@ def normalize_images(frames: Tensor, image_size: int, antialias: bool = True) ->
 
 
 def resize_positions(pos_embed: Tensor, num_patches: int) -> Tensor:
-    """Position table (1, 1 + P, width) of a square grid -> (1, 1 + num_patches, width), bicubic; the class token stays."""
+    """Position table (1, 1 + P, width) of a square grid -> (1, 1 + num_patches, width), bicubic; class token kept."""
     grid, target = round((pos_embed.shape[1] - 1) ** 0.5), round(num_patches ** 0.5)
     if grid == target:
         return pos_embed

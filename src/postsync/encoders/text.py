@@ -1,6 +1,6 @@
 """BERT as GRAM reads captions with it: bidirectional, and with cross-attention for the matching head.
 
-Source: arXiv 1810.04805, `ispamm/GRAM: model/text_encoders/bert` (official parameter names under `multimodal_encoder.bert`).
+Source: arXiv 1810.04805, `ispamm/GRAM: model/text_encoders/bert` (official parameter names).
 The official class is built as a decoder, yet its masks are bidirectional; transformers' decoder would make the [CLS]
 feature causal, hence this block of our own.
 """
@@ -83,7 +83,9 @@ class SelfOrCross(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.heads = config.num_attention_heads
-        self.query, self.key, self.value = (nn.Linear(config.hidden_size, config.hidden_size) for _ in range(3))
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, x: Tensor, source: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = (p(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -141,7 +143,8 @@ class WordPieceTokenizer:
         self.words = tuple(_read_vocabulary(vocabulary) if isinstance(vocabulary, Path) else vocabulary)
         index = {word: i for i, word in enumerate(self.words)}
         if missing := {"[PAD]", "[UNK]", "[CLS]", "[SEP]"} - set(index):
-            raise WeightsError(f"the WordPiece vocabulary lacks {', '.join(sorted(missing))}; use BERT's vocab.txt format.")
+            raise WeightsError(f"the WordPiece vocabulary lacks {', '.join(sorted(missing))}; "
+                               "use BERT's vocab.txt format.")
         tokenizer = Tokenizer(models.WordPiece(vocab=index, unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -1,0 +1,201 @@
+"""What a training step of GRAM minimises: the volume contrastive loss, and the matching loss on hard negatives.
+
+Source: arXiv 2412.11959, `ispamm/GRAM: model/gram.py`. The defaults are the official ones; `mini()` names what the
+bundled model does otherwise.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data.clip import Clip
+from ..errors import ConditionError
+from ..features.spectrogram import BEATS_STD
+from .eva_clip import normalize_images
+from .gram import SAMPLE_RATE, GramEncoder, pick_frames
+from .volume import cosine_contrastive_loss, hard_negative_weights, pairwise_volume, volume_contrastive_loss
+
+
+@dataclass(frozen=True)
+class GramObjectiveConfig:
+    """Weights and choices of the loss."""
+
+    label_smoothing: float = 0.1
+    detached_gather: bool = True  # the searched side of the volume loss carries no gradient
+    matching_weight: float = 0.1  # of the matching (DAM) loss; needs an encoder with matching=True
+    exclude_same_label: bool = False  # clips of one label are not each other's negatives
+    cosine_warmup_steps: int = 0  # steps that train plain cosine InfoNCE instead: the volume cannot tell signs apart
+    cosine_weight: float = 0.0  # of the cosine loss after these steps
+    frame_pool: int = 8  # frames kept of a clip; each step draws its frames from them
+    captions_per_clip: int = 1  # captions kept of a clip; each step draws one
+    gain_db: float = 0.0  # loudness of each sound is changed by up to this much, either way
+    video_lr: float | None = 5e-7  # learning rate of the video tower; None: the loop's
+
+
+def paper() -> GramObjectiveConfig:
+    """The official loss (run with learning rate 2e-5)."""
+    return GramObjectiveConfig()
+
+
+def mini() -> GramObjectiveConfig:
+    """From scratch on the procedural world, whose batches hold several clips of one family; learning rate 1e-3."""
+    return GramObjectiveConfig(detached_gather=False, matching_weight=0.0, exclude_same_label=True,
+                               cosine_warmup_steps=200, cosine_weight=0.5, captions_per_clip=24, gain_db=6.0,
+                               video_lr=None)
+
+
+def clip_captions(clip: Clip) -> Sequence[str]:
+    """The captions a clip comes with."""
+    return clip.captions
+
+
+class GramObjective(nn.Module):
+    """GRAM encoder with its losses."""
+
+    needs = frozenset({"frames", "waveform"})
+
+    def __init__(self, encoder: GramEncoder, config: GramObjectiveConfig,
+                 captions: Callable[[Clip], Sequence[str]] = clip_captions) -> None:
+        """captions: names the sentences that describe a clip (all its paraphrases, where they are known)."""
+        super().__init__()
+        if config.matching_weight and encoder.matching_head is None:
+            raise ConditionError("the matching loss needs an encoder with matching=True; build one, or set "
+                                 "matching_weight to 0.")
+        self.encoder = encoder
+        self.config = config
+        self.captions = captions
+
+    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """batch: stacked outputs of `prepare`. Returns "loss" and its parts, "temperature", and "accuracy": how often
+        the clip of a text has the smallest volume in the batch, in 0..1."""
+        encoder, config = self.encoder, self.config
+        input_ids = self._draw_captions(batch["input_ids"], generator)
+        frames = self._draw_frames(batch["frames"], generator)
+        video_tokens = encoder.video_tokens(normalize_images(frames.float() / 255, encoder.image_size))
+        audio_tokens = encoder.audio_tokens(self._change_gain(batch["fbank"].float(), generator))
+        text, video, audio = (encoder.project_text(encoder.text_tower(input_ids)), encoder.project_video(video_tokens),
+                              encoder.project_audio(audio_tokens))
+        excluded = self._same_label(batch["label"]) if config.exclude_same_label else None
+        losses = self._contrastive(text, video, audio, excluded, step)
+        if config.matching_weight:
+            losses["matching_loss"] = self._matching(
+                input_ids, video_tokens, audio_tokens, (text, video, audio), excluded, generator)
+            losses["loss"] = losses["loss"] + config.matching_weight * losses["matching_loss"]
+        with torch.no_grad():
+            volumes = pairwise_volume(text, video, audio)
+            if excluded is not None:
+                volumes = volumes.masked_fill(excluded, math.inf)
+            hits = volumes.argmin(1) == torch.arange(len(volumes), device=volumes.device)
+        return losses | {"accuracy": hits.float().mean(), "temperature": encoder.temperature.detach()}
+
+    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+        """One clip -> frames (pool, 3, S, S) uint8, fbank (slice_frames, mels) float16, input_ids (captions, L) int64,
+        label () int64. Raises ConditionError where the clip lacks a part."""
+        if clip.frames is None or clip.waveform is None:
+            raise ConditionError(f"clip {clip.clip_id} has no frames or no sound; GRAM learns from both.")
+        if clip.sample_rate != SAMPLE_RATE:
+            raise ConditionError(f"clip {clip.clip_id} has a sample rate of {clip.sample_rate}; "
+                                 f"resample it to {SAMPLE_RATE}.")
+        captions = self.captions(clip)
+        if not captions:
+            raise ConditionError(f"clip {clip.clip_id} has no caption; GRAM learns from captions.")
+        size = self.encoder.image_size
+        frames = clip.frames[pick_frames(len(clip.frames), self.config.frame_pool)]
+        if frames.shape[-2:] != (size, size):
+            frames = F.interpolate(frames.float(), (size, size), mode="bilinear", antialias=True)
+            frames = frames.round().to(torch.uint8)
+        with torch.no_grad():
+            fbank = self.encoder.filterbank(clip.waveform.mean(0, keepdim=True).cpu())[0]
+        kept = [captions[i % len(captions)] for i in range(self.config.captions_per_clip)]
+        label = zlib.crc32((clip.label or clip.clip_id).encode())
+        return {"frames": frames, "fbank": fbank.half(), "input_ids": self.encoder.tokenize(kept),
+                "label": torch.tensor(label)}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups for AdamW: no weight decay on biases and norms; the video tower at its own learning rate."""
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            own_rate = self.config.video_lr is not None and ".video_tower." in name
+            groups.setdefault((own_rate, parameter.ndim < 2), []).append(parameter)
+        return [{"params": parameters} | ({"lr": self.config.video_lr} if own_rate else {})
+                | ({"weight_decay": 0.0} if plain else {}) for (own_rate, plain), parameters in groups.items()]
+
+    def frozen(self) -> list[nn.Module]:
+        """Nothing is frozen."""
+        return []
+
+    def export(self, folder: Path) -> None:
+        """Write float16 weights, configuration and vocabulary into `folder`."""
+        copy.deepcopy(self.encoder).half().save_pretrained(folder)
+
+    def _contrastive(self, text: Tensor, video: Tensor, audio: Tensor, excluded: Tensor | None,
+                     step: int) -> dict[str, Tensor]:
+        config, temperature = self.config, self.encoder.temperature
+        losses = {"volume_loss": volume_contrastive_loss(
+            text, video, audio, temperature=temperature, label_smoothing=config.label_smoothing,
+            detached_gather=config.detached_gather, excluded=excluded)}
+        warming_up = step < config.cosine_warmup_steps
+        loss = torch.zeros_like(losses["volume_loss"]) if warming_up else losses["volume_loss"]
+        cosine_weight = 1.0 if warming_up else config.cosine_weight
+        if cosine_weight:
+            pairs = ((text, audio), (text, video), (audio, video))
+            cosine = [cosine_contrastive_loss(a, b, temperature, config.label_smoothing, excluded) for a, b in pairs]
+            losses["cosine_loss"] = torch.stack(cosine).mean()
+            loss = loss + cosine_weight * losses["cosine_loss"]
+        return losses | {"loss": loss}
+
+    def _matching(self, input_ids: Tensor, video_tokens: Tensor, audio_tokens: Tensor,
+                  embeddings: tuple[Tensor, Tensor, Tensor], excluded: Tensor | None,
+                  generator: torch.Generator | None) -> Tensor:
+        """Cross-entropy over (true pairs; texts with a wrong condition; wrong texts with a condition)."""
+        assert self.encoder.matching_head is not None
+        condition = self.encoder.matching_head.condition(video_tokens, audio_tokens)
+        with torch.no_grad():
+            text, video, audio = embeddings
+            volumes, temperature = pairwise_volume(text, video, audio), self.encoder.temperature
+            wrong_condition, wrong_text = (
+                torch.multinomial(hard_negative_weights(v, temperature, excluded).cpu(), 1, generator=generator)[:, 0]
+                for v in (volumes, volumes.T))
+        return matching_loss(self.encoder, input_ids, condition, wrong_condition.to(input_ids.device),
+                             wrong_text.to(input_ids.device))
+
+    def _draw_captions(self, input_ids: Tensor, generator: torch.Generator | None) -> Tensor:
+        batch, count = input_ids.shape[:2]
+        chosen = torch.randint(count, (batch,), generator=generator).to(input_ids.device)
+        return input_ids[torch.arange(batch, device=input_ids.device), chosen]
+
+    def _draw_frames(self, frames: Tensor, generator: torch.Generator | None) -> Tensor:
+        drawing = generator if self.training else None
+        return frames[:, pick_frames(frames.shape[1], self.encoder.num_frames, drawing).to(frames.device)]
+
+    def _change_gain(self, fbank: Tensor, generator: torch.Generator | None) -> Tensor:
+        if not (self.training and self.config.gain_db):
+            return fbank
+        gain_db = (2 * torch.rand(len(fbank), 1, 1, generator=generator) - 1) * self.config.gain_db
+        return fbank + (gain_db * math.log(10) / 10 / (2 * BEATS_STD)).to(fbank)
+
+    @staticmethod
+    def _same_label(label: Tensor) -> Tensor:
+        own = torch.eye(len(label), dtype=torch.bool, device=label.device)
+        return (label[:, None] == label[None, :]) & ~own
+
+
+def matching_loss(encoder: GramEncoder, input_ids: Tensor, condition: Tensor, wrong_condition: Tensor,
+                  wrong_text: Tensor) -> Tensor:
+    """Matching loss, unweighted scalar: text i with condition i (label 1), with condition wrong_condition[i], and
+    text wrong_text[i] with condition i (label 0). input_ids (B, L), condition (B, N, width), indices (B,)."""
+    texts = torch.cat([input_ids, input_ids, input_ids[wrong_text]])
+    logits = encoder.match_logits(texts, torch.cat([condition, condition[wrong_condition], condition]))
+    labels = torch.arange(len(texts), device=logits.device) < len(input_ids)
+    return F.cross_entropy(logits, labels.long())
