@@ -72,14 +72,15 @@ def door_knock(length_s: float, rng: Rng, sample_rate: int) -> Hit:
 
 def clock_tick(length_s: float, rng: Rng, sample_rate: int) -> Hit:
     """Tick and tock in turn: the escapement's double click in a small case."""
-    case, n = rng.uniform(2600, 3600), int(1.6 * length_s * sample_rate)
+    case, body, n = rng.uniform(2600, 3600), rng.uniform(650, 850), int(1.6 * length_s * sample_rate)
     turn = [0]
 
     def hit(strength: float, hit_rng: Rng) -> np.ndarray:
         pitch = case * (1.0 if turn[0] % 2 == 0 else 0.86)
         turn[0] += 1
-        tones = pitch * np.array([1.0, 1.62, 2.1])
-        click = signals.ringing_modes(tones, np.array([0.018, 0.012, 0.008]), np.array([1.0, 0.7, 0.5]), n, sample_rate)
+        tones = np.append(pitch * np.array([1.0, 1.62, 2.1]), body)
+        click = signals.ringing_modes(tones, np.array([0.018, 0.012, 0.008, 0.03]),
+                                      np.array([1.0, 0.7, 0.5, 0.35]), n, sample_rate)
         later = int(0.009 * sample_rate)
         click[later:] += 0.5 * click[:n - later]
         return strength * signals.unit_peak(click)
@@ -137,7 +138,7 @@ def bark(length_s: float, rng: Rng, sample_rate: int) -> Hit:
 
     def hit(strength: float, hit_rng: Rng) -> np.ndarray:
         contour = pitch * hit_rng.uniform(0.93, 1.07) * (0.65 + 0.5 * np.sin(np.pi * phase**0.7))
-        loudness = np.minimum(phase / 0.08, 1) ** 0.5 * np.minimum((1 - phase) / 0.45, 1)
+        loudness = np.minimum(0.3 + phase / 0.08, 1) ** 0.5 * np.minimum((1 - phase) / 0.45, 1)
         train = signals.pulses(n, contour, sample_rate, loudness, rate_hz=1000.0)
         breath = 0.12 * signals.band_noise(hit_rng, n, sample_rate, 600, 4000)
         breath *= signals.stretch(loudness, n, sample_rate, 1000.0)
@@ -226,7 +227,8 @@ def bang(length_s: float, rng: Rng, sample_rate: int) -> Hit:
 
     def hit(strength: float, hit_rng: Rng) -> np.ndarray:
         crack = signals.band_noise(hit_rng, n, sample_rate, 100, 7000, tilt=2) * signals.decay(n, sample_rate, 0.12)
-        tail = signals.band_noise(hit_rng, n, sample_rate, 50, 350, tilt=3) * signals.decay(n, sample_rate, 1.3 * length_s)
+        tail = signals.band_noise(hit_rng, n, sample_rate, 50, 350, tilt=3)
+        tail *= signals.decay(n, sample_rate, 1.3 * length_s)
         time = np.arange(n) / sample_rate
         boom = np.cos(_sweep(body * (1 + np.exp(-time / 0.03)), sample_rate)) * signals.decay(n, sample_rate, 0.4)
         return strength * signals.unit_peak(0.5 * crack + 0.35 * tail + 0.7 * boom)

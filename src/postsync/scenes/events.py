@@ -142,8 +142,9 @@ _EVENT_PLANS: dict[str, Callable[..., _Plan]] = {
     "engine_start": _engine_start,
 }
 
-LENGTHS_S = {  # (shortest, longest) time from onset until the sound has fallen by 40 dB; the next onset may come earlier
-    "wood_strike": (0.12, 0.22), "metal_strike": (0.8, 1.6), "glass_strike": (0.35, 0.7), "ceramic_strike": (0.15, 0.28),
+LENGTHS_S = {  # (shortest, longest) from onset until the sound has fallen by 40 dB; the next onset may come earlier
+    "wood_strike": (0.12, 0.22), "metal_strike": (0.8, 1.6), "glass_strike": (0.35, 0.7),
+    "ceramic_strike": (0.15, 0.28),
     "plastic_strike": (0.06, 0.11), "cardboard_strike": (0.06, 0.11), "stone_strike": (0.03, 0.06),
     "drum_strike": (0.25, 0.5), "water_strike": (0.15, 0.3), "gravel_strike": (0.14, 0.28),
     "leaves_strike": (0.16, 0.32), "cloth_strike": (0.1, 0.2),

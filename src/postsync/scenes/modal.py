@@ -38,10 +38,10 @@ SOLIDS: dict[str, Solid] = {
     "metal": Solid((520, 900), (1, 1.51, 2.04, 2.78, 3.5, 4.32, 5.4, 6.3, 7.8), 0.35, 0.00008, 0.15, (3000, 9000),
                    0.02, 0.5, 0, 1.0),
     "glass": Solid((2100, 3200), (1, 2.32, 4.25), 0.5, 0.00004, 0.08, (4000, 10000), 0.008, 0.25, 0, 0.6),
-    "ceramic": Solid((950, 1500), (1, 1.87, 2.93, 3.81, 5.13), 0.6, 0.0001, 0.35, (2500, 7000), 0.015, 0.03, 160, 0.5),
+    "ceramic": Solid((950, 1500), (1, 1.87, 2.93, 3.81, 5.13), 0.6, 0.0001, 0.35, (2500, 7000), 0.015, 0.08, 160, 0.2),
     "plastic": Solid((520, 820), (1, 1.43, 2.05, 2.61, 3.2), 0.6, 0.0003, 0.45, (800, 3000), 0.02, 0.02, 45, 0.12),
     "cardboard": Solid((130, 210), (1, 1.6, 2.4, 3.3), 0.5, 0.0012, 0.8, (180, 900), 0.05, 0.012, 0, 1.0),
-    "stone": Solid((1500, 2300), (1, 1.37, 1.8, 2.4, 3.1), 0.4, 0.0001, 0.9, (1500, 6000), 0.02, 0.006, 500, 0.3),
+    "stone": Solid((1500, 2300), (1, 1.37, 1.8, 2.4, 3.1), 0.4, 0.0001, 0.9, (1500, 6000), 0.02, 0.006, 300, 0.4),
     "drum": Solid((80, 150), (1, 1.594, 2.136, 2.296, 2.653, 2.918, 3.5), 0.5, 0.0012, 0.15, (150, 900), 0.03, 0.12,
                   0, 1.0),
 }
@@ -143,7 +143,7 @@ def _gravel_strike(length_s: float, rng: Rng, sample_rate: int) -> Hit:
     def hit(strength: float, hit_rng: Rng) -> np.ndarray:
         crunch = _burst_of_grains(grains, int(30 + 50 * strength), length_s, n, sample_rate, hit_rng)
         thud = signals.band_noise(hit_rng, n, sample_rate, 200, 900) * signals.decay(n, sample_rate, 0.06)
-        return strength * signals.unit_peak(crunch + 0.12 * thud)
+        return strength * signals.unit_peak(crunch + 0.3 * thud)
 
     return hit
 
@@ -176,17 +176,18 @@ def _cloth_strike(length_s: float, rng: Rng, sample_rate: int) -> Hit:
 
 def _water_rubbed(speed: np.ndarray, rng: Rng, sample_rate: int, n: int) -> np.ndarray:
     grains = signals.bubbles(rng, 24, sample_rate, 250, 750, rise=0.6)
-    times = signals.poisson_times(rng, 70 * speed)
+    times = signals.poisson_times(rng, 70 * signals.flurry(speed))
     gains = rng.uniform(0.1, 1, len(times)) ** 2 * np.interp(times, np.arange(len(speed)) / 100, speed)
     gurgle = signals.scatter(n, times, gains, grains, rng.integers(0, 24, len(times)), sample_rate)
     swish = signals.band_noise(rng, n, sample_rate, 250, 900) * signals.stretch(speed, n, sample_rate)
     return signals.unit_peak(gurgle) + 0.12 * swish
 
 
-def _grains_rubbed(low: float, high: float, t60_s: tuple[float, float], rate: float, hiss: float) -> Callable[..., np.ndarray]:
+def _grains_rubbed(low: float, high: float, t60_s: tuple[float, float], rate: float,
+                   hiss: float) -> Callable[..., np.ndarray]:
     def rubbed(speed: np.ndarray, rng: Rng, sample_rate: int, n: int) -> np.ndarray:
         grains = signals.clicks(rng, 24, sample_rate, low, high, t60_s)
-        times = signals.poisson_times(rng, rate * speed)
+        times = signals.poisson_times(rng, rate * signals.flurry(speed, 3.0))
         gains = rng.uniform(0.1, 1, len(times)) ** 3 * np.interp(times, np.arange(len(speed)) / 100, speed)
         gains *= rng.choice([-1.0, 1.0], len(times))
         crunch = signals.scatter(n, times, gains, grains, rng.integers(0, 24, len(times)), sample_rate)

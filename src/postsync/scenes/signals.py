@@ -98,6 +98,12 @@ def poisson_times(rng: Rng, rate: np.ndarray, rate_hz: float = 100.0) -> np.ndar
     return np.sort((np.repeat(np.arange(len(rate)), counts) + rng.random(int(counts.sum()))) / rate_hz)
 
 
+def flurry(control: np.ndarray, gain: float = 5.0, lasting: int = 5) -> np.ndarray:
+    """`control` (M,) raised by `gain` for `lasting` values wherever it leaves zero: a sudden start is a dense one."""
+    started = np.concatenate([[False], (control[1:] > 0) & (control[:-1] == 0)])
+    return control * (1 + (gain - 1) * (np.convolve(started, np.ones(lasting))[:len(control)] > 0))
+
+
 def clicks(rng: Rng, count: int, sample_rate: int, low: float, high: float, t60_s: tuple[float, float]) -> np.ndarray:
     """`count` short ringing grains (count, L) of unit peak: a sine of `low`..`high` Hz that dies in `t60_s`."""
     frequency = np.exp(rng.uniform(np.log(low), np.log(high), count))
@@ -116,8 +122,7 @@ def bubbles(rng: Rng, count: int, sample_rate: int, low: float, high: float, ris
     length = np.clip(60.0 / frequency, 0.012, 0.12)
     time = np.arange(int(float(length.max()) * sample_rate)) / sample_rate
     cycles = frequency * (time + rise * time**2 / (2 * length))
-    return np.exp(-6.908 * time / length) * np.sin(2 * np.pi * np.minimum(cycles, cycles)) \
-        * (frequency * (1 + rise) < 0.48 * sample_rate)
+    return np.exp(-6.908 * time / length) * np.sin(2 * np.pi * cycles)
 
 
 def pulses(n: int, rate: np.ndarray, sample_rate: int, gain: np.ndarray | None = None, rate_hz: float = 100.0,

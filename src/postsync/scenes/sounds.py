@@ -72,10 +72,12 @@ def render_tracks(score: Score, rng: Rng, sample_rate: int = 16000, bank: Bank |
 def render_dry(score: Score, rng: Rng, sample_rate: int = 16000) -> np.ndarray:
     """The synthesised sound alone (N,) float64, no room, no noise; the loudest hit has a peak of about 1."""
     family, n = FAMILIES[score.family], round(score.duration_s * sample_rate)
+    under_way = _under_way(score)
     if family.kind == "texture":
-        return signals.unit_peak(TEXTURES[score.family](score.activity, rng, sample_rate, n) * _gate(score, n, sample_rate))
+        texture = TEXTURES[score.family](under_way, rng, sample_rate, n)
+        return signals.unit_peak(texture * _gate(score, n, sample_rate))
     if family.kind == "scrape":
-        scraped = modal.scrape(str(family.material), score.activity, rng, sample_rate, n)
+        scraped = modal.scrape(str(family.material), under_way, rng, sample_rate, n)
         return signals.unit_peak(scraped * _gate(score, n, sample_rate))
     out = np.zeros(n)
     if not score.events:
@@ -91,12 +93,26 @@ def render_dry(score: Score, rng: Rng, sample_rate: int = 16000) -> np.ndarray:
     return out
 
 
-def _gate(score: Score, n: int, sample_rate: int, rise_s: float = 0.003, release_s: float = 0.12) -> np.ndarray:
-    """1 within the events; opens at each onset (not at 0, where the sound is under way), rings on after each end."""
-    time, gate = np.arange(n) / sample_rate, np.zeros(n)
+def _under_way(score: Score) -> np.ndarray:
+    """The activity as if each event had begun 10 ms before its onset: the gate then opens on a sound at full speed."""
+    activity = score.activity.astype(np.float64)
     for event in score.events:
+        first = int(np.ceil(event.t * 100))
+        if 0 < first < len(activity) - 3:
+            activity[first - 1:first + 3] = np.maximum(activity[first - 1:first + 3], activity[first + 3])
+    return activity
+
+
+def _gate(score: Score, n: int, sample_rate: int, rise_s: float = 0.002, release_s: float = 0.12) -> np.ndarray:
+    """1 within the events; opens at each onset (not at 0, where the sound is under way), rings on after each end.
+
+    A ring is cut before the next onset, which would otherwise be buried in it.
+    """
+    time, gate = np.arange(n) / sample_rate, np.zeros(n)
+    following = [event.t for event in score.events[1:]] + [np.inf]
+    for event, next_t in zip(score.events, following, strict=True):
         opened = np.clip((time - event.t) / rise_s, 0, 1) if event.t > 0 else np.ones(n)
-        closed = 1 - np.clip((time - event.end) / release_s, 0, 1)
+        closed = 1 - np.clip((time - event.end) / min(release_s, max(next_t - event.end - 0.01, 0.01)), 0, 1)
         gate = np.maximum(gate, opened * closed)
     return gate
 
@@ -120,7 +136,7 @@ def _from_recordings(score: Score, bank: Bank, rng: Rng, sample_rate: int) -> np
     if FAMILIES[score.family].kind in ("texture", "scrape"):
         reach = int(np.ceil(n / len(recording))) + 1
         looped = np.tile(np.concatenate([recording, recording[::-1]]), reach)[rng.integers(0, len(recording)):][:n]
-        shaped = looped * signals.stretch(score.activity, n, sample_rate) * _gate(score, n, sample_rate)
+        shaped = looped * signals.stretch(_under_way(score), n, sample_rate) * _gate(score, n, sample_rate)
         return signals.unit_peak(shaped)
     out = np.zeros(n)
     for event in score.events:

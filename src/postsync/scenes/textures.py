@@ -22,14 +22,15 @@ def _at(activity: np.ndarray, times: np.ndarray) -> np.ndarray:
 def _grains(activity: np.ndarray, rate: float, grains: np.ndarray, power: float, rng: Rng, sample_rate: int,
             n: int) -> np.ndarray:
     """Grains at `rate` per second at full activity; `power`: the higher, the rarer the loud ones."""
-    times = signals.poisson_times(rng, rate * activity)
+    times = signals.poisson_times(rng, rate * signals.flurry(activity))
     gains = rng.random(len(times)) ** power * _at(activity, times) ** 0.5 * rng.choice([-1.0, 1.0], len(times))
     return signals.scatter(n, times, gains, grains, rng.integers(0, len(grains), len(times)), sample_rate)
 
 
 def rain(activity: np.ndarray, rng: Rng, sample_rate: int, n: int) -> np.ndarray:
     """A steady bright hiss of far drops, and near ones one by one."""
-    far = signals.band_noise(rng, n, sample_rate, rng.uniform(1200, 2000), 9000) * signals.stretch(activity, n, sample_rate)
+    far = signals.band_noise(rng, n, sample_rate, rng.uniform(1200, 2000), 9000)
+    far *= signals.stretch(activity, n, sample_rate)
     drops = signals.clicks(rng, 24, sample_rate, 2500, 7000, (0.003, 0.008))
     return 0.25 * far + 0.9 * _grains(activity, 150, drops, 3, rng, sample_rate, n)
 
@@ -41,7 +42,7 @@ def wind(activity: np.ndarray, rng: Rng, sample_rate: int, n: int) -> np.ndarray
     rush = signals.band_noise(rng, n, sample_rate, 80, 320, tilt=3)
     low = signals.band_noise(rng, n, sample_rate, 0.92 * pitch, 1.08 * pitch, peaks=((pitch, 30, 12),))
     high = signals.band_noise(rng, n, sample_rate, 1.45 * pitch, 1.6 * pitch, peaks=((1.5 * pitch, 40, 12),))
-    return gust * (0.6 * rush + 0.5 * gust * low + 0.5 * gust**2 * high)
+    return gust * (0.4 * rush + 0.7 * gust**0.5 * low + 0.6 * gust * high)
 
 
 def waves(activity: np.ndarray, rng: Rng, sample_rate: int, n: int) -> np.ndarray:
