@@ -86,7 +86,7 @@ def render_picture(score: Score, rng: Rng, size: int = 64, times: Array | None =
 
 
 def draw_stage(score: Score, rng: Rng, size: int, config: NuisanceConfig) -> Stage:
-    """Draw all that is random in a picture. Each part has a generator of its own: a switched nuisance moves no other."""
+    """Draw all that is random in a picture; each part from a generator of its own, so that none moves another."""
     seeds = iter(rng.spawn(8))
     strengths = draw_strengths(config, next(seeds))
     lead = make_mover(score, next(seeds))
