@@ -1,0 +1,1 @@
+"""Diffusion without a network: parameterizations, solvers, guidance and windows, shared by all latent systems."""

@@ -1,0 +1,96 @@
+"""The control branch: a copy of the DiT's first layers that reads the envelope and adds to the DiT's hidden states.
+
+Source: EmilianPostolache/stable-audio-controlnet and riccardofosco95/Stable-Video2Audio (MIT, read, not copied);
+FoleyGRAM (arXiv 2510.05829) section on the envelope ControlNet. All added parts start at zero, so a fresh branch
+changes nothing.
+"""
+
+from __future__ import annotations
+
+from math import log1p
+from typing import Literal
+
+import torch
+from diffusers.configuration_utils import register_to_config
+from einops import rearrange
+from torch import Tensor, nn
+
+from ...errors import ConditionError
+from .dit import DiTTrunk, StableAudioDiT
+
+NO_CONTROL = -1.0
+"""An envelope that is nowhere real: the code for "no envelope given"."""
+
+
+class EnvelopeFrames(nn.Module):
+    """Envelope (B, M) -> (B, channels, M / values): the `values` numbers of a latent frame through a linear layer.
+
+    Loudness is compressed by mu-law first (mu 0: not at all), since latents follow the logarithm of the spectrum.
+    """
+
+    def __init__(self, channels: int, values: int, mu: float) -> None:
+        super().__init__()
+        self.values, self.mu = values, mu
+        self.linear = nn.Linear(values, channels)
+
+    def forward(self, envelope: Tensor) -> Tensor:
+        if envelope.shape[-1] % self.values:
+            raise ConditionError(f"an envelope of {envelope.shape[-1]} values does not fill latent frames of "
+                                 f"{self.values}; pad it to a multiple.")
+        if self.mu:
+            loud = torch.log1p(self.mu * envelope.clamp(min=0)) / log1p(self.mu)
+            envelope = torch.where(envelope < 0, envelope, loud)
+        frames = rearrange(envelope, "b (t v) -> b t v", v=self.values)
+        return self.linear(frames.to(self.linear.weight.dtype)).transpose(1, 2)
+
+
+class DiTControlNet(DiTTrunk):
+    """The branch; the defaults are Stable Audio Open's with four layers (depth factor 0.2: 193.0 M values).
+
+    `control_encoder` "vae" takes the envelope as latents of the system's own codec, as the paper does; "frames" takes
+    the envelope itself, `envelope_values` numbers a latent frame.
+    """
+
+    @register_to_config
+    def __init__(self, io_channels: int = 64, embed_dim: int = 1536, depth: int = 4, num_heads: int = 24,
+                 cond_token_dim: int = 768, global_cond_dim: int = 1536, ff_mult: float = 4.0,
+                 control_encoder: Literal["vae", "frames"] = "vae", envelope_values: int = 4,
+                 envelope_mu: float = 255.0) -> None:
+        super().__init__()
+        self._build(io_channels, embed_dim, depth, num_heads, cond_token_dim, global_cond_dim, ff_mult)
+        self.transformer.project_out.requires_grad_(False)  # in the checkpoints, but never used
+        self.conv_in = nn.Conv1d(io_channels, io_channels, 1, bias=False)
+        self.conv_outs = nn.ModuleList(nn.Conv1d(embed_dim, embed_dim, 1, bias=False) for _ in range(depth))
+        for conv in (self.conv_in, *self.conv_outs):
+            nn.init.zeros_(conv.weight)
+        if control_encoder == "frames":
+            self.control_frames = EnvelopeFrames(io_channels, envelope_values, envelope_mu)
+
+    @classmethod
+    def from_dit(cls, dit: StableAudioDiT, depth_factor: float = 0.2,
+                 control_encoder: Literal["vae", "frames"] = "vae", envelope_values: int = 4,
+                 envelope_mu: float = 255.0) -> DiTControlNet:
+        """A branch of int(depth_factor * depth) layers that starts from the DiT's own weights."""
+        names = ("io_channels", "embed_dim", "num_heads", "cond_token_dim", "global_cond_dim", "ff_mult")
+        branch = cls(**{n: dit.config[n] for n in names}, depth=int(depth_factor * dit.config["depth"]),
+                     control_encoder=control_encoder, envelope_values=envelope_values, envelope_mu=envelope_mu)
+        own = branch.state_dict()
+        branch.load_state_dict({k: v for k, v in dit.state_dict().items() if k in own}, strict=False)
+        return branch
+
+    def encode_control(self, control: Tensor) -> Tensor:
+        """Envelope (B, M) in 0..1, or -1 for none ("frames"), or its latents (B, C, T) ("vae") -> (B, C, T)."""
+        if self.config["control_encoder"] == "frames":
+            return self.control_frames(control)
+        return control
+
+    def forward(self, x: Tensor, t: Tensor, control: Tensor, cross_attn_cond: Tensor, global_cond: Tensor,
+                condition_scale: float = 1.0) -> list[Tensor]:
+        """Latents (B, C, T), time (B,), control as in `encode_control` -> one (B, T + 1, E) for each branch layer."""
+        x = self._preprocess(x) + self.conv_in(condition_scale * self.encode_control(control))
+        hidden, context, angles = self._enter(x, t, cross_attn_cond, global_cond)
+        outputs = []
+        for layer, conv in zip(self.transformer.layers, self.conv_outs, strict=True):
+            hidden = layer(hidden, context, angles)
+            outputs.append(conv(hidden.transpose(1, 2)).transpose(1, 2))
+        return outputs

@@ -1,0 +1,227 @@
+"""Stable Audio's diffusion transformer with a free latent length, in the key names of the official checkpoints.
+
+Source: Stability-AI/stable-audio-tools `models/dit.py`, `models/transformer.py` (MIT, read, not copied); Evans et al.
+2024, "Stable Audio Open". The time and the global condition form one token in front of the latent frames; the semantic
+tokens enter every layer by cross-attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import pi
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+TIME_FEATURES = 256
+
+
+class FourierFeatures(nn.Module):
+    """Time (B, 1) -> (B, features): cosines, then sines, of learned frequencies."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(features // 2, 1))
+
+    def forward(self, t: Tensor) -> Tensor:
+        angle = 2 * pi * t @ self.weight.T
+        return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+class ScaleNorm(nn.Module):
+    """LayerNorm with a learned gamma; beta is a zero buffer of the official layout."""
+
+    beta: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(dim))
+        self.register_buffer("beta", torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.layer_norm(x, x.shape[-1:], self.gamma, self.beta, eps=1e-5)
+
+
+class RotaryEmbedding(nn.Module):
+    """Angles (length, dim) of the rotary position code.
+
+    The frequencies are computed, not read from the buffer, which is there for the layout: a float16 checkpoint would
+    round them, and late positions would drift.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.register_buffer("inv_freq", 10000.0 ** -(torch.arange(0, dim, 2).float() / dim))
+
+    def forward(self, length: int, device: torch.device) -> Tensor:
+        frequency = 10000.0 ** -(torch.arange(0, self.dim, 2, device=device).float() / self.dim)
+        angle = torch.arange(length, device=device).float()[:, None] * frequency
+        return torch.cat([angle, angle], dim=-1)
+
+
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Turn the first `angles.shape[-1]` of the head dimensions of (B, heads, T, D) by (T, dim) angles."""
+    dim = angles.shape[-1]
+    turned, rest = x[..., :dim].float(), x[..., dim:]
+    first, second = turned.chunk(2, dim=-1)
+    turned = turned * angles.cos() + torch.cat([-second, first], dim=-1) * angles.sin()
+    return torch.cat([turned.to(x.dtype), rest], dim=-1)
+
+
+class SelfAttention(nn.Module):
+    """Full attention over the frames, with rotary positions."""
+
+    def __init__(self, dim: int, head_dim: int) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.to_qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.to_out = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
+        q, k, v = rearrange(self.to_qkv(x), "b t (n h d) -> n b h t d", n=3, d=self.head_dim)
+        out = functional.scaled_dot_product_attention(rotate(q, angles), rotate(k, angles), v)
+        return self.to_out(rearrange(out, "b h t d -> b t (h d)"))
+
+
+class CrossAttention(nn.Module):
+    """Attention to the condition tokens (B, S, context); each key/value head serves several query heads in a row."""
+
+    def __init__(self, dim: int, context_dim: int, head_dim: int) -> None:
+        super().__init__()
+        if dim % context_dim:
+            raise ValueError(f"{dim // head_dim} query heads cannot share {context_dim // head_dim} key/value heads")
+        self.head_dim = head_dim
+        self.shared = dim // context_dim
+        self.to_q = nn.Linear(dim, dim, bias=False)
+        self.to_kv = nn.Linear(context_dim, 2 * context_dim, bias=False)
+        self.to_out = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        q = rearrange(self.to_q(x), "b t (h d) -> b h t d", d=self.head_dim)
+        kv = rearrange(self.to_kv(context), "b s (n h d) -> n b h s d", n=2, d=self.head_dim)
+        k, v = kv.repeat_interleave(self.shared, dim=2)
+        out = functional.scaled_dot_product_attention(q, k, v)
+        return self.to_out(rearrange(out, "b h t d -> b t (h d)"))
+
+
+class SwiGLU(nn.Module):
+    """Linear to twice the inner width; the first half times SiLU of the second."""
+
+    def __init__(self, dim: int, inner: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(dim, 2 * inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * functional.silu(gate)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU, then back to the model width (the official names leave a gap at `ff.1`)."""
+
+    def __init__(self, dim: int, inner: int) -> None:
+        super().__init__()
+        last = nn.Linear(inner, dim)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.ff = nn.Sequential(SwiGLU(dim, inner), nn.Identity(), last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ff(x)
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention, cross-attention and feed-forward, each on a normalised residual branch that starts at zero."""
+
+    def __init__(self, dim: int, context_dim: int, head_dim: int, inner: int) -> None:
+        super().__init__()
+        self.pre_norm = ScaleNorm(dim)
+        self.self_attn = SelfAttention(dim, head_dim)
+        self.cross_attend_norm = ScaleNorm(dim)
+        self.cross_attn = CrossAttention(dim, context_dim, head_dim)
+        self.ff_norm = ScaleNorm(dim)
+        self.ff = FeedForward(dim, inner)
+        nn.init.zeros_(self.self_attn.to_out.weight)
+        nn.init.zeros_(self.cross_attn.to_out.weight)
+
+    def forward(self, x: Tensor, context: Tensor, angles: Tensor) -> Tensor:
+        x = x + self.self_attn(self.pre_norm(x), angles)
+        x = x + self.cross_attn(self.cross_attend_norm(x), context)
+        return x + self.ff(self.ff_norm(x))
+
+
+class ContinuousTransformer(nn.Module):
+    """The layers with their input and output projections, without a forward of its own: callers add between layers."""
+
+    def __init__(self, channels: int, dim: int, depth: int, context_dim: int, head_dim: int, inner: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TransformerLayer(dim, context_dim, head_dim, inner) for _ in range(depth))
+        self.rotary_pos_emb = RotaryEmbedding(max(head_dim // 2, 32))
+        self.project_in = nn.Linear(channels, dim, bias=False)
+        self.project_out = nn.Linear(dim, channels, bias=False)
+
+
+class DiTTrunk(ModelMixin, ConfigMixin):
+    """What the DiT and its control branch share: the embedders and the layers, and the way into them."""
+
+    def _build(self, io_channels: int, embed_dim: int, depth: int, num_heads: int, cond_token_dim: int,
+               global_cond_dim: int, ff_mult: float) -> None:
+        self.timestep_features = FourierFeatures(TIME_FEATURES)
+        self.to_timestep_embed = nn.Sequential(nn.Linear(TIME_FEATURES, embed_dim), nn.SiLU(),
+                                               nn.Linear(embed_dim, embed_dim))
+        self.to_cond_embed = nn.Sequential(nn.Linear(cond_token_dim, cond_token_dim, bias=False), nn.SiLU(),
+                                           nn.Linear(cond_token_dim, cond_token_dim, bias=False))
+        self.to_global_embed = nn.Sequential(nn.Linear(global_cond_dim, embed_dim, bias=False), nn.SiLU(),
+                                             nn.Linear(embed_dim, embed_dim, bias=False))
+        self.transformer = ContinuousTransformer(io_channels, embed_dim, depth, cond_token_dim,
+                                                 embed_dim // num_heads, round(embed_dim * ff_mult))
+        self.preprocess_conv = nn.Conv1d(io_channels, io_channels, 1, bias=False)
+        nn.init.zeros_(self.preprocess_conv.weight)
+
+    def _preprocess(self, x: Tensor) -> Tensor:
+        """(B, C, T) -> (B, C, T): residual 1x1 convolution."""
+        return x + self.preprocess_conv(x)
+
+    def _enter(self, x: Tensor, t: Tensor, cross_attn_cond: Tensor,
+               global_cond: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden states (B, T + 1, E) with the time token in front, embedded context, rotary angles."""
+        time = self.to_timestep_embed(self.timestep_features(t[:, None].to(x.dtype)))
+        token = time + self.to_global_embed(global_cond)
+        hidden = self.transformer.project_in(x.transpose(1, 2))
+        hidden = torch.cat([token[:, None], hidden], dim=1)
+        return hidden, self.to_cond_embed(cross_attn_cond), self.transformer.rotary_pos_emb(hidden.shape[1], x.device)
+
+
+class StableAudioDiT(DiTTrunk):
+    """v prediction of Stable Audio Open; the defaults are its published size (1056.9 M values).
+
+    Heads are `embed_dim / num_heads` wide; cross-attention has `cond_token_dim` / that many key/value heads.
+    """
+
+    @register_to_config
+    def __init__(self, io_channels: int = 64, embed_dim: int = 1536, depth: int = 24, num_heads: int = 24,
+                 cond_token_dim: int = 768, global_cond_dim: int = 1536, ff_mult: float = 4.0) -> None:
+        super().__init__()
+        self._build(io_channels, embed_dim, depth, num_heads, cond_token_dim, global_cond_dim, ff_mult)
+        self.postprocess_conv = nn.Conv1d(io_channels, io_channels, 1, bias=False)
+        nn.init.zeros_(self.postprocess_conv.weight)
+
+    def forward(self, x: Tensor, t: Tensor, cross_attn_cond: Tensor, global_cond: Tensor,
+                controls: Sequence[Tensor] = (), control_scale: float = 1.0) -> Tensor:
+        """Latents (B, C, T) at time t (B,) in 0..1 -> v (B, C, T).
+
+        cross_attn_cond (B, S, cond_token_dim), global_cond (B, global_cond_dim); `controls` are the branch's outputs
+        (B, T + 1, E), the i-th added, times `control_scale`, to the input of layer i.
+        """
+        hidden, context, angles = self._enter(self._preprocess(x), t, cross_attn_cond, global_cond)
+        for i, layer in enumerate(self.transformer.layers):
+            if i < len(controls):
+                hidden = hidden + control_scale * controls[i]
+            hidden = layer(hidden, context, angles)
+        out = self.transformer.project_out(hidden[:, 1:]).transpose(1, 2)
+        return out + self.postprocess_conv(out)
