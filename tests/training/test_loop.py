@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.utils.tensorboard  # noqa: F401  (slow: not within a test)
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -75,7 +76,7 @@ class LineObjective(nn.Module):
 def test_learns_the_line(tmp_path: Path) -> None:
     objective = LineObjective()
     objective.drop.p = 0.0
-    export = train(objective, Lines(), replace(CONFIG, steps=120, log_every=50), tmp_path, cpu=True)
+    export = train(objective, Lines(), replace(CONFIG, steps=240, log_every=50), tmp_path, cpu=True)
     line = load_file(export / "model.safetensors")
     assert line["weight"].item() == pytest.approx(3.0, abs=0.1)
     assert line["bias"].item() == pytest.approx(-1.0, abs=0.1)

@@ -1,0 +1,70 @@
+"""The command line: thin typer commands, each imported only when it is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import PostsyncError
+
+COMMANDS = {  # name -> (module and attribute in this package, one line of help)
+    "generate": ("generate:generate", "Put sound to a silent video."),
+    "scenes": ("scenes:app", "Render, export or preview procedural scenes."),
+    "train": ("train:train", "Train a part of a mini."),
+    "info": ("info:info", "Show systems, presets, weights and licences."),
+    "doctor": ("doctor:doctor", "Check the installation."),
+}
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line on `argv` (default: the process's) and exit: 0, 2 for what a user can mend, 130 for Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = next((a for a in arguments if not a.startswith("-")), None)
+    try:
+        build_app(command)(args=arguments, prog_name="postsync")
+    except PostsyncError as error:
+        print("postsync: " + " ".join(str(error).split()), file=sys.stderr)
+        raise SystemExit(EXIT_ERROR) from None
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def build_app(command: str | None = None) -> typer.Typer:
+    """The application with `command` imported; the other commands are there by name and help only."""
+    app = typer.Typer(no_args_is_help=True, add_completion=False,
+                      pretty_exceptions_show_locals=False)
+    app.callback(help="Puts sound to silent video.")(_root)
+    for name, (place, text) in COMMANDS.items():
+        if name != command:
+            app.command(name, help=text)(_unloaded)
+            continue
+        module, attribute = place.split(":")
+        target: typer.Typer | Callable[..., None] = getattr(import_module(f".{module}", __package__), attribute)
+        if isinstance(target, typer.Typer):
+            app.add_typer(target, name=name, help=text)
+        else:
+            app.command(name)(target)
+    return app
+
+
+def _root(version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True,
+                                                callback=_show_version)] = False) -> None:
+    """Options of the program itself."""
+
+
+def _unloaded() -> None:
+    """Stands for a command that was not named on the command line, and so cannot be called."""
+    raise AssertionError("a command was called that was not named")

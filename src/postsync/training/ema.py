@@ -12,7 +12,7 @@ class ExponentialMovingAverage:
     """Keeps `teacher`, a copy of `objective` whose trainable parameters follow it slowly.
 
     The decay starts low, min(decay, (1 + step) / (10 + step)), so that a short run does not average its random start.
-    Frozen modules are shared with the objective, not copied; buffers are copied as they are.
+    Frozen modules are shared with the objective, not copied; saved buffers are copied as they are.
     """
 
     def __init__(self, objective: nn.Module, decay: float, frozen: list[nn.Module] | None = None) -> None:
@@ -20,6 +20,7 @@ class ExponentialMovingAverage:
         shared = {id(part): part for module in frozen or [] for part in (module, *module.parameters())}
         self.teacher = copy.deepcopy(objective, shared).requires_grad_(False).eval()
         self._names = [name for name, p in objective.named_parameters() if p.requires_grad]
+        self._buffers = sorted(objective.state_dict().keys() - dict(objective.named_parameters()).keys())
 
     @torch.no_grad()
     def update(self, objective: nn.Module, step: int) -> None:
@@ -27,8 +28,8 @@ class ExponentialMovingAverage:
         decay = min(self.decay, (1 + step) / (10 + step))
         mine, theirs = dict(self.teacher.named_parameters()), dict(objective.named_parameters())
         torch._foreach_lerp_([mine[n] for n in self._names], [theirs[n].detach() for n in self._names], 1 - decay)
-        for name, buffer in dict(objective.named_buffers()).items():
-            self.teacher.get_buffer(name).copy_(buffer)
+        for name in self._buffers:
+            self.teacher.get_buffer(name).copy_(objective.get_buffer(name))
 
     @torch.no_grad()
     def copy_to(self, objective: nn.Module) -> None:

@@ -1,0 +1,76 @@
+"""`postsync train`: one of the trainables, on rendered scenes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import registry
+from ..errors import PostsyncError
+
+
+def train(
+    name: Annotated[str, typer.Argument(help="What to train: " + ", ".join(registry.TRAINABLES))],
+    out: Annotated[Path, typer.Option(help="Folder of the run: state, log, export.")],
+    preset: Annotated[str, typer.Option(help="Sizes: mini or tiny.")] = "mini",
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Wall-clock budget, preparing not counted.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Clips a step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of scenes, batches and noise.")] = 0,
+    count: Annotated[int | None, typer.Option(min=1, help="Number of scenes.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0.5, help="Seconds of a scene.")] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Scenes without nuisances.")] = False,
+    recordings: Annotated[Path | None, typer.Option(help="Folder of labelled recordings, a second sound source.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that render scenes.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of this process.")] = None,
+    precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
+    cpu: Annotated[bool, typer.Option("--cpu", help="Leave accelerators alone.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Train a part of a mini; the weights come out in OUT/export."""
+    import torch
+
+    from ..training.loop import train as run
+
+    entry = registry.trainable(name)
+    if precision not in ("no", "bf16", "fp16"):
+        raise PostsyncError(f"--precision {precision} is not known; use no, bf16 or fp16.")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    objective = registry.load_objective(name, preset)
+    scenes = dict(entry.scenes) | ({"duration_s": duration} if duration else {})
+    count = count or entry.count
+    dataset = scene_dataset(scenes, seed, count, objective.needs, clean, recordings)
+    changes: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "lr": lr, "max_minutes": minutes}
+    if minutes is not None and steps is None:
+        changes["steps"] = 10**9  # the clock ends the run
+    config = replace(entry.config, seed=seed, mixed_precision=precision,
+                     **{key: value for key, value in changes.items() if value is not None})
+    key = f"{name} {preset} {scenes} {seed} {count} clean={clean} {recordings}"
+    export = run(objective, dataset, config, out, resume=resume, workers=workers, cache=out / "features",
+                 cache_key=key, cpu=cpu, progress=not quiet)
+    typer.echo(str(export))
+
+
+def scene_dataset(scenes: dict[str, Any], seed: int, count: int, needs: frozenset[str], clean: bool,
+                  recordings: Path | None) -> Any:
+    """`count` scenes for training; run `seed` s uses the seeds from s * count on, below the held-out ones."""
+    from ..scenes.render import HELD_OUT_SEED, SceneDataset, clean_scenes, full_scenes
+
+    first = seed * count
+    if seed < 0 or first + count > HELD_OUT_SEED:
+        raise PostsyncError(f"scenes {first} to {first + count} are not all training scenes (0 to {HELD_OUT_SEED}); "
+                            "use another --seed.")
+    bank = None
+    if recordings is not None:
+        from ..scenes.recordings import RecordingBank
+
+        bank = RecordingBank(recordings)
+    config = clean_scenes(**scenes) if clean else full_scenes(**scenes)
+    return SceneDataset(config, range(first, first + count), needs, bank=bank)

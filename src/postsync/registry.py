@@ -1,0 +1,145 @@
+"""The only list of systems and trainables: names, where their code is, what is public. Nothing heavy is imported.
+
+A new system is a folder under `systems/` and one entry here. Code is named "module:attribute" and imported when asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from .errors import PostsyncError
+from .training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class System:
+    """One published system, and what is true of it today."""
+
+    name: str
+    title: str
+    arxiv: str
+    output: str  # what it makes
+    public: str  # which weights of the paper can be had
+    licences: str  # of code and weights it stands on
+    pipeline: str | None = None  # "module:function" taking a preset's name and giving the pipeline; None: not yet
+    presets: Mapping[str, str] = field(default_factory=dict)  # preset that loads -> where its weights come from
+
+    @property
+    def available(self) -> bool:
+        """Whether this version of postsync runs it."""
+        return self.pipeline is not None
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """Something `postsync train` trains, with the settings of its mini."""
+
+    name: str
+    summary: str
+    objective: str  # "module:function" taking a preset's name and giving the objective
+    config: TrainConfig
+    count: int = 2000  # scenes rendered once for the run
+    scenes: Mapping[str, Any] = field(default_factory=lambda: {"duration_s": NATIVE_S})  # arguments of SceneConfig
+    presets: tuple[str, ...] = ("mini", "tiny")
+
+
+CODEC_S = 4.1  # the codec is trained on short crops
+GLANCES = 4.0  # frames a second where only a few frames of a scene are looked at: rendering them all is slow
+NATIVE_S = 8.16  # native length of the mini systems: 204 latent frames at 25 a second
+
+SYSTEMS: dict[str, System] = {s.name: s for s in (
+    System(
+        "foleygram", "FoleyGRAM: video-to-audio with GRAM-aligned multimodal encoders", "2510.05829", "sound",
+        public="none: neither code nor trained weights were published; its frozen backbone, Stable Audio Open 1.0, is "
+               "public behind a form",
+        licences="mini: Apache-2.0; Stable Audio Open 1.0: Stability AI Community License; GRAM: code MIT, its weights "
+                 "carry no statement",
+        pipeline="postsync.systems.foleygram.pipeline:load_pipeline",
+        presets={"mini": "inside the package, trained on procedural scenes"}),
+    System(
+        "mdg", "MDG: training-free multimodal guidance for video-to-audio", "2509.24550", "sound",
+        public="needs none of its own: it guides public models (AudioLDM, GRAM)",
+        licences="official code: no licence file; AudioLDM weights: non-commercial (CC-BY-NC-SA-4.0, check the card); "
+                 "GRAM: code MIT, its weights carry no statement"),
+    System(
+        "mgaudio", "MGAudio: model-guided dual-role alignment for video-to-audio", "2510.24103", "sound",
+        public="not known: the official repository could not be read",
+        licences="official code and weights: not known; AudioLDM VAE: non-commercial (CC-BY-NC-SA-4.0, check the card)"),
+    System(
+        "vatt", "VATT: tell what you hear from what you see", "2411.05679", "sound and captions",
+        public="published, with no licence stated",
+        licences="official code: BSD-4-Clause; weights: none stated, derived from Vicuna or Gemma and AudioGen's codec "
+                 "(CC-BY-NC-4.0): treat as research only"),
+    System(
+        "sounding_video", "A simple but strong baseline for sounding video generation", "2409.17550",
+        "video with sound",
+        public="the base models (AudioLDM-M, Stable Diffusion 1.5, AnimateDiff) are public; whether the trained "
+               "connectors are was not verified",
+        licences="official code: no licence file; AudioLDM weights: non-commercial (CC-BY-NC-SA-4.0, check the card); "
+                 "Stable Diffusion 1.5 family: CreativeML OpenRAIL-M"),
+)}
+
+TRAINABLES: dict[str, Trainable] = {t.name: t for t in (
+    Trainable("vae", "mel codec: log-mel <-> latents", "postsync.training.recipes:vae",
+              TrainConfig(steps=6000, batch_size=16, lr=1e-3, warmup=200), scenes={"duration_s": CODEC_S}),
+    Trainable("vocoder", "mel codec: log-mel -> waveform", "postsync.training.recipes:vocoder",
+              TrainConfig(steps=6000, batch_size=16, lr=1e-3, warmup=200), scenes={"duration_s": CODEC_S}),
+    Trainable("gram", "towers that see, hear and read in one space", "postsync.training.recipes:gram",
+              TrainConfig(steps=3000, batch_size=48, lr=1e-3, warmup=200, weight_decay=0.05),
+              count=6000, scenes={"duration_s": NATIVE_S, "fps": GLANCES}),
+    Trainable("scene_classifier", "names the family of a sound (for measuring)",
+              "postsync.training.recipes:scene_classifier",
+              TrainConfig(steps=1500, batch_size=32, lr=1e-3, warmup=100, ema_decay=0.99), count=4000),
+    Trainable("foleygram_base", "FoleyGRAM's diffusion transformer", "postsync.training.recipes:foleygram_base",
+              TrainConfig(steps=12000, batch_size=16, lr=6e-4, warmup=500), count=6000,
+              scenes={"duration_s": NATIVE_S, "fps": GLANCES}),
+    Trainable("foleygram_control", "FoleyGRAM's envelope branch, on a trained base",
+              "postsync.training.recipes:foleygram_control",
+              TrainConfig(steps=6000, batch_size=16, lr=6e-4, warmup=300), count=6000,
+              scenes={"duration_s": NATIVE_S, "fps": GLANCES}),
+)}
+
+
+def system(name: str) -> System:
+    """The system `name`; raises PostsyncError naming those that exist."""
+    if name not in SYSTEMS:
+        raise PostsyncError(f"no system '{name}'; the systems are: {', '.join(SYSTEMS)}.")
+    return SYSTEMS[name]
+
+
+def trainable(name: str) -> Trainable:
+    """The trainable `name`; raises PostsyncError naming those that exist."""
+    if name not in TRAINABLES:
+        raise PostsyncError(f"nothing to train is called '{name}'; there are: {', '.join(TRAINABLES)}.")
+    return TRAINABLES[name]
+
+
+def load_pipeline(name: str, preset: str = "mini") -> Any:
+    """The pipeline of system `name` with the weights of `preset`, on the CPU in float32.
+
+    Raises PostsyncError where the system or preset does not exist or is not available yet.
+    """
+    entry = system(name)
+    if entry.pipeline is None:
+        ready = ", ".join(s.name for s in SYSTEMS.values() if s.available)
+        raise PostsyncError(f"{name} (arXiv {entry.arxiv}) is not available in this version yet; use {ready}.")
+    if preset not in entry.presets:
+        raise PostsyncError(f"{name} has no preset '{preset}'; there is: {', '.join(entry.presets)}.")
+    return resolve(entry.pipeline)(preset)
+
+
+def load_objective(name: str, preset: str = "mini") -> Any:
+    """The objective of trainable `name` in the sizes of `preset`, untrained; raises PostsyncError for unknown names."""
+    entry = trainable(name)
+    if preset not in entry.presets:
+        raise PostsyncError(f"{name} has no preset '{preset}' to train; there is: {', '.join(entry.presets)}.")
+    return resolve(entry.objective)(preset)
+
+
+def resolve(path: str) -> Any:
+    """The object at "module:attribute"."""
+    module, attribute = path.split(":")
+    return getattr(import_module(module), attribute)

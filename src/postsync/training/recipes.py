@@ -1,0 +1,73 @@
+"""One function a trainable: a preset's name -> the untrained objective. What already is trained is loaded as bundled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from .. import weights
+from ..data.clip import Clip
+
+
+def _preset(module: Any, name: str) -> Any:
+    """What the preset function `name` of `module` returns."""
+    return getattr(module, name)()
+
+
+def vae(preset: str) -> nn.Module:
+    """The mel codec's autoencoder."""
+    from ..codecs import presets
+    from ..codecs.objective import MelVAEObjective
+
+    return MelVAEObjective(_preset(presets, preset))
+
+
+def vocoder(preset: str) -> nn.Module:
+    """The mel codec's vocoder."""
+    from ..codecs import presets
+    from ..codecs.objective import VocoderObjective
+
+    return VocoderObjective(_preset(presets, preset))
+
+
+def gram(preset: str) -> nn.Module:
+    """GRAM's towers from scratch, on the bundled vocabulary."""
+    from ..encoders import gram as towers
+    from ..encoders import gram_objective
+    from ..encoders.text import WordPieceTokenizer
+
+    tokenizer = WordPieceTokenizer(weights.ROOT / "gram" / "vocab.txt")
+    sizes = getattr(towers, preset)(vocab_size=len(tokenizer))
+    encoder = towers.GramEncoder.from_preset(sizes, tokenizer)
+    return gram_objective.GramObjective(encoder, gram_objective.mini(), captions=scene_captions)
+
+
+def scene_classifier(preset: str) -> nn.Module:
+    """The classifier of scene sounds."""
+    from ..metrics.scene_classifier import SceneClassifierObjective
+
+    return SceneClassifierObjective()
+
+
+def foleygram_base(preset: str) -> nn.Module:
+    """FoleyGRAM's transformer, over the bundled codec and towers."""
+    from ..systems.foleygram.objective import FoleyGRAMObjective
+
+    return FoleyGRAMObjective(stage="base", preset=preset)
+
+
+def foleygram_control(preset: str) -> nn.Module:
+    """FoleyGRAM's control branch, over the bundled base."""
+    from ..systems.foleygram.objective import FoleyGRAMObjective
+
+    return FoleyGRAMObjective(stage="control", preset=preset)
+
+
+def scene_captions(clip: Clip) -> Sequence[str]:
+    """All training paraphrases of a scene's family; the clip's own captions where it is not a scene."""
+    from ..scenes.captions import paraphrases
+    from ..scenes.families import FAMILIES
+
+    return paraphrases(clip.label)[0] if clip.label in FAMILIES else clip.captions
