@@ -9,7 +9,7 @@ import numpy as np
 
 from postsync.scenes import modal, rooms, signals
 from postsync.scenes.event_sounds import EVENT_SOUNDS
-from postsync.scenes.events import Score
+from postsync.scenes.events import LENGTHS_S, Score
 from postsync.scenes.families import FAMILIES
 from postsync.scenes.textures import TEXTURES
 
@@ -134,11 +134,23 @@ def _from_recordings(score: Score, bank: Bank, rng: Rng, sample_rate: int) -> np
         recording = soxr.resample(recording, bank.sample_rate, sample_rate)
     n = round(score.duration_s * sample_rate)
     if FAMILIES[score.family].kind in ("texture", "scrape"):
-        reach = int(np.ceil(n / len(recording))) + 1
-        looped = np.tile(np.concatenate([recording, recording[::-1]]), reach)[rng.integers(0, len(recording)):][:n]
-        shaped = looped * signals.stretch(_under_way(score), n, sample_rate) * _gate(score, n, sample_rate)
+        shaped = _looped(score, recording, rng, sample_rate, n) * signals.stretch(_under_way(score), n, sample_rate) * _gate(score, n, sample_rate)
         return signals.unit_peak(shaped)
+    # a recording may hold more than the one sound: it is cut where the family's own sound would long be over
+    once = signals.unit_peak(recording[:int(2.5 * LENGTHS_S[score.family][1] * sample_rate)])
+    fade = min(int(0.01 * sample_rate), len(once))
+    once[len(once) - fade:] *= np.linspace(1, 0, fade)
     out = np.zeros(n)
     for event in score.events:
-        signals.place(out, event.strength * signals.unit_peak(recording), event.t, sample_rate)
+        signals.place(out, event.strength * once, event.t, sample_rate)
+    return out
+
+
+def _looped(score: Score, recording: np.ndarray, rng: Rng, sample_rate: int, n: int) -> np.ndarray:
+    """The recording forth and back over each event, from one of its loud moments: a sudden start is heard at once."""
+    out, there_and_back = np.zeros(n), np.concatenate([recording, recording[::-1]])
+    loud = np.flatnonzero(np.abs(recording) >= np.quantile(np.abs(recording), 0.97))
+    for event in score.events:
+        first = round(event.t * sample_rate)
+        out[first:] = np.resize(np.roll(there_and_back, -int(rng.choice(loud))), n - first)
     return out
