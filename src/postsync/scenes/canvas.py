@@ -167,9 +167,9 @@ class Canvas:
         unit = (1 / scale).astype(np.float32)[:, None, None]
         across = np.arange(columns.start, columns.stop, dtype=np.float32) + np.float32(0.5)
         down = np.arange(rows.start, rows.stop, dtype=np.float32) + np.float32(0.5)
-        px, py = px.astype(np.float32)[:, None, None], py.astype(np.float32)[:, None, None]
-        return _Window(frames, rows, columns, (across[None, None, :] - px) * (unit * np.float32(self.mirror)),
-                       (down[None, :, None] - py) * unit, unit)
+        x_local = (across[None, None, :] - px.astype(np.float32)[:, None, None]) * (unit * np.float32(self.mirror))
+        y_local = (down[None, :, None] - py.astype(np.float32)[:, None, None]) * unit
+        return _Window(frames, rows, columns, x_local, y_local, unit)
 
 
 def _at(value: Value, frames: slice) -> Value:

@@ -153,7 +153,9 @@ def add_grain(pixels: Array, strength: float, rng: Rng) -> None:
     """Add sensor noise in place to pixels (3, F, H, W): one bank of noise, read at a random place for each frame."""
     channels, frames, height, width = pixels.shape
     bank = (0.07 * strength) * rng.standard_normal(channels * height * width * 2, dtype=np.float32)
-    for frame, start in enumerate(rng.integers(0, len(bank) // 2, frames)):
+    starts = np.asarray(rng.integers(0, len(bank) // 2, frames))
+    for frame in range(frames):
+        start = int(starts[frame])
         noise = bank[start:start + channels * height * width]
         pixels[:, frame] += noise.reshape(channels, height, width)
 

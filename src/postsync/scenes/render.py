@@ -71,7 +71,7 @@ def render_scene(seed: int, config: SceneConfig | None = None, *, needs: frozens
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(6))
     family = config.families[int(which.integers(len(config.families)))]
     score = plan_score(family, config.duration_s, planning)
-    clip = Clip(clip_id=f"scene.{seed}.0", duration_s=config.duration_s, label=family, events=score.events,
+    clip = Clip(clip_id=f"scenes.{seed}.0", duration_s=config.duration_s, label=family, events=score.events,
                 captions=(caption(family, telling, config.held_out_captions),))
     if "frames" in needs:
         times = frame_times(config, timing)

@@ -1,0 +1,125 @@
+"""Scenes as files: one mp4, or an ordinary data set with its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from torch import Tensor
+
+from postsync.data.clip import Clip
+from postsync.data.manifest import write_manifest
+from postsync.errors import MediaError
+from postsync.media.output import whole_file
+from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, render_scene
+from postsync.scenes.sounds import Bank
+
+CLOCK = 90_000  # ticks a second: every frame keeps its own time
+_logger = logging.getLogger(__name__)
+
+
+def render_mp4(clip: Clip, path: Path | str, with_audio: bool = True, crf: int = 18) -> Path:
+    """Write a clip as H.264 (frames at their true times, variable rates included) with AAC.
+
+    Raises MediaError if the clip has no frames, or no waveform where sound is asked for, or the file cannot be written.
+    """
+    path = Path(path)
+    if clip.frames is None or clip.times is None or (with_audio and clip.waveform is None):
+        raise MediaError(f"{path}: clip {clip.clip_id} lacks its {'frames' if clip.frames is None else 'waveform'}; "
+                         "render it with needs={'frames', 'waveform'}")
+    if path.suffix.lower() not in (".mp4", ".mov", ".mkv"):
+        raise MediaError(f"{path}: scenes are written as .mp4, .mov or .mkv; change the suffix")
+    mean_rate = Fraction(len(clip.frames) / clip.duration_s).limit_denominator(1000)
+    with whole_file(path) as temporary, av.open(str(temporary), "w") as container:
+        height, width = clip.frames.shape[2:]
+        video = container.add_stream("libx264", rate=mean_rate, options={"crf": str(crf), "bf": "0"})
+        video.width, video.height = width, height
+        video.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+        video.time_base = video.codec_context.time_base = Fraction(1, CLOCK)
+        audio = None
+        if with_audio and clip.waveform is not None and clip.sample_rate is not None:
+            layout = "mono" if len(clip.waveform) == 1 else "stereo"
+            audio = container.add_stream("aac", rate=clip.sample_rate, layout=layout, bit_rate=96_000)
+            _write_sound(container, audio, clip.waveform, clip.sample_rate, layout)
+        _write_picture(container, video, clip.frames, clip.times, clip.duration_s)
+    return path
+
+
+def _write_picture(container: Any, stream: Any, frames: Tensor, times: Tensor, duration_s: float) -> None:
+    ticks = [round(float(t) * CLOCK) for t in times]
+    lasts = {start: end - start for start, end in zip(ticks, [*ticks[1:], round(duration_s * CLOCK)])}
+
+    def mux(packets: Iterable[Any]) -> None:
+        for packet in packets:
+            packet.duration = lasts.get(packet.pts, packet.duration)  # else the last frame's length would be a guess
+            container.mux(packet)
+
+    for image, tick in zip(frames.permute(0, 2, 3, 1).contiguous().numpy(), ticks):
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame.pts, frame.time_base = tick, Fraction(1, CLOCK)
+        mux(stream.encode(frame))
+    mux(stream.encode(None))
+
+
+def _write_sound(container: Any, stream: Any, waveform: Tensor, sample_rate: int, layout: str) -> None:
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(waveform.numpy()), format="fltp", layout=layout)
+    frame.sample_rate, frame.pts, frame.time_base = sample_rate, 0, Fraction(1, sample_rate)
+    container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def export(folder: Path | str, seeds: Iterable[int], config: SceneConfig | None = None, bank: Bank | None = None,
+           on_clip: Callable[[int], None] | None = None) -> Path:
+    """Render the scenes of `seeds` into `folder` as clips/*.mp4, envelopes/*.npy and the manifest; returns its path.
+
+    `on_clip(seed)` is called after each clip. Raises MediaError if the folder cannot be written. The manifest is
+    written last: a folder without one is not finished.
+    """
+    folder, config = Path(folder), config or SceneConfig()
+    try:
+        for part in ("clips", "envelopes"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
+    rows = []
+    for seed in seeds:
+        clip = render_scene(seed, config, bank=bank)
+        render_mp4(clip, folder / "clips" / f"{clip.clip_id}.mp4")
+        if clip.envelope is not None:  # always, as sound was rendered
+            with whole_file(folder / "envelopes" / f"{clip.clip_id}.npy") as path:
+                np.save(path, clip.envelope.numpy())
+        rows.append(manifest_row(clip, seed, folder, licence=None if bank else "Apache-2.0"))
+        if on_clip is not None:
+            on_clip(seed)
+    _logger.info("%d scenes written to %s", len(rows), folder)
+    return write_manifest(folder, rows, {"command": "postsync scenes export", "config": asdict(config),
+                                         "recordings": bank is not None, "filters": []})
+
+
+def manifest_row(clip: Clip, seed: int, folder: Path, licence: str | None) -> dict[str, Any]:
+    """The manifest row of an exported clip; its file must exist."""
+    if clip.frames is None or clip.waveform is None or clip.envelope is None:
+        raise ValueError(f"clip {clip.clip_id} is not complete; render it with needs={{'frames', 'waveform'}}")
+    video = f"clips/{clip.clip_id}.mp4"
+    level = clip.waveform.square().mean().sqrt().item()
+    step = clip.frames.float().mean(1).diff(dim=0).abs().mean().item() if len(clip.frames) > 1 else 0.0
+    return {
+        "clip_id": clip.clip_id, "dataset": "scenes", "source_id": str(seed),
+        "split": "train" if seed < HELD_OUT_SEED else "test", "video_path": video, "audio_path": video,
+        "start": 0.0, "end": clip.duration_s, "duration": clip.duration_s,
+        "fps": len(clip.frames) / clip.duration_s, "width": clip.frames.shape[3], "height": clip.frames.shape[2],
+        "sample_rate": clip.sample_rate, "channels": len(clip.waveform), "label": clip.label,
+        "captions": list(clip.captions), "caption_source": "label", "events": [asdict(e) for e in clip.events],
+        "stats": {"rms_db": round(20 * float(np.log10(max(level, 1e-9))), 2),
+                  "silence_ratio": round((clip.envelope < 10 ** (-55 / 20)).float().mean().item(), 4),
+                  "motion": round(step, 4), "av_score": None},
+        "sha256": hashlib.sha256((folder / video).read_bytes()).hexdigest(), "license": licence,
+        "features": {"envelope": f"envelopes/{clip.clip_id}.npy"},
+    }
