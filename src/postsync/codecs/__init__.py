@@ -1,0 +1,1 @@
+"""Codecs: sound to latents and back."""

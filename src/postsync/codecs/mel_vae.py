@@ -1,0 +1,181 @@
+"""The mel codec: waveform -> AudioLDM log-mel -> AutoencoderKL latents, and back through a vocoder.
+
+The layout is AudioLDM's (Liu et al., 2023, section 3; diffusers' folder layout `vae/` and `vocoder/`). Its own weights
+and the mini's load behind one contract: `encode`, `decode`, `latent_shape`, `sampling_rate`, `latent_rate`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, ConfigMixin, ModelMixin
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import WeightsError
+from ..features.spectrogram import audioldm_log_mel
+from .vocoder import VocosVocoder
+
+NUM_MELS = 64
+HOP_LENGTH = 160
+
+
+@dataclass(frozen=True)
+class LatentPosterior:
+    """Diagonal Gaussian over scaled latents; `mean` and `std` are (B, 8, T/4, 16)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One draw, (B, 8, T/4, 16); the noise comes from `generator` on its own device."""
+        device = generator.device if generator is not None else self.mean.device
+        noise = torch.randn(self.mean.shape, generator=generator, device=device, dtype=self.mean.dtype)
+        return self.mean + self.std * noise.to(self.mean.device)
+
+
+class MelCodec(ModelMixin, ConfigMixin):
+    """Sound <-> latents of unit variance, (B, 8, T/4, 16) at 25 frames a second for 16 kHz mono.
+
+    `mel_mean` and `mel_std` normalise the log-mel for the VAE (AudioLDM: 0 and 1). `patch_size` folds that many mel
+    frames and bins into the VAE's channels (AudioLDM: 1), a large saving on a CPU. `chunk_frames` bounds the mel
+    frames that are decoded at once.
+    """
+
+    config_name = "codec.json"
+
+    def __init__(self, vae: AutoencoderKL, vocoder: nn.Module, *, sampling_rate: int = 16000, mel_mean: float = 0.0,
+                 mel_std: float = 1.0, patch_size: int = 1, chunk_frames: int = 2048) -> None:
+        super().__init__()
+        self.register_to_config(sampling_rate=sampling_rate, mel_mean=mel_mean, mel_std=mel_std, patch_size=patch_size)
+        self.vae, self.vocoder = vae, vocoder
+        self.chunk_frames = chunk_frames
+        self.ratio = patch_size * 2 ** (len(vae.config.block_out_channels) - 1)
+
+    @property
+    def sampling_rate(self) -> int:
+        """Samples a second of the waveforms taken and given."""
+        return self.config.sampling_rate
+
+    @property
+    def latent_rate(self) -> float:
+        """Latent frames a second."""
+        return self.sampling_rate / (HOP_LENGTH * self.ratio)
+
+    def latent_shape(self, num_samples: int) -> tuple[int, int, int]:
+        """(channels, frames, bins) of the latents of `num_samples` samples."""
+        frames = -(-num_samples // (HOP_LENGTH * self.ratio))
+        return self.vae.config.latent_channels, frames, NUM_MELS // self.ratio
+
+    def log_mel(self, waveform: Tensor) -> Tensor:
+        """(B, N) in -1..1 -> (B, T, 64) natural-log mel, T = 4 ceil(N / 640): the end is padded with silence."""
+        _, frames, _ = self.latent_shape(waveform.shape[-1])
+        total = frames * self.ratio
+        padded = functional.pad(waveform, (0, total * HOP_LENGTH - waveform.shape[-1]))
+        return audioldm_log_mel(padded)[:, :total]
+
+    def encode_mel(self, log_mel: Tensor) -> LatentPosterior:
+        """(B, T, 64), T a multiple of 4 -> posterior over scaled latents."""
+        x = ((log_mel - self.config.mel_mean) / self.config.mel_std)[:, None]
+        p = self.config.patch_size
+        x = rearrange(x, "b 1 (t p) (f q) -> b (p q) t f", p=p, q=p)
+        posterior = self.vae.encode(x.to(self.vae.dtype)).latent_dist
+        scale = self.vae.config.scaling_factor
+        return LatentPosterior(posterior.mean * scale, posterior.std * scale)
+
+    def decode_mel(self, latents: Tensor) -> Tensor:
+        """Scaled latents (B, 8, L, 16) -> log-mel (B, 4 L, 64).
+
+        Beyond `chunk_frames` the VAE works on overlapping pieces that are cross-faded; its group norms look at a whole
+        piece, so the result is close to, not equal to, that of one piece.
+        """
+        length = max(self.chunk_frames // self.ratio, 8)
+        if latents.shape[2] <= length:
+            return self._decode_piece(latents)
+        overlap = length // 8
+        starts = range(0, latents.shape[2] - overlap, length - overlap)
+        ramp = torch.linspace(0, 1, overlap * self.ratio, device=latents.device)[:, None]
+        log_mel = self._decode_piece(latents[:, :, :length])
+        for start in starts[1:]:
+            piece = self._decode_piece(latents[:, :, start : start + length])
+            faded = torch.lerp(log_mel[:, -len(ramp) :], piece[:, : len(ramp)], ramp)
+            log_mel = torch.cat([log_mel[:, : -len(ramp)], faded, piece[:, len(ramp) :]], dim=1)
+        return log_mel
+
+    def _decode_piece(self, latents: Tensor) -> Tensor:
+        p = self.config.patch_size
+        x = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
+        x = rearrange(x, "b (p q) t f -> b 1 (t p) (f q)", p=p, q=p)
+        return x[:, 0].float() * self.config.mel_std + self.config.mel_mean
+
+    def vocode(self, log_mel: Tensor) -> Tensor:
+        """Log-mel (B, T, 64) -> waveform (B, 160 T), in pieces whose overlap exceeds the vocoder's receptive field."""
+        margin = getattr(self.vocoder, "chunk_margin", 64)
+        num_frames, size = log_mel.shape[1], self.chunk_frames
+        pieces = []
+        for start in range(0, num_frames, size):
+            left, end = max(start - margin, 0), min(start + size, num_frames)
+            waveform = self.vocoder(log_mel[:, left : end + margin])
+            pieces.append(waveform[:, (start - left) * HOP_LENGTH : (end - left) * HOP_LENGTH])
+        return torch.cat(pieces, dim=1)
+
+    def encode(self, waveform: Tensor) -> LatentPosterior:
+        """Waveform (B, N) in -1..1 at `sampling_rate` -> posterior over scaled latents (B, 8, ceil(N / 640), 16)."""
+        return self.encode_mel(self.log_mel(waveform))
+
+    def decode(self, latents: Tensor, num_samples: int | None = None) -> Tensor:
+        """Scaled latents (B, 8, L, 16) -> waveform (B, num_samples), by default 640 L samples; differentiable.
+
+        Raises ValueError where the latents hold fewer than `num_samples` samples.
+        """
+        available = latents.shape[2] * self.ratio * HOP_LENGTH
+        num_samples = available if num_samples is None else num_samples
+        if num_samples > available:
+            raise ValueError(f"{latents.shape[2]} latent frames hold {available} samples, {num_samples} were asked for; "
+                             f"use latents of shape {self.latent_shape(num_samples)}")
+        return self.vocode(self.decode_mel(latents))[:, :num_samples]
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
+        """Writes `codec.json`, `vae/` and `vocoder/` (safetensors)."""
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.save_config(folder)
+        self.vae.save_pretrained(folder / "vae")
+        self.vocoder.save_pretrained(folder / "vocoder")
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *, torch_dtype: torch.dtype = torch.float32,
+                        **kwargs: Any) -> MelCodec:
+        """Loads a folder with `vae/` and `vocoder/`: ours, or AudioLDM's in the diffusers layout.
+
+        Raises WeightsError where a part is missing or of an unknown class.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        for part in ("vae", "vocoder"):
+            if not (folder / part / "config.json").is_file():
+                raise WeightsError(f"{folder} has no '{part}/config.json'; a mel codec is a folder with vae/ and vocoder/ "
+                                   "in the diffusers layout")
+        vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch_dtype)
+        settings = {}
+        if (folder / cls.config_name).is_file():
+            stored = json.loads((folder / cls.config_name).read_text())
+            settings = {k: v for k, v in stored.items() if not k.startswith("_")}
+        return cls(vae, _load_vocoder(folder / "vocoder", torch_dtype), **settings).eval()
+
+
+def _load_vocoder(folder: Path, torch_dtype: torch.dtype) -> nn.Module:
+    """The vocoder in `folder`, by the class its config names."""
+    config = json.loads((folder / "config.json").read_text())
+    name = config.get("_class_name") or (config.get("architectures") or ["unknown"])[0]
+    if name == "VocosVocoder":
+        return VocosVocoder.from_pretrained(folder, torch_dtype=torch_dtype)
+    if name == "SpeechT5HifiGan":
+        from transformers import SpeechT5HifiGan
+
+        return SpeechT5HifiGan.from_pretrained(folder, torch_dtype=torch_dtype)
+    raise WeightsError(f"{folder}/config.json names the vocoder class '{name}'; known are VocosVocoder, SpeechT5HifiGan")

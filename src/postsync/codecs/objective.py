@@ -1,0 +1,161 @@
+"""What trains the two halves of the mel codec: the VAE on log-mels, the vocoder on waveforms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..data.clip import Clip
+from ..errors import ConditionError, WeightsError
+from ..features.spectrogram import audioldm_log_mel
+from .mel_vae import HOP_LENGTH, MelCodec
+from .presets import MelCodecPreset, mini
+from .stft import stft_loss
+from .vocoder import VocosVocoder
+
+
+class _WaveformObjective(nn.Module):
+    """Random crops at random levels of a clip's sound: what both objectives share."""
+
+    needs: frozenset[str] = frozenset({"waveform"})
+
+    def __init__(self, crop_frames: int, clip_samples: int, sampling_rate: int, max_attenuation_db: float,
+                 silence_probability: float) -> None:
+        super().__init__()
+        self.crop_frames, self.clip_samples, self.sampling_rate = crop_frames, clip_samples, sampling_rate
+        self.max_attenuation_db, self.silence_probability = max_attenuation_db, silence_probability
+
+    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+        """Mono waveform (clip_samples,): resampled, cut, or repeated to the fixed length."""
+        if clip.waveform is None or clip.sample_rate is None:
+            raise ConditionError(f"clip '{clip.clip_id}' has no sound; a codec is trained on clips with sound only")
+        mono = clip.waveform.float().mean(dim=0)
+        if clip.sample_rate != self.sampling_rate:
+            import soxr
+
+            mono = torch.from_numpy(soxr.resample(mono.numpy(), clip.sample_rate, self.sampling_rate))
+        if mono.numel() == 0:
+            raise ConditionError(f"clip '{clip.clip_id}' holds 0 samples; remove it from the training set")
+        repeats = -(-self.clip_samples // mono.numel())
+        return {"waveform": mono.repeat(repeats)[: self.clip_samples].contiguous()}
+
+    def crop(self, waveform: Tensor, generator: torch.Generator | None) -> Tensor:
+        """(B, N) -> (B, crop_frames * 160): random places, random gains (mostly near 0 dB), some digital silence."""
+        size = self.crop_frames * HOP_LENGTH
+        device = generator.device if generator is not None else waveform.device
+        draws = torch.rand(3, len(waveform), generator=generator, device=device).to(waveform.device)
+        starts = (draws[0] * (waveform.shape[1] - size + 1)).long().clamp_max(waveform.shape[1] - size)
+        crops = torch.stack([w[s : s + size] for w, s in zip(waveform, starts.tolist(), strict=True)])
+        gains = 10 ** (-self.max_attenuation_db * draws[1].square() / 20) * (draws[2] >= self.silence_probability)
+        return crops * gains.to(crops)[:, None]
+
+    def frozen(self) -> list[nn.Module]:
+        """Parts kept in eval mode: none."""
+        return []
+
+
+class MelVAEObjective(_WaveformObjective):
+    """L1 on normalised log-mels and on their differences in time and frequency, plus a small KL term."""
+
+    def __init__(self, preset: MelCodecPreset | None = None, *, crop_frames: int = 128, clip_samples: int = 65536,
+                 kl_weight: float = 1e-4, gradient_weight: float = 0.5, max_attenuation_db: float = 30.0,
+                 silence_probability: float = 0.02, calibration_clips: int = 64) -> None:
+        super().__init__(crop_frames, clip_samples, 16000, max_attenuation_db, silence_probability)
+        self.preset = preset or mini()
+        # The vocoder has no part in this objective: `log_mel` and the VAE's side of the codec are used alone.
+        self.codec = MelCodec(self.preset.build_vae(), nn.Identity(), mel_mean=self.preset.mel_mean,
+                              mel_std=self.preset.mel_std, patch_size=self.preset.patch_size)
+        self.kl_weight, self.gradient_weight = kl_weight, gradient_weight
+        self.calibration_clips = calibration_clips
+        self.register_buffer("calibration", torch.zeros(0, clip_samples), persistent=False)
+
+    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """batch["waveform"] (B, N) -> `loss`, `l1` (in ln units), `kl` (nats per latent value)."""
+        if len(self.calibration) < self.calibration_clips:
+            self.calibration = torch.cat([self.calibration, batch["waveform"].detach()])[: self.calibration_clips]
+        log_mel = self.codec.log_mel(self.crop(batch["waveform"], generator))
+        posterior = self.codec.encode_mel(log_mel)
+        decoded = self.codec.decode_mel(posterior.sample(generator))
+        error = (decoded - log_mel) / self.codec.config.mel_std
+        l1 = error.abs().mean()
+        edges = error.diff(dim=1).abs().mean() + error.diff(dim=2).abs().mean()
+        variance = posterior.std.square()
+        kl = 0.5 * (posterior.mean.square() + variance - 1 - variance.clamp_min(1e-12).log()).mean()
+        loss = l1 + self.gradient_weight * edges + self.kl_weight * kl
+        return {"loss": loss, "l1": l1.detach() * self.codec.config.mel_std, "kl": kl.detach()}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """AdamW groups: weights decay, biases and norms do not."""
+        return _decay_groups(self.codec.vae)
+
+    @torch.no_grad()
+    def latent_std(self) -> float:
+        """Standard deviation of unscaled latents over the first clips seen; raises WeightsError before any step."""
+        if not len(self.calibration):
+            raise WeightsError("the latent scale is measured on the first training clips: run one step before export")
+        scale = self.codec.vae.config.scaling_factor
+        means = [self.codec.encode(w[None]) for w in self.calibration]
+        return float(torch.cat([p.mean for p in means]).square().mean().sqrt()) / scale
+
+    def export(self, folder: Path) -> None:
+        """Writes `codec.json` and `vae/` (float16, scaling_factor measured) below `folder`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.codec.save_config(folder)
+        vae = self.preset.build_vae()
+        vae.load_state_dict(self.codec.vae.state_dict())
+        vae.register_to_config(scaling_factor=1.0 / self.latent_std())
+        vae.half().save_pretrained(folder / "vae")
+
+
+class VocoderObjective(_WaveformObjective):
+    """Multi-resolution STFT loss (log-magnitude, spectral convergence) and L1 on the log-mel of what comes out."""
+
+    def __init__(self, preset: MelCodecPreset | None = None, *, crop_frames: int = 96, clip_samples: int = 65536,
+                 log_weight: float = 1.0, convergence_weight: float = 0.5, mel_weight: float = 0.5,
+                 mel_noise: float = 0.05, max_attenuation_db: float = 30.0, silence_probability: float = 0.02) -> None:
+        super().__init__(crop_frames, clip_samples, 16000, max_attenuation_db, silence_probability)
+        self.preset = preset or mini()
+        if self.preset.vocoder is None:
+            raise ConditionError("AudioLDM's vocoder is loaded, not trained, here; choose a preset with a VocosVocoder")
+        self.vocoder_settings = self.preset.vocoder
+        self.vocoder = VocosVocoder(**self.vocoder_settings)
+        self.vocoder.flatten_noise()
+        self.log_weight, self.convergence_weight, self.mel_weight = log_weight, convergence_weight, mel_weight
+        self.mel_noise = mel_noise  # in ln units, so that a VAE's small errors are nothing new
+
+    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """batch["waveform"] (B, N) -> `loss`, `log_magnitude`, `convergence`, `mel` (all in their own units)."""
+        waveform = self.crop(batch["waveform"], generator)
+        log_mel = audioldm_log_mel(waveform)[:, : self.crop_frames]
+        device = generator.device if generator is not None else log_mel.device
+        noise = torch.randn(log_mel.shape, generator=generator, device=device).to(log_mel)
+        offset = int(torch.randint(self.vocoder.config.noise_frames, (), generator=generator, device=device))
+        estimate = self.vocoder(log_mel + self.mel_noise * noise, offset)
+        losses = stft_loss(estimate, waveform)
+        mel = functional.l1_loss(audioldm_log_mel(estimate)[:, : self.crop_frames], log_mel)
+        loss = (self.log_weight * losses["log_magnitude"] + self.convergence_weight * losses["convergence"]
+                + self.mel_weight * mel)
+        return {"loss": loss, "mel": mel.detach(), **{name: value.detach() for name, value in losses.items()}}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """AdamW groups: weights decay, biases, scales and norms do not."""
+        return _decay_groups(self.vocoder)
+
+    def export(self, folder: Path) -> None:
+        """Writes `vocoder/` (float16) below `folder`."""
+        vocoder = VocosVocoder(**self.vocoder_settings)
+        vocoder.load_state_dict(self.vocoder.state_dict())
+        vocoder.half().save_pretrained(Path(folder) / "vocoder")
+
+
+def _decay_groups(module: nn.Module) -> list[dict[str, Any]]:
+    matrices = [p for p in module.parameters() if p.ndim > 1]
+    vectors = [p for p in module.parameters() if p.ndim <= 1]
+    return [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]

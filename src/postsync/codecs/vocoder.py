@@ -1,0 +1,129 @@
+"""A Vocos-style vocoder: log-mel -> ConvNeXt blocks at frame rate -> magnitude and phase -> inverse STFT.
+
+After Siuzdak, "Vocos: Closing the gap between time-domain and Fourier-based neural vocoders", ICLR 2024, section 3.
+Called as AudioLDM's `SpeechT5HifiGan` is. Two additions make it train in minutes on a CPU:
+magnitudes start from the interpolated mel energies and the network only corrects them, so that levels (and silence) are
+right from the first step; and a learned, looped noise, shaped by magnitudes of its own, is added to the part whose phases
+are predicted, since a convolution over steady mels can only repeat itself every frame, which is heard as a buzz.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .stft import RESOLUTIONS, magnitude_stft
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution over time, then a pointwise MLP, both residual; (B, C, T) -> (B, C, T)."""
+
+    def __init__(self, channels: int, hidden: int, layer_scale: float) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.expand = nn.Linear(channels, hidden)
+        self.project = nn.Linear(hidden, channels)
+        self.scale = nn.Parameter(torch.full((channels,), layer_scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.depthwise(x).transpose(1, 2))
+        y = self.scale * self.project(functional.gelu(self.expand(y)))
+        return x + y.transpose(1, 2)
+
+
+class VocosVocoder(ModelMixin, ConfigMixin):
+    """Log-mel (B, T, num_mels), natural logarithm, centred frames -> waveform (B, T * hop_length)."""
+
+    @register_to_config
+    def __init__(self, num_mels: int = 64, channels: int = 192, hidden: int = 576, num_layers: int = 6, n_fft: int = 640,
+                 hop_length: int = 160, sampling_rate: int = 16000, mel_mean: float = -6.0,
+                 mel_std: float = 3.0, mel_n_fft: int = 1024, noise_frames: int = 256) -> None:
+        super().__init__()
+        self.embed = nn.Conv1d(num_mels, channels, 7, padding=3)
+        self.norm_in = nn.LayerNorm(channels, eps=1e-6)
+        self.blocks = nn.ModuleList(ConvNeXtBlock(channels, hidden, 1.0 / num_layers) for _ in range(num_layers))
+        self.norm_out = nn.LayerNorm(channels, eps=1e-6)
+        self.head = nn.Linear(channels, 3 * (n_fft // 2 + 1))
+        generator = torch.Generator().manual_seed(0)
+        self.noise = nn.Parameter(torch.randn(noise_frames * hop_length, generator=generator))
+        nn.init.trunc_normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.register_buffer("spread", _mel_to_bins(num_mels, n_fft, sampling_rate), persistent=False)
+        # A Slaney filter sums to n_fft / rate, and a noise-like bin grows with the root of the window's length.
+        self.level = math.log(sampling_rate / mel_n_fft) + 0.5 * math.log(n_fft / mel_n_fft)
+
+    @property
+    def chunk_margin(self) -> int:
+        """Mel frames of context that make a piece of a long clip equal to the whole: whole loops of the noise."""
+        receptive = 3 * (len(self.blocks) + 1) + self.config.n_fft // self.config.hop_length + 1
+        return -(-receptive // self.config.noise_frames) * self.config.noise_frames
+
+    def forward(self, log_mel: Tensor, noise_offset: int = 0) -> Tensor:
+        """(B, T, num_mels) -> (B, T * hop_length), or (T, num_mels) -> (T * hop_length,).
+
+        `noise_offset` is the frame of the looped noise that the first mel frame meets.
+        """
+        if log_mel.ndim == 2:
+            return self(log_mel[None], noise_offset)[0]
+        num_frames = log_mel.shape[1]
+        log_mel = torch.cat([log_mel, log_mel[:, -1:]], dim=1)  # centred frames 0..T are needed for T hops
+        normalised = (log_mel - self.config.mel_mean) / self.config.mel_std
+        x = self.norm_in(self.embed(normalised.to(self.dtype).transpose(1, 2)).transpose(1, 2)).transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        tonal, noisy, phase = self.head(self.norm_out(x.transpose(1, 2))).float().chunk(3, dim=-1)
+        base = log_mel.float() @ self.spread.float() + self.level
+        top = math.log(1e3)
+        tonal = (base + 2.0 * tonal - 1.5).clamp(max=top).exp()
+        noisy = (base + 2.0 * noisy).clamp(max=top).exp()
+        spectrum = torch.polar(tonal, phase) + noisy * self._noise_spectrum(num_frames + 1, noise_offset)
+        return torch.istft(spectrum.transpose(1, 2), self.config.n_fft, self.config.hop_length,
+                           window=self.window.float(), length=num_frames * self.config.hop_length)
+
+    def _noise_spectrum(self, num_frames: int, offset: int) -> Tensor:
+        """(num_frames, bins) complex STFT of the looped noise, about 1 in magnitude."""
+        n_fft, window, noise = self.config.n_fft, self.window.float(), self.noise.float()
+        noise = noise / (noise.std() * window.square().sum().sqrt())
+        looped = torch.cat([noise[-(n_fft // 2) :], noise, noise[: n_fft // 2]])
+        spectrum = torch.stft(looped, n_fft, self.config.hop_length, window=window, center=False, return_complex=True)
+        index = (torch.arange(num_frames, device=noise.device) + offset) % self.config.noise_frames
+        return spectrum.T[index]
+
+    def flatten_noise(self, num_iterations: int = 150) -> None:
+        """Before training: move the noise towards equal magnitudes in every bin and frame, at three resolutions."""
+        flatten(self.noise, num_iterations)
+
+
+def flatten(noise: nn.Parameter, num_iterations: int, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
+    """Adam on the mean deviation of log-magnitudes from their mean, in place; the loop's seam counts as well."""
+    optimizer = torch.optim.Adam([noise], lr=0.02)
+    for _ in range(num_iterations):
+        looped = torch.cat([noise, noise[: max(resolutions)]])[None]
+        deviations = []
+        for n_fft in resolutions:
+            level = (magnitude_stft(looped, n_fft) / n_fft**0.5 + 1e-3).log()[:, 1:-1]
+            deviations.append((level - level.mean()).abs().mean())
+        optimizer.zero_grad()
+        torch.stack(deviations).sum().backward()
+        optimizer.step()
+    optimizer.zero_grad()
+
+
+def _mel_to_bins(num_mels: int, n_fft: int, sampling_rate: int) -> Tensor:
+    """(num_mels, n_fft // 2 + 1) weights that interpolate mel bands, by their Slaney centres, to linear bins."""
+    def to_mel(hertz: Tensor) -> Tensor:
+        high = 15 + 27 * torch.log(hertz.clamp_min(1000) / 1000) / math.log(6.4)
+        return torch.where(hertz < 1000, hertz * 3 / 200, high)
+
+    top = to_mel(torch.tensor(sampling_rate / 2.0, dtype=torch.float64))
+    bins = to_mel(torch.linspace(0, sampling_rate / 2, n_fft // 2 + 1, dtype=torch.float64))
+    position = (bins / top * (num_mels + 1) - 1).clamp(0, num_mels - 1)
+    distance = (position[None] - torch.arange(num_mels, dtype=torch.float64)[:, None]).abs()
+    return (1 - distance).clamp_min(0).float()
