@@ -1,6 +1,7 @@
 """The only list of systems and trainables: names, where their code is, what is public. Nothing heavy is imported.
 
-A new system is a folder under `systems/` and one entry here. Code is named "module:attribute" and imported when asked for.
+A new system is a folder under `systems/` and one entry here. Code is named "module:attribute" and imported when asked
+for.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ NATIVE_S = 8.16  # native length of the mini systems: 204 latent frames at 25 a 
 SYSTEMS: dict[str, System] = {s.name: s for s in (
     System(
         "foleygram", "FoleyGRAM: video-to-audio with GRAM-aligned multimodal encoders", "2510.05829", "sound",
-        public="none: neither code nor trained weights were published; its frozen backbone, Stable Audio Open 1.0, is "
-               "public behind a form",
+        public="none: neither code nor trained weights were published; its backbone, Stable Audio Open 1.0, "
+               "is public behind a form",
         licences="mini: Apache-2.0; Stable Audio Open 1.0: Stability AI Community License; GRAM: code MIT, its weights "
                  "carry no statement",
         pipeline="postsync.systems.foleygram.pipeline:load_pipeline",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.utils.tensorboard  # noqa: F401  (slow: not within a test)
+import torch.utils.tensorboard  # slow: not within a test
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 

@@ -24,7 +24,7 @@ EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line on `argv` (default: the process's) and exit: 0, 2 for what a user can mend, 130 for Ctrl-C."""
+    """Run the command line on `argv` (default: the process's); exits 0, 2 for what a user can mend, 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if not a.startswith("-")), None)
     try:

@@ -24,7 +24,7 @@ def train(
     count: Annotated[int | None, typer.Option(min=1, help="Number of scenes.")] = None,
     duration: Annotated[float | None, typer.Option(min=0.5, help="Seconds of a scene.")] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Scenes without nuisances.")] = False,
-    recordings: Annotated[Path | None, typer.Option(help="Folder of labelled recordings, a second sound source.")] = None,
+    recordings: Annotated[Path | None, typer.Option(help="Labelled recordings, a second sound source.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that render scenes.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of this process.")] = None,
     precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",

@@ -1,4 +1,4 @@
-"""One function a trainable: a preset's name -> the untrained objective. What already is trained is loaded as bundled."""
+"""One function a trainable: a preset's name -> the untrained objective; trained parts it stands on are the bundled."""
 
 from __future__ import annotations
 

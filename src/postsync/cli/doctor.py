@@ -1,0 +1,159 @@
+"""`postsync doctor`: is this installation sound? Versions, broken neighbours, devices, codecs, bundled weights."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import typer
+
+CODECS = ("libx264", "aac", "libopus", "libvpx-vp9", "mjpeg")
+NEIGHBOURS = ("torchvision", "torchaudio")  # not needed; broken ones break transformers and diffusers
+TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `advice` says what to do where it is not well."""
+
+    name: str
+    state: str  # "ok" | "note" | "bad"
+    text: str
+    advice: str = ""
+
+
+def doctor() -> None:
+    """Check the installation; exit code 2 where something is broken."""
+    from rich.console import Console
+    from rich.table import Table
+
+    colours = {"ok": "green", "note": "yellow", "bad": "red"}
+    table = Table(show_header=False, box=None)
+    broken = False
+    for finding in examine():
+        broken |= finding.state == "bad"
+        table.add_row(f"[{colours[finding.state]}]{finding.state}[/]", finding.name,
+                      finding.text + (f"\n-> {finding.advice}" if finding.advice else ""))
+    Console().print(table)
+    if broken:
+        raise typer.Exit(2)
+
+
+def examine() -> Iterator[Finding]:
+    """All findings, in the order of the report."""
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield from _requirements()
+    yield from (_neighbour(name) for name in NEIGHBOURS)
+    yield from _devices()
+    yield _codecs()
+    yield _weights()
+
+
+def _requirements() -> Iterator[Finding]:
+    """Core packages against the lower bounds in the package's metadata and the versions tested together."""
+    tested = tested_versions()
+    for requirement in metadata.requires("postsync") or []:
+        match = re.match(r"([\w.-]+)\s*>=\s*([\d.]+)\s*$", requirement)  # entries of extras carry a marker
+        if match:
+            yield compare(match[1], match[2], tested.get(match[1].lower()))
+
+
+def compare(name: str, lowest: str, tested: str | None) -> Finding:
+    """Whether distribution `name` is installed in version `lowest` or later, and which version was `tested`."""
+    try:
+        installed = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Finding(name, "bad", "not installed", "install postsync again with its constraints.txt")
+    if _numbers(installed) < _numbers(lowest):
+        return Finding(name, "bad", f"{installed}, older than {lowest}", f"install {name}>={lowest}")
+    if tested is not None and _numbers(installed) != _numbers(tested):
+        return Finding(name, "note", f"{installed} (tested with {tested})")
+    return Finding(name, "ok", installed)
+
+
+def tested_versions() -> dict[str, str]:
+    """Name -> version from constraints.txt of a checkout; empty for an installed wheel, which does not carry it."""
+    path = Path(__file__).resolve().parents[3] / "constraints.txt"
+    if not path.is_file():
+        return {}
+    pins = (line.split("==") for line in path.read_text(encoding="utf-8").splitlines() if "==" in line)
+    return {name.strip().lower(): version.strip() for name, version in pins}
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])
+
+
+def _neighbour(name: str) -> Finding:
+    """An optional package that must be absent or work; imported in a process of its own, for it may crash."""
+    if find_spec(name) is None:
+        return Finding(name, "ok", "not installed, and not needed")
+    try:
+        done = subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, text=True, check=False,
+                              timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return Finding(name, "bad", "does not import in time", f"pip uninstall {name}")
+    if done.returncode == 0:
+        return Finding(name, "ok", "imports")
+    reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return Finding(name, "bad", f"present but broken: {reason}",
+                   f"pip uninstall {name}; it was built for another torch, and postsync does not need it")
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    yield Finding("processor", "ok", f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
+    yield Finding("bfloat16", *_bfloat16())
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield Finding(f"cuda:{index}", "ok", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+    if torch.backends.mps.is_available():
+        yield Finding("mps", "ok", "available")
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        yield Finding("accelerator", "ok", "none; the mini models do not need one")
+
+
+def _bfloat16() -> tuple[str, str]:
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
+    if "avx512_bf16" in flags or "amx_bf16" in flags:
+        return "ok", "instructions present: --dtype bfloat16 is about twice as fast"
+    return "ok", "no instructions seen: stay with float32"
+
+
+def _codecs() -> Finding:
+    try:
+        import av
+    except Exception as error:  # a broken wheel raises more than ImportError
+        return Finding("media", "bad", f"PyAV does not import: {error}", "install av again")
+    missing = [codec for codec in CODECS if not _has_encoder(av, codec)]
+    if missing:
+        return Finding("media", "note", f"PyAV {av.__version__} without encoders: {', '.join(missing)}",
+                       "the wheels of PyAV carry them; a build against the system's FFmpeg may not")
+    return Finding("media", "ok", f"PyAV {av.__version__} with {', '.join(CODECS)}")
+
+
+def _has_encoder(av: object, name: str) -> bool:
+    try:
+        av.codec.Codec(name, "w")  # type: ignore[attr-defined]
+    except ValueError:  # UnknownCodecError
+        return False
+    return True
+
+
+def _weights() -> Finding:
+    from .. import weights
+
+    names = weights.available()
+    wanted = {"mel_codec", "gram", "foleygram"}
+    if missing := sorted(wanted - set(names)):
+        return Finding("weights", "bad", f"bundled weights missing: {', '.join(missing)}", "install postsync again")
+    return Finding("weights", "ok", ", ".join(names))

@@ -1,0 +1,55 @@
+"""`postsync info`: which systems there are, what runs today, which weights are public, under which licences."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from .. import __version__, registry, weights
+
+MINI_LIMITS = ("The mini models were trained on procedural scenes. They follow the picture's timing and the words; "
+               "they do not recognise objects in real pictures.")
+
+
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show systems, presets, weights and licences."""
+    facts = collect()
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"postsync {facts['version']}: systems", show_lines=True)
+    for column in ("system", "arXiv", "today", "the paper's weights", "licences"):
+        table.add_column(column, overflow="fold")
+    for s in facts["systems"]:
+        presets = "\n".join(f"{name}: {source}" for name, source in s["presets"].items())
+        table.add_row(s["name"], s["arxiv"], presets if s["available"] else "not yet", s["public"], s["licences"])
+    console.print(table)
+    bundled = Table(title="weights inside the package")
+    bundled.add_column("folder")
+    bundled.add_column("MB", justify="right")
+    for folder in facts["bundled"]:
+        bundled.add_row(folder["name"], f"{folder['megabytes']:.1f}")
+    console.print(bundled if facts["bundled"] else "No weights inside the package.")
+    console.print("Can be trained here: " + ", ".join(t["name"] for t in facts["trainables"]))
+    console.print(MINI_LIMITS)
+
+
+def collect() -> dict[str, Any]:
+    """The facts of `postsync info`, as plain values for JSON."""
+    systems = [{"name": s.name, "title": s.title, "arxiv": s.arxiv, "output": s.output, "available": s.available,
+                "presets": dict(s.presets), "public": s.public, "licences": s.licences}
+               for s in registry.SYSTEMS.values()]
+    bundled = []
+    for name in weights.available():
+        size = sum(f.stat().st_size for f in (weights.ROOT / name).rglob("*") if f.is_file())
+        bundled.append({"name": name, "megabytes": round(size / 1e6, 2)})
+    trainables = [{"name": t.name, "summary": t.summary, "presets": list(t.presets)}
+                  for t in registry.TRAINABLES.values()]
+    return {"version": __version__, "systems": systems, "bundled": bundled, "trainables": trainables,
+            "limits": MINI_LIMITS}

@@ -1,0 +1,126 @@
+"""The command line: quick help, lazy imports, exit codes, info and doctor, a training on real scenes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import postsync
+from postsync import cli
+from postsync.cli import doctor, info
+from postsync.errors import MediaError, PostsyncError
+
+
+def run_main(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    return int(stopped.value.code or 0)
+
+
+def fake_command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    module = types.ModuleType("postsync.cli.fake")
+    module.fail = fail  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "postsync.cli.fake", module)
+    monkeypatch.setitem(cli.COMMANDS, "fake", ("fake:fail", "Fails."))
+
+
+def test_help_lists_the_commands_and_imports_no_torch() -> None:
+    code = ("import sys; from postsync.cli import main\n"
+            "try: main(['--help'])\n"
+            "except SystemExit as stop: sys.exit(stop.code or ('torch' in sys.modules))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in cli.COMMANDS:
+        assert name in done.stdout
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("--version") == 0
+    assert capsys.readouterr().out.strip() == postsync.__version__
+
+
+def test_error_is_one_line_and_exit_code_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_command(monkeypatch, MediaError("a.mp4 is empty;\n   give a video."))
+    assert run_main("fake") == 2
+    assert capsys.readouterr().err == "postsync: a.mp4 is empty; give a video.\n"
+
+
+def test_ctrl_c_is_exit_code_130_without_traceback(monkeypatch: pytest.MonkeyPatch,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    fake_command(monkeypatch, KeyboardInterrupt())
+    assert run_main("fake") == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_unknown_command_and_option_are_exit_code_2() -> None:
+    assert run_main("generat") == 2
+    assert run_main("info", "--yaml") == 2
+
+
+def test_info_says_what_is_true_today(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("info", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts == info.collect()
+    systems = {s["name"]: s for s in facts["systems"]}
+    assert systems["foleygram"]["available"]
+    assert not systems["vatt"]["available"]
+    assert all(b["megabytes"] <= 12 for b in facts["bundled"])
+
+
+def test_info_as_a_table() -> None:
+    result = CliRunner().invoke(cli.build_app("info"), ["info"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert "not yet" in result.stdout
+    assert "2510.05829" in result.stdout
+    assert "do not recognise objects" in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize(("name", "lowest", "tested", "state"), [
+    ("typer", "0.1", None, "ok"), ("typer", "999.0", None, "bad"), ("typer", "0.1", "998.0", "note"),
+    ("no-such-distribution", "1.0", None, "bad")])
+def test_doctor_compares_versions(name: str, lowest: str, tested: str | None, state: str) -> None:
+    assert doctor.compare(name, lowest, tested).state == state
+
+
+def test_doctor_finds_a_broken_neighbour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "NEIGHBOURS", ("torchvision",))
+    finding = next(f for f in doctor.examine() if f.name == "torchvision")
+    assert finding.state == "bad"
+    assert "nms does not exist" in finding.text
+    assert "pip uninstall torchvision" in finding.advice
+
+
+def test_doctor_reports_devices_and_codecs() -> None:
+    findings = {f.name: f for f in doctor.examine()}
+    assert findings["torch"].state in ("ok", "note")
+    assert "threads" in findings["processor"].text
+    assert findings["media"].state == "ok", findings["media"]
+
+
+def test_train_writes_an_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "vae", "--preset", "tiny", "--out", str(tmp_path), "--count", "2", "--steps", "2",
+                 "--batch-size", "2", "--cpu", "--quiet", "--clean"]
+    cli.build_app("train")(args=arguments, standalone_mode=False)
+    assert capsys.readouterr().out.strip() == str(tmp_path / "export")
+    assert list((tmp_path / "export").rglob("*.safetensors"))
+    assert json.loads((tmp_path / "export" / "training.json").read_text())["steps"] == 2
+
+
+def test_train_refuses_held_out_scenes(tmp_path: Path) -> None:
+    from postsync.cli.train import scene_dataset
+
+    with pytest.raises(PostsyncError, match="training scenes"):
+        scene_dataset({}, 5000, 6000, frozenset({"waveform"}), True, None)
+    assert [scene_dataset({}, 1, 3, frozenset(), True, None).seeds[i] for i in range(3)] == [3, 4, 5]
