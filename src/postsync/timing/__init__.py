@@ -1,0 +1,1 @@
+"""When does the picture sound? Motion without weights, and predictors that learn it."""
