@@ -134,7 +134,8 @@ def _from_recordings(score: Score, bank: Bank, rng: Rng, sample_rate: int) -> np
         recording = soxr.resample(recording, bank.sample_rate, sample_rate)
     n = round(score.duration_s * sample_rate)
     if FAMILIES[score.family].kind in ("texture", "scrape"):
-        shaped = _looped(score, recording, rng, sample_rate, n) * signals.stretch(_under_way(score), n, sample_rate) * _gate(score, n, sample_rate)
+        loudness = signals.stretch(_under_way(score), n, sample_rate) * _gate(score, n, sample_rate)
+        shaped = loudness * _looped(score, recording, rng, sample_rate, n)
         return signals.unit_peak(shaped)
     # a recording may hold more than the one sound: it is cut where the family's own sound would long be over
     once = signals.unit_peak(recording[:int(2.5 * LENGTHS_S[score.family][1] * sample_rate)])
@@ -149,8 +150,9 @@ def _from_recordings(score: Score, bank: Bank, rng: Rng, sample_rate: int) -> np
 def _looped(score: Score, recording: np.ndarray, rng: Rng, sample_rate: int, n: int) -> np.ndarray:
     """The recording forth and back over each event, from one of its loud moments: a sudden start is heard at once."""
     out, there_and_back = np.zeros(n), np.concatenate([recording, recording[::-1]])
-    loud = np.flatnonzero(np.abs(recording) >= np.quantile(np.abs(recording), 0.97))
+    lead = int(0.002 * sample_rate)  # the loud moment comes as soon as the gate is open
+    loud = np.flatnonzero(np.abs(recording) >= 0.3 * np.max(np.abs(recording)))
     for event in score.events:
         first = round(event.t * sample_rate)
-        out[first:] = np.resize(np.roll(there_and_back, -int(rng.choice(loud))), n - first)
+        out[first:] = np.resize(np.roll(there_and_back, lead - int(rng.choice(loud))), n - first)
     return out
