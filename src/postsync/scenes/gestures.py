@@ -74,10 +74,10 @@ def walk(family: str, timeline: Timeline, rng: Rng) -> Mover:
 def knock(family: str, timeline: Timeline, rng: Rng) -> Mover:
     """A fist raps on a panelled door."""
     wood, hand = material_texture("wood", rng, varied((0.42, 0.24, 0.12), rng)), skin(rng)
-    sleeve, down_s, up_s = varied((0.2, 0.45, 0.35), rng, 0.15), rng.uniform(0.05, 0.09), rng.uniform(0.12, 0.25)
+    sleeve, down_s, up_s = varied((0.2, 0.45, 0.35), rng, 0.15), rng.uniform(0.05, 0.09), rng.uniform(0.2, 0.35)
 
     def paint(canvas: Canvas, times: Array) -> None:
-        shudder = 0.03 * timeline.ringing(times, 14, 0.08)
+        shudder = 0.008 * timeline.ringing(times, 12, 0.06)
         canvas.box(-0.35 + shudder, 0.0, 0.58, 1.15, wood)
         for y in (-0.52, 0.48):
             canvas.box(-0.35 + shudder, y, 0.38, 0.36, (0.28, 0.15, 0.07), 0.55, corner=0.03)
@@ -125,8 +125,8 @@ def toll(family: str, timeline: Timeline, rng: Rng) -> Mover:
     corners = np.array([[-0.2, -0.5], [0.2, -0.5], [0.34, 0.0], [0.58, 0.5], [-0.58, 0.5], [-0.34, 0.0]])
 
     def paint(canvas: Canvas, times: Array) -> None:
-        recoil = 0.28 * timeline.ringing(times, 1.6, 0.6)
-        apart = timeline.height(times, 0.3, 0.7)
+        recoil = 0.1 * (timeline.ringing(times, 1.3, 0.7) - timeline.burst(times, 0.12))
+        apart = timeline.height(times, 0.25, 0.9)
         canvas.box(0.0, -0.85, 1.0, 0.12, beam)
         canvas.capsule(0.0, -0.8, 0.55 * np.sin(recoil), -0.75 + 0.25 * np.cos(recoil), 0.05, dark(beam))
         cx, cy = -0.72 * np.sin(recoil), -0.75 + 0.72 * np.cos(recoil)
@@ -240,14 +240,14 @@ def tilt(family: str, timeline: Timeline, rng: Rng) -> Mover:
     hand, reach = skin(rng), rng.uniform(0.9, 1.2)
 
     def paint(canvas: Canvas, times: Array) -> None:
-        angle = 0.12 - 0.42 * timeline.ringing(times, 2.6, 0.45)
+        angle = 0.12 - 0.25 * (timeline.ringing(times, 2.0, 0.45) - timeline.burst(times, 0.1))
         canvas.capsule(0.0, 0.0, 0.0, 1.1, 0.04, (0.3, 0.3, 0.32))
         canvas.capsule(0.0, 0.75, -0.45, 1.1, 0.035, (0.3, 0.3, 0.32))
         canvas.capsule(0.0, 0.75, 0.45, 1.1, 0.035, (0.3, 0.3, 0.32))
         canvas.ellipse(0.0, -0.02, 0.82, 0.13, gold, angle=angle)
         canvas.ellipse(0.0, -0.02, 0.55, 0.07, dark(gold, 0.75), angle=angle, ring=0.015)
         canvas.ellipse(0.0, -0.08, 0.16, 0.1, dark(gold, 0.85), angle=angle)
-        lift = reach * timeline.height(times, 0.13, 0.4)
+        lift = reach * timeline.height(times, 0.13, 0.7)
         tip_x, tip_y = 0.55, -0.1 - 0.75 * lift
         canvas.capsule(tip_x, tip_y, 1.05, -0.45 - 0.35 * lift, 0.045, stick)
         canvas.ellipse(1.05, -0.45 - 0.35 * lift, 0.13, 0.13, hand)
@@ -258,7 +258,7 @@ def tilt(family: str, timeline: Timeline, rng: Rng) -> Mover:
 def collide(family: str, timeline: Timeline, rng: Rng) -> Mover:
     """Two hands meet."""
     hand, sleeve = skin(rng), varied((0.85, 0.85, 0.9), rng, 0.15)
-    down_s, up_s = rng.uniform(0.09, 0.16), rng.uniform(0.18, 0.35)
+    down_s, up_s = rng.uniform(0.09, 0.16), rng.uniform(0.35, 0.6)
 
     def paint(canvas: Canvas, times: Array) -> None:
         apart = 0.6 * timeline.height(times, down_s, up_s)

@@ -42,14 +42,14 @@ def swing(family: str, timeline: Timeline, rng: Rng) -> Mover:
     stick = varied(((0.85, 0.68, 0.42), (0.25, 0.22, 0.2), (0.9, 0.9, 0.88))[int(rng.integers(3))], rng)
     head = varied(((0.15, 0.15, 0.17), (0.8, 0.2, 0.15), (0.9, 0.85, 0.3))[int(rng.integers(3))], rng)
     with_head, span = rng.random() < 0.6, rng.uniform(0.75, 1.1)
-    down_s, up_s = rng.uniform(0.1, 0.2), rng.uniform(0.3, 0.55)
-    spread = rng.uniform(0.9, 1.3)
+    down_s, up_s = rng.uniform(0.1, 0.18), rng.uniform(0.5, 0.9)
+    spread = rng.uniform(1.0, 1.5)
     bits = _bits(material, rng)
+    give = 0.035 if material in ("cardboard", "plastic", "leaves", "gravel", "water") else 0.012
 
     def paint(canvas: Canvas, times: Array) -> None:
-        push = timeline.ringing(times)
-        dent = timeline.burst(times, 0.12)
-        thing.paint(canvas, 0.02 * push, 0.05 * push, dent)
+        push = give * timeline.ringing(times, 9, 0.07)
+        thing.paint(canvas, 0.4 * push, push, timeline.burst(times, 0.15))
         bits(canvas, timeline, times)
         lift = spread * timeline.height(times, down_s, up_s)
         px, py = 0.82, -0.28 - 0.25 * lift
@@ -58,9 +58,9 @@ def swing(family: str, timeline: Timeline, rng: Rng) -> Mover:
         tip_x, tip_y = px + span * np.cos(angle) * 0.84, py + span * np.sin(angle) * 0.84
         tip_x = tip_x + (1 - lift / spread) * (0.02 - (0.82 + span * 0.84 * np.cos(contact)))
         tip_y = tip_y + (1 - lift / spread) * (-0.05 - (-0.28 + span * 0.84 * np.sin(contact)))
-        canvas.capsule(px, py, tip_x, tip_y, 0.05, stick)
+        canvas.capsule(px, py, tip_x, tip_y, 0.06, stick)
         if with_head:
-            canvas.ellipse(tip_x, tip_y, 0.13, 0.11, head)
+            canvas.ellipse(tip_x, tip_y, 0.15, 0.12, head)
         canvas.capsule(px, py, 1.25, py + 0.25, 0.11, dark(hand, 0.9))
         canvas.ellipse(px, py, 0.12, 0.12, hand)
 

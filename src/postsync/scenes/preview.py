@@ -13,6 +13,7 @@ from postsync.media.output import whole_file
 
 def preview(clips: Sequence[Clip], path: Path | str, num_frames: int = 16) -> Path:
     """Draw clips that have frames, waveform and envelope as a PNG. Onsets are lines: solid seen, dotted unseen.
+    The envelope is drawn twice its height, the waveform fills its row.
 
     Each strip shows the frames at even times, above the sound of the same times. Raises ValueError without a clip,
     MediaError if the file cannot be written.
@@ -52,13 +53,15 @@ def _draw_strip(axis, clip: Clip, num_frames: int) -> None:
 
 
 def _draw_sound(axis, clip: Clip) -> None:
+    loudest = 1e-3
     if clip.waveform is not None and clip.sample_rate is not None:
         wave = clip.waveform.mean(0).numpy()
+        loudest = max(loudest, float(np.abs(wave).max()))
         axis.plot(np.arange(len(wave)) / clip.sample_rate, wave, color="0.7", linewidth=0.3)
     if clip.envelope is not None:
-        axis.plot(np.arange(len(clip.envelope)) / 100, clip.envelope.numpy(), color="tab:blue", linewidth=1)
+        axis.plot(np.arange(len(clip.envelope)) / 100, 2 * clip.envelope.numpy(), color="tab:blue", linewidth=1)
     for event in clip.events:
         axis.axvline(event.t, color="tab:red", linewidth=0.5 + event.strength,
                      linestyle="-" if event.visible else ":")
-    axis.set(xlim=(0, clip.duration_s), ylim=(-1, 1), yticks=[])
+    axis.set(xlim=(0, clip.duration_s), ylim=(-loudest, loudest), yticks=[])
     axis.tick_params(labelsize=6)
