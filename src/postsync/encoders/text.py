@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +57,8 @@ class TextTower(nn.Module):
         mask = (input_ids == self.config.pad_token_id)[:, None, None, :] * MASKED_SCORE
         x = self.embeddings(input_ids)
         mask = mask.to(x.dtype)
-        for layer in self.encoder["layer"]:
+        layers = cast(nn.ModuleList, self.encoder["layer"])
+        for layer in layers:
             x = layer(x, mask, condition)
         return x
 

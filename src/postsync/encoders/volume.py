@@ -75,8 +75,8 @@ def volume_contrastive_loss(text: Tensor, *conditions: Tensor, temperature: Tens
 
     text and each condition (video, audio, ...): (B, D) unit vectors. Mean of two cross-entropies over the logits
     -volume / temperature: text i among all conditions, and condition i among all texts. `detached_gather`: the side
-    that is searched carries no gradient, as in the official code. `excluded` (B, B) bool, symmetric, False on the diagonal:
-    pairs that are not negatives.
+    that is searched carries no gradient, as in the official code. `excluded` (B, B) bool, symmetric, False on the
+    diagonal: pairs that are not negatives.
     """
     searched = [c.detach() for c in conditions] if detached_gather else list(conditions)
     by_text = pairwise_volume(text, *searched)

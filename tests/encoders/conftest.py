@@ -1,0 +1,39 @@
+"""Random GRAM encoders of toy size, and clips drawn for them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from postsync.data.clip import Clip
+from postsync.encoders.gram import GramEncoder, tiny
+from postsync.encoders.text import WordPieceTokenizer
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "bell", "dog", "hammer", "hits", "metal", "rings", "bark",
+         "##s", "##ing", ",")
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return WordPieceTokenizer(WORDS)
+
+
+@pytest.fixture
+def make_encoder(tokenizer):
+    def build(**changes):
+        torch.manual_seed(0)
+        return GramEncoder.from_preset(replace(tiny(len(WORDS)), **changes), tokenizer).eval()
+
+    return build
+
+
+@pytest.fixture
+def make_clip():
+    def build(seed=0, label="bell", captions=("a bell rings",), sample_rate=16000):
+        generator = torch.Generator().manual_seed(seed)
+        frames = torch.randint(0, 256, (10, 3, 16, 16), generator=generator, dtype=torch.uint8)
+        waveform = 0.1 * torch.randn(1, 8000, generator=generator)
+        return Clip(f"clip{seed}", 0.5, frames=frames, times=torch.arange(10) / 20, waveform=waveform,
+                    sample_rate=sample_rate, label=label, captions=captions)
+
+    return build
