@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import postsync.codecs.objective  # noqa: F401  (slow: not within a test)
 from postsync import registry
 from postsync.errors import PostsyncError
 
@@ -29,13 +31,15 @@ def test_planned_system_says_not_yet(name: str) -> None:
         registry.load_pipeline(name)
 
 
-def test_unknown_names_list_the_known() -> None:
+def test_unknown_names_list_the_known(tmp_path: Path) -> None:
     with pytest.raises(PostsyncError, match=r"no system 'foley'.*foleygram"):
         registry.load_pipeline("foley")
     with pytest.raises(PostsyncError, match=r"no preset 'huge'.*mini"):
         registry.load_pipeline("foleygram", "huge")
     with pytest.raises(PostsyncError, match=r"'vocoda'.*vocoder"):
         registry.trainable("vocoda")
+    with pytest.raises(PostsyncError, match="leave --base away"):
+        registry.load_objective("vae", "tiny", tmp_path)
     with pytest.raises(PostsyncError, match=r"no preset 'huge' to train"):
         registry.load_objective("vae", "huge")
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from . import weights
 from .errors import PostsyncError
 from .training.config import TrainConfig
 
@@ -25,8 +27,8 @@ class System:
     output: str  # what it makes
     public: str  # which weights of the paper can be had
     licences: str  # of code and weights it stands on
-    pipeline: str | None = None  # "module:function" taking a preset's name and giving the pipeline; None: not yet
-    presets: Mapping[str, str] = field(default_factory=dict)  # preset that loads -> where its weights come from
+    pipeline: str | None = None  # "module:class" with from_pretrained(folder); None: not yet
+    presets: Mapping[str, str] = field(default_factory=dict)  # preset that loads -> its folder of bundled weights
 
     @property
     def available(self) -> bool:
@@ -45,6 +47,8 @@ class Trainable:
     count: int = 2000  # scenes rendered once for the run
     scenes: Mapping[str, Any] = field(default_factory=lambda: {"duration_s": NATIVE_S})  # arguments of SceneConfig
     presets: tuple[str, ...] = ("mini", "tiny")
+    fits: bool = False  # has fit(samples), which measures the prepared features before the first step
+    has_base: bool = False  # starts from a trained pipeline
 
 
 CODEC_S = 4.1  # the codec is trained on short crops
@@ -54,12 +58,12 @@ NATIVE_S = 8.16  # native length of the mini systems: 204 latent frames at 25 a 
 SYSTEMS: dict[str, System] = {s.name: s for s in (
     System(
         "foleygram", "FoleyGRAM: video-to-audio with GRAM-aligned multimodal encoders", "2510.05829", "sound",
-        public="none: neither code nor trained weights were published; its backbone, Stable Audio Open 1.0, "
-               "is public behind a form",
+        public="none: neither code nor trained weights were published; its backbone, Stable Audio Open 1.0, is "
+               "public behind a form",
         licences="mini: Apache-2.0; Stable Audio Open 1.0: Stability AI Community License; GRAM: code MIT, its weights "
                  "carry no statement",
-        pipeline="postsync.systems.foleygram.pipeline:load_pipeline",
-        presets={"mini": "inside the package, trained on procedural scenes"}),
+        pipeline="postsync.systems.foleygram.pipeline:FoleyGRAMPipeline",
+        presets={"mini": "foleygram"}),
     System(
         "mdg", "MDG: training-free multimodal guidance for video-to-audio", "2509.24550", "sound",
         public="needs none of its own: it guides public models (AudioLDM, GRAM)",
@@ -68,7 +72,8 @@ SYSTEMS: dict[str, System] = {s.name: s for s in (
     System(
         "mgaudio", "MGAudio: model-guided dual-role alignment for video-to-audio", "2510.24103", "sound",
         public="not known: the official repository could not be read",
-        licences="official code and weights: not known; AudioLDM VAE: non-commercial (CC-BY-NC-SA-4.0, check the card)"),
+        licences="official code and weights: not known; AudioLDM's VAE: non-commercial (CC-BY-NC-SA-4.0, check the "
+                 "card)"),
     System(
         "vatt", "VATT: tell what you hear from what you see", "2411.05679", "sound and captions",
         public="published, with no licence stated",
@@ -96,11 +101,11 @@ TRAINABLES: dict[str, Trainable] = {t.name: t for t in (
               TrainConfig(steps=1500, batch_size=32, lr=1e-3, warmup=100, ema_decay=0.99), count=4000),
     Trainable("foleygram_base", "FoleyGRAM's diffusion transformer", "postsync.training.recipes:foleygram_base",
               TrainConfig(steps=12000, batch_size=16, lr=6e-4, warmup=500), count=6000,
-              scenes={"duration_s": NATIVE_S, "fps": GLANCES}),
+              scenes={"duration_s": NATIVE_S, "fps": GLANCES}, presets=("mini",), fits=True),
     Trainable("foleygram_control", "FoleyGRAM's envelope branch, on a trained base",
               "postsync.training.recipes:foleygram_control",
               TrainConfig(steps=6000, batch_size=16, lr=6e-4, warmup=300), count=6000,
-              scenes={"duration_s": NATIVE_S, "fps": GLANCES}),
+              scenes={"duration_s": NATIVE_S, "fps": GLANCES}, presets=("mini",), has_base=True),
 )}
 
 
@@ -119,24 +124,38 @@ def trainable(name: str) -> Trainable:
 
 
 def load_pipeline(name: str, preset: str = "mini") -> Any:
-    """The pipeline of system `name` with the weights of `preset`, on the CPU in float32.
+    """The pipeline of system `name`, on the CPU in float32. `preset`: a preset's name or a saved pipeline's folder.
 
-    Raises PostsyncError where the system or preset does not exist or is not available yet.
+    Raises PostsyncError where the system or preset does not exist or is not available yet, WeightsError where the
+    bundled weights are absent.
     """
     entry = system(name)
     if entry.pipeline is None:
         ready = ", ".join(s.name for s in SYSTEMS.values() if s.available)
         raise PostsyncError(f"{name} (arXiv {entry.arxiv}) is not available in this version yet; use {ready}.")
-    if preset not in entry.presets:
-        raise PostsyncError(f"{name} has no preset '{preset}'; there is: {', '.join(entry.presets)}.")
-    return resolve(entry.pipeline)(preset)
+    if preset in entry.presets:
+        folder = weights.bundled(entry.presets[preset])
+    elif (Path(preset) / "model_index.json").is_file():
+        folder = Path(preset)
+    else:
+        raise PostsyncError(f"{name} has no preset '{preset}', nor is that the folder of a saved pipeline; there is: "
+                            f"{', '.join(entry.presets)}.")
+    return resolve(entry.pipeline).from_pretrained(folder)
 
 
-def load_objective(name: str, preset: str = "mini") -> Any:
-    """The objective of trainable `name` in the sizes of `preset`, untrained; raises PostsyncError for unknown names."""
+def load_objective(name: str, preset: str = "mini", base: Path | None = None) -> Any:
+    """The objective of trainable `name` in the sizes of `preset`, untrained.
+
+    `base`: folder of the trained pipeline it starts from, where it starts from one (default: the bundled). Raises
+    PostsyncError for unknown names and for a base that has no use.
+    """
     entry = trainable(name)
     if preset not in entry.presets:
         raise PostsyncError(f"{name} has no preset '{preset}' to train; there is: {', '.join(entry.presets)}.")
+    if entry.has_base:
+        return resolve(entry.objective)(preset, base)
+    if base is not None:
+        raise PostsyncError(f"{name} starts from nothing trained; leave --base away.")
     return resolve(entry.objective)(preset)
 
 

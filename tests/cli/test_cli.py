@@ -9,9 +9,11 @@ import types
 from pathlib import Path
 
 import pytest
+import torch.utils.tensorboard  # noqa: F401  (slow: not within a test)
 from typer.testing import CliRunner
 
 import postsync
+import postsync.training.loop  # slow: not within a test
 from postsync import cli
 from postsync.cli import doctor, info
 from postsync.errors import MediaError, PostsyncError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,7 +77,7 @@ class LineObjective(nn.Module):
 def test_learns_the_line(tmp_path: Path) -> None:
     objective = LineObjective()
     objective.drop.p = 0.0
-    export = train(objective, Lines(), replace(CONFIG, steps=240, log_every=50), tmp_path, cpu=True)
+    export = train(objective, Lines(), replace(CONFIG, steps=100, lr=0.15, log_every=50), tmp_path, cpu=True)
     line = load_file(export / "model.safetensors")
     assert line["weight"].item() == pytest.approx(3.0, abs=0.1)
     assert line["bias"].item() == pytest.approx(-1.0, abs=0.1)
@@ -102,6 +103,31 @@ def test_frozen_parts_do_not_move_and_export_is_the_average(tmp_path: Path) -> N
     assert all(torch.equal(a, b) for a, b in zip(tower, objective.tower.parameters(), strict=True))
     assert objective.teachers[0] == 0.0
     assert 0.0 < objective.teachers[-1] < load_file(export / "model.safetensors")["weight"].item()
+
+
+def test_trained_part_of_a_frozen_module_is_trained_and_averaged(tmp_path: Path) -> None:
+    class Mixed(LineObjective):  # a frozen module may hold a projection that is trained
+        def frozen(self) -> list[nn.Module]:
+            return [self.tower, nn.ModuleList([self.line])]
+
+    objective = Mixed()
+    train(objective, Lines(), CONFIG, tmp_path, cpu=True)
+    assert objective.line.weight.item() > 0
+    assert objective.teachers[-1] < objective.line.weight.item()
+    assert not any(p.requires_grad for p in objective.tower.parameters())
+
+
+def test_fit_sees_the_features_before_the_first_step(tmp_path: Path) -> None:
+    class Fitted(LineObjective):
+        mean = 0.0
+
+        def fit(self, samples: Iterable[dict[str, Tensor]]) -> None:
+            assert not self.teachers
+            self.mean = float(torch.stack([s["x"] for s in samples]).mean())
+
+    objective = Fitted()
+    train(objective, Lines(), CONFIG, tmp_path, cpu=True, fit=True)
+    assert objective.mean == pytest.approx(15 / 32)
 
 
 def test_features_are_prepared_once_and_read_again(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     for column in ("system", "arXiv", "today", "the paper's weights", "licences"):
         table.add_column(column, overflow="fold")
     for s in facts["systems"]:
-        presets = "\n".join(f"{name}: {source}" for name, source in s["presets"].items())
-        table.add_row(s["name"], s["arxiv"], presets if s["available"] else "not yet", s["public"], s["licences"])
+        today = f"runs ({s['output']}), presets: {', '.join(s['presets'])}" if s["available"] else "not yet"
+        table.add_row(s["name"], s["arxiv"], today, s["public"], s["licences"])
     console.print(table)
     bundled = Table(title="weights inside the package")
     bundled.add_column("folder")

@@ -11,6 +11,8 @@ import typer
 from .. import registry
 from ..errors import PostsyncError
 
+RECORDED = 0.5  # part of the clips that sound a recording, where the bank has one of their family
+
 
 def train(
     name: Annotated[str, typer.Argument(help="What to train: " + ", ".join(registry.TRAINABLES))],
@@ -29,6 +31,7 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of this process.")] = None,
     precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
     cpu: Annotated[bool, typer.Option("--cpu", help="Leave accelerators alone.")] = False,
+    base: Annotated[Path | None, typer.Option(help="Trained pipeline to start from (foleygram_control).")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -43,7 +46,7 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    objective = registry.load_objective(name, preset)
+    objective = registry.load_objective(name, preset, base)
     scenes = dict(entry.scenes) | ({"duration_s": duration} if duration else {})
     count = count or entry.count
     dataset = scene_dataset(scenes, seed, count, objective.needs, clean, recordings)
@@ -52,9 +55,9 @@ def train(
         changes["steps"] = 10**9  # the clock ends the run
     config = replace(entry.config, seed=seed, mixed_precision=precision,
                      **{key: value for key, value in changes.items() if value is not None})
-    key = f"{name} {preset} {scenes} {seed} {count} clean={clean} {recordings}"
+    key = f"{name} {preset} {scenes} {seed} {count} clean={clean} {recordings} {base}"
     export = run(objective, dataset, config, out, resume=resume, workers=workers, cache=out / "features",
-                 cache_key=key, cpu=cpu, progress=not quiet)
+                 cache_key=key, fit=entry.fits, cpu=cpu, progress=not quiet)
     typer.echo(str(export))
 
 
@@ -62,6 +65,7 @@ def scene_dataset(scenes: dict[str, Any], seed: int, count: int, needs: frozense
                   recordings: Path | None) -> Any:
     """`count` scenes for training; run `seed` s uses the seeds from s * count on, below the held-out ones."""
     from ..scenes.render import HELD_OUT_SEED, SceneDataset, clean_scenes, full_scenes
+    from ..scenes.sounds import SoundConfig
 
     first = seed * count
     if seed < 0 or first + count > HELD_OUT_SEED:
@@ -72,5 +76,6 @@ def scene_dataset(scenes: dict[str, Any], seed: int, count: int, needs: frozense
         from ..scenes.recordings import RecordingBank
 
         bank = RecordingBank(recordings)
+        scenes = scenes | {"sound": SoundConfig(recordings=RECORDED)}
     config = clean_scenes(**scenes) if clean else full_scenes(**scenes)
     return SceneDataset(config, range(first, first + count), needs, bank=bank)

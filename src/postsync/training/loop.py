@@ -43,22 +43,26 @@ class _Position:
 
 
 def train(objective: nn.Module, dataset: Dataset, config: TrainConfig, folder: Path, *, resume: bool = False,
-          workers: int = 0, cache: Path | None = None, cache_key: str = "", cpu: bool = False,
-          progress: bool = False) -> Path:
+          workers: int = 0, cache: Path | None = None, cache_key: str = "", fit: bool = False,
+          cpu: bool = False, progress: bool = False) -> Path:
     """Train `objective` on `dataset` (a map-style data set of Clip) and export it under its averaged weights.
 
-    Writes `folder/state` (to resume from), `folder/log.jsonl` (one line every `log_every` steps) and `folder/export`,
-    whose path is returned. Raises PostsyncError when the loss stops being finite or there is no state to resume;
+    `fit`: let the objective's `fit(samples)` measure the prepared features first. `cache` and `cache_key`: see
+    `prepare_features`. Writes `folder/state` (to resume from), `folder/log.jsonl` (one line every `log_every` steps)
+    and `folder/export`, whose path is returned. Raises PostsyncError when the loss stops being finite or there is no state to resume;
     Ctrl-C saves the state first.
     """
     accelerator = Accelerator(cpu=cpu, mixed_precision=config.mixed_precision)
     torch.manual_seed(config.seed)
     frozen: list[nn.Module] = objective.frozen()  # type: ignore[operator]
     for module in frozen:
-        module.requires_grad_(False).eval()
+        module.eval()
     with Report(folder, enabled=progress and accelerator.is_main_process) as report:
         features = prepare_features(objective, dataset, workers=workers, folder=cache, key=cache_key,
                                     on_sample=report.prepared)
+        if fit and not resume:
+            size = len(next(iter(features.values())))
+            objective.fit({k: v[i] for k, v in features.items()} for i in range(size))  # type: ignore[operator]
         run = _Run(objective, frozen, config, accelerator, folder / "state", report)
         if resume:
             run.load()
@@ -75,9 +79,13 @@ class _Run:
         self.state_folder, self.frozen = state_folder, frozen
         objective.to(accelerator.device)
         groups: list[dict[str, Any]] = objective.parameter_groups()  # type: ignore[operator]
+        trained = {id(p) for group in groups for p in group["params"]}
+        for parameter in objective.parameters():
+            parameter.requires_grad_(id(parameter) in trained)
+        still = [module for module in frozen if not any(p.requires_grad for p in module.parameters())]
         optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
         self.base_rates = [group["lr"] for group in optimizer.param_groups]
-        self.ema = ExponentialMovingAverage(objective, config.ema_decay, frozen)
+        self.ema = ExponentialMovingAverage(objective, config.ema_decay, still)
         self.model, self.optimizer = accelerator.prepare(objective, optimizer)
         self.position = _Position()
         self.updating = False  # between two states, where nothing must be saved

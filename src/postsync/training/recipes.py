@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -53,16 +54,26 @@ def scene_classifier(preset: str) -> nn.Module:
 
 def foleygram_base(preset: str) -> nn.Module:
     """FoleyGRAM's transformer, over the bundled codec and towers."""
+    from ..codecs.mel_vae import MelCodec
+    from ..encoders.gram import GramEncoder
+    from ..systems.foleygram import presets
     from ..systems.foleygram.objective import FoleyGRAMObjective
 
-    return FoleyGRAMObjective(stage="base", preset=preset)
+    encoder = GramEncoder.from_pretrained(weights.bundled("gram"))
+    sizes = getattr(presets, preset)(gram_dim=encoder.embedding_dim)
+    codec = MelCodec.from_pretrained(weights.bundled("mel_codec"))
+    return FoleyGRAMObjective(sizes, stage="base", codec=codec, gram=encoder)
 
 
-def foleygram_control(preset: str) -> nn.Module:
-    """FoleyGRAM's control branch, over the bundled base."""
+def foleygram_control(preset: str, base: Path | None = None) -> nn.Module:
+    """FoleyGRAM's control branch, over the pipeline of stage "base" in the folder `base` (default: the bundled one)."""
+    from ..systems.foleygram import presets
     from ..systems.foleygram.objective import FoleyGRAMObjective
+    from ..systems.foleygram.pipeline import FoleyGRAMPipeline
 
-    return FoleyGRAMObjective(stage="control", preset=preset)
+    pipeline = FoleyGRAMPipeline.from_pretrained(base or weights.bundled("foleygram"))
+    sizes = getattr(presets, preset)(gram_dim=pipeline.conditioner.config["gram_dim"])
+    return FoleyGRAMObjective(sizes, stage="control", base=pipeline, codec=pipeline.codec, gram=pipeline.gram)
 
 
 def scene_captions(clip: Clip) -> Sequence[str]:
