@@ -207,5 +207,5 @@ def _cloth_rubbed(speed: np.ndarray, rng: Rng, sample_rate: int, n: int) -> np.n
 _GRANULAR: dict[str, Callable[[float, Rng, int], Hit]] = {
     "water": _water_strike, "gravel": _gravel_strike, "leaves": _leaves_strike, "cloth": _cloth_strike}
 _RUBBED: dict[str, Callable[..., np.ndarray]] = {
-    "water": _water_rubbed, "gravel": _grains_rubbed(1800, 4500, (0.004, 0.012), 500, 0.02),
+    "water": _water_rubbed, "gravel": _grains_rubbed(1800, 4500, (0.004, 0.012), 500, 0.06),
     "leaves": _grains_rubbed(4500, 7600, (0.002, 0.006), 900, 0.05), "cloth": _cloth_rubbed}
