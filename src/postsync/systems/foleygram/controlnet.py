@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.modeling_utils import ModelMixin as ModelMixin  # diffusers looks for it in the class's module
 from einops import rearrange
 from torch import Tensor, nn
 

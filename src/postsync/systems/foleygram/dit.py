@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from math import pi
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
@@ -166,7 +166,7 @@ class ContinuousTransformer(nn.Module):
         self.project_out = nn.Linear(dim, channels, bias=False)
 
 
-class DiTTrunk(ModelMixin, ConfigMixin):
+class DiTTrunk(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """What the DiT and its control branch share: the embedders and the layers, and the way into them."""
 
     def _build(self, io_channels: int, embed_dim: int, depth: int, num_heads: int, cond_token_dim: int,

@@ -1,0 +1,192 @@
+"""What FoleyGRAM's two trainings minimise: the base transformer first, then, on it frozen, the control branch.
+
+Source: arXiv 2510.05829; riccardofosco95/Stable-Video2Audio for what the paper leaves open (v prediction, logit-normal
+time, whole-token drop, the -1 envelope). The base stage exists because the mini has no published backbone to freeze.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...codecs.mel_vae import MelCodec
+from ...data.clip import Clip
+from ...diffusion.parameterization import Parameterization, cosine_path
+from ...encoders.gram import GramEncoder, pick_frames
+from ...errors import ConditionError, PostsyncError
+from ...features.envelope import frame_rms
+from ...features.spoil import spoil_envelope
+from ...scenes.captions import paraphrases
+from ...scenes.families import FAMILIES
+from .conditioning import FoleyConditioner
+from .controlnet import NO_CONTROL, DiTControlNet
+from .dit import StableAudioDiT
+from .latents import LatentLayout
+from .pipeline import FoleyGRAMPipeline
+from .presets import FoleyGRAMPreset
+
+V = Parameterization("v")
+
+
+class FoleyGRAMObjective(nn.Module):
+    """Stage "base" trains transformer and conditioner without envelope; "control" trains the branch alone (and the
+    conditioner's projections where the preset says so).
+
+    A batch holds `latents` (B, 8, T, 16), `envelope` (B, 4 T) linear RMS of the peak-normalised sound at 100 Hz, and
+    unit embeddings `video`, `audio` (B, D) and `text` (B, K, D), zeros where there is none.
+    """
+
+    needs: frozenset[str] = frozenset({"frames", "waveform"})
+
+    def __init__(self, preset: FoleyGRAMPreset, *, stage: Literal["base", "control"] = "base",
+                 base: FoleyGRAMPipeline | None = None, codec: MelCodec | None = None,
+                 gram: GramEncoder | None = None) -> None:
+        """`base` holds the trained parts that the control stage starts from; `codec` and `gram` serve `prepare`.
+
+        Raises PostsyncError for a control stage without a base.
+        """
+        super().__init__()
+        if stage == "control" and base is None:
+            raise PostsyncError("the control stage stands on a trained base; train foleygram-base first, then name its "
+                                "folder.")
+        self.preset, self.stage = preset, stage
+        self.transformer = base.transformer if base else StableAudioDiT(**preset.dit)
+        self.conditioner = base.conditioner if base else FoleyConditioner(**preset.conditioner)
+        self.layout = base.layout if base else LatentLayout(**preset.layout)
+        self.controlnet: DiTControlNet | None = None
+        if stage == "control":
+            self.controlnet = DiTControlNet.from_dit(
+                self.transformer, preset.control_depth_factor, preset.control_encoder, preset.envelope_values,
+                preset.envelope_mu)
+        self.codec, self.gram = codec, gram
+        self._texts: dict[str, Tensor] = {}
+        for module in self.frozen():
+            module.requires_grad_(False).eval()
+        if stage == "control" and preset.training.train_projections:
+            for projection in self.conditioner.projections():
+                projection.requires_grad_(True)
+
+    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Mean squared error of v at one drawn time for each sample; `teacher` is not used. Without a generator the
+        draws are those of the seed `step`."""
+        generator = torch.Generator().manual_seed(step) if generator is None else generator
+        clean = self.layout.fold(batch["latents"].float())
+        size = clean.shape[0]
+        t = self._times(size, generator).to(clean.device)
+        alpha, sigma = cosine_path(t[:, None, None])
+        noise = _normal(clean.shape, generator).to(clean.device)
+        tokens = self.conditioner.tokens(self._embeddings(batch, generator), size)
+        start_s, total_s = 0.0, batch["envelope"].shape[-1] / 100
+        inputs = {"x": alpha * clean + sigma * noise, "t": t, "cross_attn_cond": tokens,
+                  "global_cond": self.conditioner.global_cond(start_s, total_s, size)}
+        controls: Sequence[Tensor] = ()
+        if self.controlnet is not None:
+            controls = self.controlnet(control=self._envelope(batch["envelope"].float(), generator), **inputs)
+        predicted = self.transformer(**inputs, controls=controls)
+        return {"loss": functional.mse_loss(predicted, V.target(clean, noise, alpha, sigma))}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """AdamW groups of what this stage trains: weight decay for matrices only."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        return [{"params": [p for p in trained if p.dim() > 1]},
+                {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0}]
+
+    def frozen(self) -> list[nn.Module]:
+        """Parts kept in eval mode, without gradients (but for the projections, if the preset trains them)."""
+        parts: list[Any] = [self.codec, self.gram, self.layout]
+        if self.stage == "control":
+            parts += [self.transformer, self.conditioner]
+        return [p for p in parts if p is not None]
+
+    def fit(self, samples: Iterable[dict[str, Tensor]]) -> None:
+        """Measure the latents' mean and deviation on prepared samples (a few hundred), before the base stage starts."""
+        self.layout.fit(s["latents"] for s in samples)
+
+    @torch.no_grad()
+    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+        """One training sample (see the class) of a clip, cut or padded with silence to the native length.
+
+        Raises PostsyncError where codec or GRAM are missing, ConditionError for a clip without sound at the codec's
+        rate.
+        """
+        codec, gram = self.codec, self.gram
+        if codec is None or gram is None:
+            raise PostsyncError("preparing clips takes the codec and the GRAM towers; give both to FoleyGRAMObjective.")
+        if clip.waveform is None or clip.sample_rate != codec.sampling_rate:
+            raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first.")
+        samples = round(self.preset.native_frames / codec.latent_rate * codec.sampling_rate)
+        sound = clip.waveform.float().mean(0)[:samples]
+        sound = functional.pad(sound, (0, samples - len(sound)))
+        sound = sound / sound.abs().max().clamp(min=1e-4)
+        sample = {
+            "latents": codec.encode(sound[None]).mean[0].half(),
+            "envelope": frame_rms(sound, codec.sampling_rate),
+            "audio": gram.encode_audio(sound[None])[0],
+            "text": self._text(clip, gram),
+        }
+        sample["video"] = torch.zeros_like(sample["audio"])
+        if clip.frames is not None:
+            frames = clip.frames[pick_frames(len(clip.frames), gram.num_frames)].float() / 255
+            sample["video"] = gram.encode_video(frames[None])[0]
+        return sample
+
+    def export(self, folder: Path) -> None:
+        """Write the pipeline's own parts as float16; codec and GRAM stay in folders of their own."""
+        parts = {"transformer": self.transformer, "conditioner": self.conditioner, "layout": self.layout,
+                 "controlnet": self.controlnet}
+        copies = {name: None if part is None else deepcopy(part).half() for name, part in parts.items()}
+        FoleyGRAMPipeline.from_parts(self.preset, **copies).save_pretrained(folder)
+
+    def _text(self, clip: Clip, gram: GramEncoder) -> Tensor:
+        """Embeddings (K, D) of K captions: the clip's own, then its family's training paraphrases, repeated to K."""
+        known = paraphrases(clip.label)[0] if clip.label is not None and clip.label in FAMILIES else ()
+        count = self.preset.training.num_captions
+        start = sum(clip.clip_id.encode()) % max(len(known), 1)
+        captions = list(dict.fromkeys((*clip.captions, *known[start:], *known[:start])))[:count]
+        if not captions:
+            return torch.zeros(count, gram.embedding_dim)
+        new = [c for c in captions if c not in self._texts]
+        if new:
+            self._texts.update(zip(new, gram.encode_text(new), strict=True))
+        return torch.stack([self._texts[captions[i % len(captions)]] for i in range(count)])
+
+    def _times(self, size: int, generator: torch.Generator) -> Tensor:
+        """Times (B,): sigmoid of a normal number, a share of them even over 0..1."""
+        t = torch.sigmoid(_normal((size,), generator))
+        even = _uniform((size,), generator)
+        return torch.where(_uniform((size,), generator) < self.preset.training.uniform_time, even, t)
+
+    def _embeddings(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """One caption of each sample; each modality dropped on its own, all of them together for guidance."""
+        text = batch["text"].float()
+        drawn = (_uniform((len(text),), generator) * text.shape[1]).long().to(text.device)
+        embeddings = {"video": batch["video"].float(), "audio": batch["audio"].float(),
+                      "text": text[torch.arange(len(text), device=text.device), drawn]}
+        training = self.preset.training
+        kept = _uniform((len(text), 1), generator) >= training.token_drop
+        drops = {"video": training.video_drop, "audio": training.audio_drop, "text": training.text_drop}
+        return {name: value * (kept & (_uniform(kept.shape, generator) >= drops[name])).to(value.device)
+                for name, value in embeddings.items()}
+
+    def _envelope(self, envelope: Tensor, generator: torch.Generator) -> Tensor:
+        """The control (B, M): some envelopes spoiled as predicted ones are, some replaced by the "no control" code."""
+        envelope = spoil_envelope(envelope, generator, self.preset.training.envelope_spoil)
+        dropped = _uniform((len(envelope), 1), generator) < self.preset.training.envelope_drop
+        return torch.where(dropped.to(envelope.device), NO_CONTROL, envelope)
+
+
+def _uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Numbers in 0..1 from the generator, on its own device."""
+    return torch.rand(tuple(shape), generator=generator, device=generator.device)
+
+
+def _normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Normal numbers from the generator, on its own device."""
+    return torch.randn(tuple(shape), generator=generator, device=generator.device)

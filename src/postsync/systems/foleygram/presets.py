@@ -1,0 +1,85 @@
+"""FoleyGRAM's configurations: the published size, the one whose weights are in the package, and one for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Any, Literal
+
+from ...diffusion.solvers import SolverName
+
+
+@dataclass(frozen=True)
+class SamplerDefaults:
+    """What the pipeline does where the caller says nothing."""
+
+    num_inference_steps: int = 150
+    guidance_scale: float = 2.0
+    control_scale: float = 1.0
+    sigma_min: float = 0.3
+    sigma_max: float = 500.0
+    solver: SolverName = "dpmpp_3m_sde"
+    eta: float = 1.0
+    window_overlap: int = 0  # latent frames shared by neighbouring windows
+
+
+@dataclass(frozen=True)
+class TrainingDefaults:
+    """Probabilities of what a training sample loses, and what is trained in the control stage."""
+
+    token_drop: float = 0.1  # all tokens at once, for classifier-free guidance
+    video_drop: float = 0.1
+    audio_drop: float = 0.3
+    text_drop: float = 0.1
+    envelope_drop: float = 0.2  # the "no control" code instead of the envelope
+    envelope_spoil: float = 0.5  # share of envelopes made imperfect, as predicted ones are
+    uniform_time: float = 0.0  # share of times drawn evenly instead of logit-normally
+    train_projections: bool = True  # of the conditioner, in the control stage
+    num_captions: int = 8  # paraphrases kept of a clip, one drawn at each step
+
+
+@dataclass(frozen=True)
+class FoleyGRAMPreset:
+    """Sizes of all parts. `dit`, `conditioner` and `layout` are constructor arguments of the classes of that name."""
+
+    dit: dict[str, Any]
+    conditioner: dict[str, Any]
+    layout: dict[str, Any]
+    native_frames: int  # latent frames the model is trained on
+    control_encoder: Literal["vae", "frames"]
+    control_depth_factor: float
+    envelope_values: int = 4
+    envelope_mu: float = 255.0
+    sampler: SamplerDefaults = field(default_factory=SamplerDefaults)
+    training: TrainingDefaults = field(default_factory=TrainingDefaults)
+
+
+def paper() -> FoleyGRAMPreset:
+    """Stable Audio Open 1.0 with GRAM's three tokens and a branch of four layers; 10 s clips (215 latents)."""
+    return FoleyGRAMPreset(
+        dit={}, conditioner={}, layout={"channels": 64}, native_frames=215, control_encoder="vae",
+        control_depth_factor=0.2, sampler=SamplerDefaults(window_overlap=54))
+
+
+def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
+    """The bundled model: 8.16 s of the mel codec's latents, (8, 204, 16) folded to (128, 204)."""
+    return FoleyGRAMPreset(
+        dit={"io_channels": 128, "embed_dim": 192, "depth": 6, "num_heads": 3, "cond_token_dim": 192,
+             "global_cond_dim": 128, "ff_mult": 8 / 3},
+        conditioner={"gram_dim": gram_dim, "cond_token_dim": 192, "number_dim": 64, "embedding_gain": sqrt(gram_dim)},
+        layout={"channels": 8, "bins": 16}, native_frames=204, control_encoder="frames", control_depth_factor=0.34,
+        sampler=SamplerDefaults(num_inference_steps=50, guidance_scale=2.0, sigma_min=0.03, sigma_max=100.0,
+                                window_overlap=51),
+        training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, uniform_time=0.1,
+                                  train_projections=False))
+
+
+def tiny(gram_dim: int = 8) -> FoleyGRAMPreset:
+    """Random weights for tests: two layers, 16 latent frames."""
+    return FoleyGRAMPreset(
+        dit={"io_channels": 128, "embed_dim": 64, "depth": 2, "num_heads": 1, "cond_token_dim": 64,
+             "global_cond_dim": 16, "ff_mult": 1.0},
+        conditioner={"gram_dim": gram_dim, "cond_token_dim": 64, "number_dim": 8, "embedding_gain": sqrt(gram_dim)},
+        layout={"channels": 8, "bins": 16}, native_frames=16, control_encoder="frames", control_depth_factor=0.5,
+        sampler=SamplerDefaults(num_inference_steps=3, sigma_min=0.1, sigma_max=80.0, window_overlap=4),
+        training=TrainingDefaults(train_projections=False, num_captions=3))

@@ -1,0 +1,46 @@
+"""Tiny parts with random weights: a codec, GRAM towers with a vocabulary, and a pipeline of both."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from postsync.codecs import presets as codec_presets
+from postsync.encoders import gram as gram_module
+from postsync.encoders.text import WordPieceTokenizer
+from postsync.systems.foleygram import presets
+from postsync.systems.foleygram.controlnet import DiTControlNet
+from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hammer", "on", "metal", "rain", "bell", "a"]
+
+
+def draw_weights(module: torch.nn.Module, seed: int) -> None:
+    """Give every trained value of `module` a small random number, so that nothing hides behind a zero start."""
+    generator = torch.Generator().manual_seed(seed)
+    for p in module.parameters():
+        p.data = torch.randn(p.shape, generator=generator) * (0.3 if p.dim() < 2 else p[0].numel() ** -0.5)
+
+
+@pytest.fixture(scope="session")
+def codec():
+    torch.manual_seed(0)
+    return codec_presets.tiny().build().eval()
+
+
+@pytest.fixture(scope="session")
+def gram():
+    torch.manual_seed(1)
+    return gram_module.GramEncoder.from_preset(gram_module.tiny(), WordPieceTokenizer(WORDS)).eval()
+
+
+@pytest.fixture(scope="session")
+def pipe(codec, gram):
+    """A pipeline with a branch; 16 latent frames are 0.64 s. Not to be changed by a test."""
+    pipe = FoleyGRAMPipeline.from_parts(presets.tiny(), codec=codec, gram=gram)
+    for seed, part in enumerate((pipe.transformer, pipe.conditioner)):
+        draw_weights(part, seed)
+    pipe.register_modules(controlnet=DiTControlNet.from_dit(pipe.transformer, 0.5, "frames"))
+    draw_weights(pipe.controlnet, 2)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

@@ -1,0 +1,174 @@
+"""The pipeline's contract: lengths, seeds, takes, windows, conditions, guides, cancelling, and its saved folder."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from postsync.errors import Cancelled, ConditionError, WeightsError
+from postsync.systems.foleygram import presets
+from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
+
+
+def seeded(seed: int = 7) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def run(pipe, **changes):
+    return pipe(**{"prompt": "hammer on metal", "generator": seeded(), "output_type": "latent"} | changes).audios
+
+
+def test_call_is_the_contract(pipe):
+    names = list(inspect.signature(pipe.__call__).parameters)
+    assert names == ["video", "prompt", "negative_prompt", "duration_s", "num_inference_steps", "guidance_scale",
+                     "num_waveforms_per_prompt", "generator", "envelope", "control_scale", "latents",
+                     "reference_audio", "guides", "callback_on_step_end", "output_type"]
+    assert pipe.accepts == set(names)
+
+
+@pytest.mark.parametrize("samples", [400, 10240, 16001])
+def test_length_is_exact_shorter_and_longer_than_native(pipe, samples):
+    audios = pipe(prompt="rain", duration_s=samples / 16000, generator=seeded(), output_type="np").audios
+    assert audios.shape == (1, 1, samples)
+    assert audios.std() > 0
+
+
+def test_duration_defaults_to_the_envelope_then_to_native(pipe):
+    assert pipe(prompt="rain", envelope=torch.zeros(31), generator=seeded()).audios.shape[-1] == 4960
+    assert pipe(prompt="rain", generator=seeded()).audios.shape[-1] == 16 * 640
+    assert pipe.sampling_rate == 16000
+
+
+def test_same_seed_same_bytes_and_takes_are_runs_of_their_own(pipe):
+    one, again, other = run(pipe), run(pipe), run(pipe, generator=seeded(8))
+    assert torch.equal(one, again)
+    takes = run(pipe, num_waveforms_per_prompt=2)
+    torch.testing.assert_close(takes, torch.cat([one, other]), atol=1e-4, rtol=1e-4)
+    listed = run(pipe, num_waveforms_per_prompt=2, generator=[seeded(7), seeded(8)])
+    assert torch.equal(listed, takes)
+
+
+def test_recorded_latents(pipe):
+    out = run(pipe)
+    assert float(out.mean()) == pytest.approx(0.4290744, rel=1e-3)
+    assert float(out.std()) == pytest.approx(8.3081856, rel=1e-3)
+
+
+@pytest.mark.parametrize("change", [
+    {"prompt": "bell"}, {"prompt": None}, {"negative_prompt": "bell"}, {"video": torch.rand(3, 3, 20, 24)},
+    {"reference_audio": torch.randn(1, 4000, generator=seeded())}, {"envelope": torch.linspace(0, 1, 64)},
+    {"guidance_scale": 1.0}, {"num_inference_steps": 4}, {"latents": torch.zeros(1, 128, 16)},
+    {"prompt": [(0, 0.3, "hammer on metal"), (0.3, 2, "bell")]}])
+def test_every_condition_has_a_say(pipe, change):
+    assert (run(pipe, **change) - run(pipe)).abs().max() > 1e-3
+
+
+def test_control_scale_multiplies_the_branch(pipe):
+    envelope = torch.linspace(0, 1, 64)
+    off = run(pipe, envelope=envelope, control_scale=0.0)
+    assert torch.equal(off, run(pipe, envelope=1 - envelope, control_scale=0.0))
+    assert (run(pipe, envelope=envelope) - off).abs().max() > 1e-3
+
+
+def test_a_cue_over_the_whole_clip_is_the_prompt(pipe):
+    torch.testing.assert_close(run(pipe, prompt=[(0, 0.64, "hammer on metal")]), run(pipe))
+
+
+def test_a_list_of_prompts_gives_a_sound_each(pipe):
+    both = run(pipe, prompt=["hammer on metal", "bell"], generator=[seeded(), seeded()])
+    torch.testing.assert_close(both, torch.cat([run(pipe), run(pipe, prompt="bell")]), atol=1e-4, rtol=1e-4)
+
+
+def test_windows_give_each_part_its_own_envelope_and_words(pipe):
+    long = {"duration_s": 1.6, "num_inference_steps": 2}
+    out = run(pipe, **long)
+    assert out.shape == (1, 128, 40)
+    late = torch.zeros(160)
+    late[120:] = 0.5
+    changed = (run(pipe, **long, envelope=late) - run(pipe, **long, envelope=torch.zeros(160))).abs().amax(1)[0]
+    assert changed[:12].max() < 1e-6 < changed[30:].min()
+    cued = (run(pipe, **long, prompt=[(0, 1.2, "hammer on metal"), (1.2, 1.6, "bell")]) - out).abs().amax(1)[0]
+    assert cued[:12].max() < 1e-6 < cued[34:].min()
+
+
+def test_guides_see_the_step_and_move_the_latents(pipe):
+    seen = []
+
+    class Nudge:
+        def after_step(self, step):
+            with torch.enable_grad():
+                latents = step.latents.detach().requires_grad_()
+                wave = step.decode(step.clean_estimate(latents))
+                wave.square().sum().backward()
+            seen.append((step.index, step.num_steps, step.timestep, wave.shape, float(latents.grad.abs().max())))
+            return step.latents + 0.1
+
+    guided = run(pipe, guides=[Nudge()])
+    assert [s[:2] for s in seen] == [(0, 3), (1, 3), (2, 3)]
+    assert 1 > seen[0][2] > seen[1][2] > seen[2][2] > 0
+    assert all(s[3] == (1, 10240) and s[4] > 0 for s in seen)
+    assert (guided - run(pipe)).abs().max() > 0.05
+
+
+def test_callback_sees_each_step_may_change_latents_and_cancel(pipe):
+    steps = []
+
+    def halve(pipeline, i, t, given):
+        steps.append(i)
+        return {"latents": given["latents"] / 2}
+
+    assert (run(pipe, callback_on_step_end=halve) - run(pipe)).abs().max() > 1e-3
+    assert steps == [0, 1, 2]
+
+    def cancel(pipeline, i, t, given):
+        raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        run(pipe, callback_on_step_end=cancel)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"envelope": torch.full((64,), 1.5)}, "0..1"), ({"envelope": torch.full((64,), torch.nan)}, "0..1"),
+    ({"video": torch.zeros(3, 20, 20)}, "frames"), ({"prompt": []}, "empty"), ({"prompt": [(1, 0, "bell")]}, "ends at"),
+    ({"prompt": [(0, "bell")]}, "cue"), ({"duration_s": 0.0}, "duration"), ({"num_inference_steps": 0}, "1 or more"),
+    ({"latents": torch.zeros(1, 128, 3)}, "latents"), ({"generator": [seeded(), seeded()]}, "2 generators")])
+def test_conditions_of_a_wrong_form_are_refused(pipe, change, message):
+    with pytest.raises(ConditionError, match=message):
+        run(pipe, **change)
+
+
+def test_without_a_branch_an_envelope_is_refused(pipe):
+    plain = FoleyGRAMPipeline.from_parts(presets.tiny(), codec=pipe.codec, gram=pipe.gram)
+    with pytest.raises(ConditionError, match="no control branch"):
+        plain(envelope=torch.zeros(64))
+
+
+LOAD = """
+import sys, torch
+from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
+pipe = FoleyGRAMPipeline.from_pretrained(sys.argv[1])
+pipe.set_progress_bar_config(disable=True)
+out = pipe(prompt="hammer on metal", generator=torch.Generator().manual_seed(7), output_type="latent").audios
+torch.save(out, sys.argv[2])
+"""
+
+
+def test_a_saved_folder_loads_in_a_fresh_process(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "pipe")
+    subprocess.run([sys.executable, "-c", LOAD, str(tmp_path / "pipe"), str(tmp_path / "out.pt")], check=True)
+    torch.testing.assert_close(torch.load(tmp_path / "out.pt"), run(pipe), atol=1e-3, rtol=1e-3)
+
+
+def test_a_folder_without_shared_parts_asks_for_the_bundled_ones(pipe, tmp_path):
+    own = FoleyGRAMPipeline.from_parts(presets.tiny(), transformer=pipe.transformer)
+    own.register_to_config(codec_folder="no-such-codec")
+    own.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "model_index.json").read_text())["codec"] == [None, None]
+    assert FoleyGRAMPipeline.from_pretrained(tmp_path, shared_parts=False).codec is None
+    with pytest.raises(WeightsError, match="no-such-codec"):
+        FoleyGRAMPipeline.from_pretrained(tmp_path)
