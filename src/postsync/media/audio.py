@@ -1,0 +1,205 @@
+"""Sound files: read anything (also the sound inside a video), resample, write WAV. All of it block by block."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import av
+import numpy as np
+import soundfile
+import soxr
+
+from postsync.errors import MediaError
+from postsync.media.container import check_readable, one_line, open_media, picture_stream
+from postsync.media.output import whole_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BLOCK = 1 << 18  # samples handled at a time
+
+
+def read_audio(
+    path: str | os.PathLike[str],
+    sample_rate: int,
+    mono: bool = True,
+    max_duration_s: float | None = None,
+    from_picture: bool = False,
+) -> np.ndarray:
+    """Read a sound file, or the first sound track of a video, resampled with soxr.
+
+    Args:
+        sample_rate: of the result, Hz.
+        mono: take the mean over the channels.
+        max_duration_s: read no more than this many seconds.
+        from_picture: let sample 0 be the moment of the first picture (silence is added or sound cut at the start).
+
+    Returns (C, N) float32, C = 1 where `mono`. Raises MediaError: missing, damaged or without sound.
+    """
+    rate, blocks = audio_blocks(path, from_picture)
+    if mono:
+        blocks = (block.mean(axis=0, keepdims=True) for block in blocks)
+    if max_duration_s is not None:
+        blocks = _first_samples(blocks, round(max_duration_s * rate))
+    lengths: list[int] = []
+    pieces = list(resampled_blocks(_counted(blocks, lengths), rate, sample_rate))
+    if not pieces or not sum(lengths):
+        raise MediaError(f"{path}: its sound track is empty; give a recording with sound")
+    return _sized(np.concatenate(pieces, axis=1), round(sum(lengths) * sample_rate / rate))
+
+
+def audio_blocks(path: str | os.PathLike[str], from_picture: bool = False) -> tuple[int, Iterator[np.ndarray]]:
+    """(sample rate in Hz, iterator of blocks (C, n) float32) of a sound file or of a video's first sound track."""
+    path = Path(path)
+    check_readable(path)
+    if not from_picture:
+        try:
+            return soundfile.info(str(path)).samplerate, _sound_file_blocks(path)
+        except soundfile.LibsndfileError:
+            pass  # not a plain sound file: a video, m4a or the like, which PyAV reads
+    with open_media(path) as container:
+        if not container.streams.audio or container.streams.audio[0].codec_context is None:
+            raise MediaError(f"{path}: has no sound that can be read; give a recording or a video with sound")
+        rate = container.streams.audio[0].codec_context.sample_rate
+        start_s = None
+        if from_picture:
+            start_s = next(float(f.time or 0.0) for f in container.decode(picture_stream(container, path)))
+    return rate, _decoded_blocks(path, rate, start_s)
+
+
+def _sound_file_blocks(path: Path) -> Iterator[np.ndarray]:
+    with soundfile.SoundFile(path) as file:
+        for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
+            yield np.ascontiguousarray(block.T)
+
+
+def _decoded_blocks(path: Path, rate: int, start_s: float | None) -> Iterator[np.ndarray]:
+    """Decode the first sound track; `start_s` (on the file's clock) becomes sample 0 where it is given."""
+    with open_media(path) as container:
+        stream = container.streams.audio[0]
+        convert = av.AudioResampler(format="fltp", rate=rate)
+        skip: int | None = None  # samples still to be dropped
+        try:
+            for frame in container.decode(stream):
+                for part in convert.resample(frame):
+                    block = part.to_ndarray()
+                    if skip is None:
+                        skip = 0 if start_s is None else round((start_s - float(part.time or 0.0)) * rate)
+                        if skip < 0:
+                            yield np.zeros((len(block), -skip), np.float32)
+                            skip = 0
+                    dropped = min(skip, block.shape[1])
+                    skip -= dropped
+                    yield block[:, dropped:]
+        except av.FFmpegError as error:
+            raise MediaError(
+                f"{path}: its sound is damaged ({one_line(error)}); export it again, or give another recording"
+            ) from error
+
+
+def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+    """(C, N) -> (C, round(N * new_rate / rate)) float32 by soxr (HQ: flat pass band, linear phase, no delay)."""
+    if rate == new_rate or waveform.shape[1] == 0:
+        return np.ascontiguousarray(waveform, dtype=np.float32)
+    samples = soxr.resample(np.ascontiguousarray(waveform.T, dtype=np.float32), rate, new_rate, quality="HQ")
+    return _sized(samples.reshape(len(samples), -1).T, round(waveform.shape[1] * new_rate / rate))
+
+
+def resampled_blocks(
+    waveform: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], rate: int, new_rate: int
+) -> Iterator[np.ndarray]:
+    """A waveform (C, N), or an iterable of blocks (C, n), as blocks (C, m) float32 at `new_rate`, without delay.
+
+    Raises MediaError for samples that are not finite or a channel count that changes.
+    """
+    resampler: soxr.ResampleStream | None = None
+    channels = 0
+    for block in blocks_of(waveform):
+        if resampler is None:
+            channels = len(block)
+            resampler = soxr.ResampleStream(rate, new_rate, channels, dtype="float32", quality="HQ")
+        if len(block) != channels:
+            raise MediaError(f"the soundtrack goes from {channels} to {len(block)} channels; give blocks of one kind")
+        if rate == new_rate:
+            yield block
+        elif len(out := resampler.resample_chunk(np.ascontiguousarray(block.T))):
+            yield out.reshape(len(out), channels).T
+    if resampler is not None and rate != new_rate:
+        tail = resampler.resample_chunk(np.zeros((0, channels), dtype=np.float32), last=True)
+        if len(tail):
+            yield tail.reshape(len(tail), channels).T
+
+
+def blocks_of(waveform: np.ndarray | Tensor | Iterable[np.ndarray | Tensor]) -> Iterator[np.ndarray]:
+    """Blocks (C, n) float32 of a whole waveform (C, N) or (N,), or of an iterable of blocks; all samples are finite."""
+    pieces: Iterable = [waveform] if hasattr(waveform, "ndim") else waveform
+    for piece in pieces:
+        array = piece.detach().cpu().float().numpy() if hasattr(piece, "detach") else np.asarray(piece, np.float32)
+        array = array[None] if array.ndim == 1 else array
+        if array.ndim != 2:
+            raise MediaError(f"the soundtrack has shape {array.shape}; it must be (channels, samples)")
+        for start in range(0, array.shape[1], _BLOCK):
+            block = array[:, start : start + _BLOCK]
+            if not np.isfinite(block).all():
+                raise MediaError("the soundtrack holds NaN or infinite samples; use --dtype float32 or another seed")
+            yield block
+
+
+def write_wav(
+    path: str | os.PathLike[str],
+    waveform: np.ndarray | Tensor | Iterable[np.ndarray | Tensor],
+    sample_rate: int,
+    subtype: Literal["PCM_16", "PCM_24", "FLOAT"] = "PCM_24",
+) -> Path:
+    """Write (C, N) in -1..1, or an iterable of such blocks, as WAV; give the path back.
+
+    The file appears whole or not at all; the same samples give the same bytes. Raises MediaError.
+    """
+    path = Path(path)
+    with whole_file(path) as temporary:
+        blocks = blocks_of(waveform)
+        block = next(blocks, np.zeros((1, 0), np.float32))
+        try:
+            with soundfile.SoundFile(temporary, "w", sample_rate, len(block), subtype, format="WAV") as file:
+                while True:
+                    file.write(np.clip(block, -1.0, 1.0).T)
+                    if (following := next(blocks, None)) is None:
+                        break
+                    block = following
+        except soundfile.LibsndfileError as error:
+            raise MediaError(f"{path}: could not be written ({one_line(error)}); check the free space") from error
+        _clear_time_stamp(temporary)
+    return path
+
+
+def _clear_time_stamp(path: Path) -> None:
+    """libsndfile writes the time of day into the PEAK chunk of float files; zero keeps equal sound equal in bytes."""
+    with path.open("r+b") as file:
+        position = file.read(256).find(b"PEAK")
+        if position >= 0:
+            file.seek(position + 12)  # chunk name, size, version
+            file.write(bytes(4))
+
+
+def _first_samples(blocks: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
+    for block in blocks:
+        yield block[:, :count]
+        count -= min(count, block.shape[1])
+        if count == 0:
+            return
+
+
+def _counted(blocks: Iterable[np.ndarray], lengths: list[int]) -> Iterator[np.ndarray]:
+    for block in blocks:
+        lengths.append(block.shape[1])
+        yield block
+
+
+def _sized(waveform: np.ndarray, num_samples: int) -> np.ndarray:
+    """Cut or zero-pad (C, N) to `num_samples`: streamed resampling may end a sample early or late."""
+    waveform = waveform[:, :num_samples]
+    missing = num_samples - waveform.shape[1]
+    return np.ascontiguousarray(np.pad(waveform, ((0, 0), (0, missing))) if missing else waveform, dtype=np.float32)

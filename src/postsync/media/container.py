@@ -1,0 +1,131 @@
+"""Opening media files: every way in which a file can be unusable becomes one line that says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from postsync.errors import MediaError
+
+_STILL_FORMATS = ("image2", "tty", "_pipe")  # FFmpeg reads pictures and plain text as one-frame "videos"
+_COVER = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+
+
+def one_line(error: BaseException) -> str:
+    """The error's own words on one line, without the path that our messages already name."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())
+
+
+@contextlib.contextmanager
+def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
+    """Open a media file for reading.
+
+    Raises MediaError when it is missing, a folder, empty, unreadable, truncated, or not media.
+    """
+    path = Path(path)
+    check_readable(path)
+    try:
+        # An absolute path keeps names such as "a:b.mp4" from being read as a protocol.
+        container = av.open(os.path.abspath(path), "r", metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if is_truncated(path):
+            raise truncated(path) from error
+        raise MediaError(
+            f"{path}: not a readable media file ({one_line(error)}); it may be damaged, cut short or of another kind: "
+            "play it in a video player, or download or export it again"
+        ) from error
+    with container:
+        yield container
+
+
+def check_readable(path: Path) -> None:
+    """Raise MediaError unless `path` is a readable file with something in it."""
+    if not path.exists():
+        raise MediaError(f"{path}: no such file; check the name and the folder")
+    if path.is_dir():
+        raise MediaError(f"{path}: is a folder, not a file; name a file inside it")
+    if not os.access(path, os.R_OK):
+        raise MediaError(f"{path}: no permission to read it; change its permissions or copy it")
+    if path.stat().st_size == 0:
+        raise MediaError(f"{path}: the file is empty (0 bytes); download or export it again")
+
+
+def picture_stream(container: InputContainer, path: str | os.PathLike[str]) -> VideoStream:
+    """The first real video stream; cover art and thumbnails are passed over. Raises MediaError where there is none."""
+    if container.format.name.endswith(_STILL_FORMATS):
+        raise MediaError(f"{path}: a still picture or text, not a video; give an mp4, mov, mkv, webm or avi file")
+    for stream in container.streams.video:
+        if stream.disposition & _COVER:
+            continue
+        if stream.codec_context is None:
+            raise MediaError(f"{path}: no decoder for its picture; convert it to H.264 first")
+        return stream
+    if container.streams.audio:
+        raise MediaError(f"{path}: has sound but no moving picture; give a video file")
+    raise MediaError(f"{path}: not a video; give an mp4, mov, mkv, webm or avi file")
+
+
+def truncated(path: str | os.PathLike[str]) -> MediaError:
+    """The error for a file that ends before its own header says."""
+    return MediaError(f"{path}: the file is cut short (its end is missing); copy, download or export it again")
+
+
+def is_truncated(path: Path) -> bool:
+    """Whether the outermost boxes (mp4, mov), segment (mkv, webm) or RIFF chunk (avi) reach past the end of the file.
+
+    An mp4 without any `moov` box, as an interrupted recording leaves it, counts as truncated too.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(256)
+        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+            return _mp4_end(file, size) > size
+        if head[:4] == b"\x1aE\xdf\xa3":
+            return _matroska_end(head) > size
+        if head[:4] == b"RIFF":
+            length = int.from_bytes(head[4:8], "little")
+            return size < 8 + length < 2**32
+    return False
+
+
+def _mp4_end(file: BinaryIO, size: int) -> int:
+    """Where the last top-level box says it ends; past the file's end where `moov` is missing (ISO 14496-12, 4.2)."""
+    position, has_index = 0, False
+    while position + 8 <= size:
+        file.seek(position)
+        header = file.read(16)
+        length = int.from_bytes(header[:4], "big")
+        if length == 1:
+            length = int.from_bytes(header[8:16], "big")
+        elif length == 0:  # the box runs to the end of the file
+            length = size - position
+        if length < 8:  # not a box: padding after the last one
+            break
+        has_index |= header[4:8] == b"moov"
+        position += length
+    return position if has_index else size + 1
+
+
+def _matroska_end(head: bytes) -> int:
+    """Where the segment says it ends; 0 where its length is unknown, as in live recordings (RFC 8794, section 4)."""
+
+    def length_at(position: int) -> tuple[int, int]:
+        width = 9 - head[position].bit_length()
+        value = int.from_bytes(head[position : position + width], "big") & ((1 << 7 * width) - 1)
+        return (0 if value == (1 << 7 * width) - 1 else value), position + width
+
+    header_length, position = length_at(4)
+    segment = position + header_length
+    if segment + 12 > len(head) or head[segment : segment + 4] != b"\x18\x53\x80\x67":
+        return 0
+    length, start = length_at(segment + 4)
+    return start + length if length else 0

@@ -1,0 +1,221 @@
+"""Puts a soundtrack under a picture: the video packets are copied, never decoded; only the sound is encoded.
+
+The first video track, all subtitles, chapters and metadata go along. Old sound, further video tracks, cover art,
+attachments and data streams stay behind (logged). Same input and waveform give the same bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.codec.context import Flags as CodecFlags
+from av.container import Flags as ContainerFlags
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
+from av.video.stream import VideoStream
+
+from postsync.errors import MediaError
+from postsync.media.audio import resampled_blocks
+from postsync.media.container import one_line, open_media, picture_stream
+from postsync.media.output import whole_file
+from postsync.media.video import VideoInfo, probe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_logger = logging.getLogger(__name__)
+
+ENCODED_RATE = 48000
+_BITEXACT = cast(int, ContainerFlags.bitexact.value)  # no library version, no random identifiers in the file
+_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+_SAME_CONTAINER = {".mp4", ".mov", ".mkv", ".webm"}
+_OWN_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}  # the muxer writes its own
+
+
+def default_output(path: str | os.PathLike[str], suffix: str = ".postsync") -> Path:
+    """`clip.mov` -> `clip.postsync.mov`. avi and m4v become mp4, containers we do not write become mkv."""
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind in _SAME_CONTAINER:
+        return path.with_name(f"{path.stem}{suffix}{path.suffix}")
+    return path.with_name(f"{path.stem}{suffix}{'.mp4' if kind in ('.avi', '.m4v') else '.mkv'}")
+
+
+def check_container(output_path: str | os.PathLike[str]) -> str:
+    """FFmpeg's name of the container that the output's suffix asks for. Raises MediaError for one we do not write."""
+    path = Path(output_path)
+    if path.suffix.lower() not in _FORMATS:
+        raise MediaError(f"{path}: cannot write '{path.suffix}' video; end the name in {', '.join(sorted(_FORMATS))}")
+    return _FORMATS[path.suffix.lower()]
+
+
+def mux(
+    video_path: str | os.PathLike[str],
+    waveform: np.ndarray | Tensor | Iterable[np.ndarray | Tensor],
+    sample_rate: int,
+    output_path: str | os.PathLike[str],
+    info: VideoInfo | None = None,
+) -> Path:
+    """Write the picture of `video_path` with `waveform` as its only sound to `output_path`; give that path back.
+
+    Args:
+        waveform: (C, N) in -1..1, 1 or 2 channels, or an iterable of such blocks (streamed, never held whole). Its
+            first sample sounds with the first picture. Padded with silence or cut to the video's length.
+        sample_rate: of the waveform, Hz. Encoded as AAC at 48 kHz, in webm as Opus at 48 kHz.
+        info: what `probe` or a fully read `iter_frames` said of the video; probed where None.
+
+    Raises MediaError: unusable input, output that is the input (through any link) or cannot be written, a container
+    that cannot hold the video's codec. Nothing half-written stays behind, whatever ends the work.
+    """
+    video_path, output_path = Path(video_path), Path(output_path)
+    container_format = check_container(output_path)
+    with whole_file(output_path, inputs=(video_path,)) as temporary:
+        info = info or probe(video_path)
+        blocks = _fitted(resampled_blocks(waveform, sample_rate, ENCODED_RATE), info.duration_s)
+        with open_media(video_path) as source:
+            # Edit lists count in the movie's time scale: at 48 kHz the sound's start is exact to the sample.
+            options = {"movflags": "faststart", "movie_timescale": str(ENCODED_RATE)}
+            options = options if container_format in ("mp4", "mov") else {}
+            with av.open(os.path.abspath(temporary), "w", format=container_format, container_options=options) as target:
+                target.flags = target.flags | _BITEXACT
+                _copy(source, target, video_path, output_path, blocks, info.first_pts_s)
+    return output_path
+
+
+def _copy(
+    source: InputContainer,
+    target: OutputContainer,
+    video_path: Path,
+    output_path: Path,
+    blocks: Iterator[np.ndarray],
+    start_s: float,
+) -> None:
+    """Copy packets in the source's order; the sound is encoded along, always a little ahead of the picture."""
+    first = next(blocks)
+    copied = _copied_streams(source, target, video_path, output_path)
+    sound = _SoundWriter(target, "libopus" if target.format.name == "webm" else "aac", len(first), start_s)
+    block: np.ndarray | None = first
+    target.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _OWN_KEYS})
+    if chapters := source.chapters():
+        target.set_chapters(chapters)
+    for packet in _packets(source, list(copied), video_path):
+        time = packet.dts if packet.dts is not None else packet.pts
+        while block is not None and (time is None or sound.time_s <= float(time * packet.time_base) + 0.5):
+            sound.write(block)
+            block = next(blocks, None)
+            if time is None:
+                break
+        packet.stream = copied[packet.stream_index]
+        target.mux(packet)
+    while block is not None:
+        sound.write(block)
+        block = next(blocks, None)
+    sound.finish()
+
+
+def _packets(source: InputContainer, indices: list[int], video_path: Path) -> Iterator[Packet]:
+    """The packets to copy. Only the end mark (size 0) is dropped; packets without dts are real pictures."""
+    try:
+        for packet in source.demux([source.streams[index] for index in indices]):
+            if packet.size:
+                yield packet
+    except av.FFmpegError as error:
+        raise MediaError(
+            f"{video_path}: its packets cannot be copied ({one_line(error)}); it is damaged: export it again"
+        ) from error
+
+
+def _copied_streams(
+    source: InputContainer, target: OutputContainer, video_path: Path, output_path: Path
+) -> dict[int, Stream]:
+    """Input stream index -> the output stream that takes its packets."""
+    picture = picture_stream(source, video_path)
+    copied: dict[int, Stream] = {}
+    for stream in source.streams:
+        if stream is not picture and not isinstance(stream, SubtitleStream):
+            reason = "replaced" if isinstance(stream, AudioStream) else "only the picture and subtitles are copied"
+            _logger.info("%s: stream %d (%s) left out: %s", video_path, stream.index, stream.type, reason)
+            continue
+        try:
+            # opaque: the decoder's context serves as template, so no encoder for the codec is needed.
+            copied[stream.index] = twin = target.add_stream_from_template(stream, opaque=True)
+        except (ValueError, av.FFmpegError) as error:
+            if stream is picture:
+                raise MediaError(
+                    f"{output_path}: '{output_path.suffix}' cannot hold this picture ({one_line(error)}); "
+                    f"write '{video_path.suffix}' or '.mkv' instead"
+                ) from error
+            _logger.warning("%s: subtitles %d left out: %s", video_path, stream.index, one_line(error))
+            continue
+        twin.metadata.update({k: v for k, v in stream.metadata.items() if k.lower() not in _OWN_KEYS})
+        twin.disposition = stream.disposition
+        if isinstance(stream, VideoStream):
+            _keep_tag(stream, twin, target)
+    return copied
+
+
+def _keep_tag(stream: Stream, twin: Stream, target: OutputContainer) -> None:
+    """Apple players read HEVC only under the tag hvc1; the muxer's own choice would be hev1."""
+    if stream.codec_context.name == "hevc" and target.format.name in ("mp4", "mov"):
+        twin.codec_context.codec_tag = "hvc1" if stream.codec_context.codec_tag == "hvc1" else "hev1"
+
+
+def _fitted(blocks: Iterator[np.ndarray], duration_s: float) -> Iterator[np.ndarray]:
+    """The blocks, cut or padded with silence to exactly `duration_s` at the encoded rate."""
+    missing = round(duration_s * ENCODED_RATE)
+    channels = 1
+    for block in blocks:
+        channels = len(block)
+        if channels not in (1, 2):
+            raise MediaError(f"the soundtrack has {channels} channels; mix it down to 1 or 2")
+        for start in range(0, min(block.shape[1], missing), ENCODED_RATE):
+            part = block[:, start : min(start + ENCODED_RATE, missing)]
+            yield part
+        missing -= min(block.shape[1], missing)
+        if missing == 0:
+            return
+    while missing > 0:
+        count = min(missing, ENCODED_RATE)
+        yield np.zeros((channels, count), dtype=np.float32)
+        missing -= count
+
+
+class _SoundWriter:
+    """Encodes blocks (C, n) float32 at 48 kHz and hands the packets to the muxer; `time_s` is how far it has come."""
+
+    def __init__(self, target: OutputContainer, codec: str, channels: int, start_s: float) -> None:
+        self.target, self.layout = target, "mono" if channels == 1 else "stereo"
+        stream = cast(AudioStream, target.add_stream(codec, rate=ENCODED_RATE, layout=self.layout))
+        stream.bit_rate = 128_000 * channels if codec == "aac" else 96_000 * channels
+        stream.codec_context.flags |= CodecFlags.bitexact.value
+        stream.time_base = Fraction(1, ENCODED_RATE)
+        self.stream, self.position = stream, round(start_s * ENCODED_RATE)
+
+    @property
+    def time_s(self) -> float:
+        return self.position / ENCODED_RATE
+
+    def write(self, block: np.ndarray) -> None:
+        samples = np.ascontiguousarray(np.clip(block, -1.0, 1.0), dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=self.layout)
+        frame.sample_rate = ENCODED_RATE
+        frame.pts, frame.time_base = self.position, Fraction(1, ENCODED_RATE)
+        self.position += samples.shape[1]
+        self._mux(self.stream.encode(frame))
+
+    def finish(self) -> None:
+        self._mux(self.stream.encode(None))
+
+    def _mux(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            self.target.mux(packet)

@@ -1,0 +1,100 @@
+"""Reading, resampling and writing sound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from postsync.errors import MediaError
+from postsync.media import audio_blocks, read_audio, resample, resampled_blocks, write_wav
+
+
+def tone(frequency: float, rate: int, duration_s: float = 0.5) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * frequency * np.arange(round(duration_s * rate)) / rate).astype(np.float32)
+
+
+@pytest.mark.parametrize(("subtype", "error"), [("PCM_16", 4e-5), ("PCM_24", 2e-7), ("FLOAT", 0.0)])
+def test_wav_round_trip_and_equal_bytes(tmp_path, subtype, error):
+    waveform = np.stack([tone(440, 16000), tone(880, 16000)])
+    path = write_wav(tmp_path / "a.wav", waveform, 16000, subtype)
+    assert soundfile.info(str(path)).subtype == subtype
+    assert np.abs(read_audio(path, 16000, mono=False) - waveform).max() <= error
+    again = write_wav(tmp_path / "b.wav", torch.from_numpy(waveform), 16000, subtype)
+    blocks = write_wav(tmp_path / "c.wav", (part for part in np.split(waveform, 4, axis=1)), 16000, subtype)
+    assert path.read_bytes() == again.read_bytes() == blocks.read_bytes()
+    assert b"PEAK" not in path.read_bytes() or path.read_bytes()[path.read_bytes().find(b"PEAK") + 12 :][:4] == bytes(4)
+
+
+def test_wav_is_clipped_not_wrapped(tmp_path):
+    path = write_wav(tmp_path / "a.wav", np.array([[1.5, -1.5, 0.25]], np.float32), 8000)
+    assert read_audio(path, 8000)[0] == pytest.approx([1.0, -1.0, 0.25], abs=1e-6)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError])
+def test_interrupted_wav_leaves_nothing(tmp_path, stop):
+    def blocks():
+        yield np.zeros((1, 100), np.float32)
+        raise stop
+
+    with pytest.raises(stop):
+        write_wav(tmp_path / "a.wav", blocks(), 8000)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("rate", "new_rate"), [(44100, 16000), (16000, 48000), (22050, 16000)])
+def test_resampling_keeps_time_and_level(rate, new_rate):
+    waveform = np.stack([tone(440, rate), tone(1000, rate)])
+    whole = resample(waveform, rate, new_rate)
+    truth = np.stack([tone(440, new_rate), tone(1000, new_rate)])
+    assert whole.shape == truth.shape
+    inner = slice(new_rate // 50, -new_rate // 50)
+    assert np.abs(whole - truth)[:, inner].max() < 2e-3
+    parts = list(resampled_blocks(iter(np.array_split(waveform, 7, axis=1)), rate, new_rate))
+    streamed = np.concatenate(parts, axis=1)
+    assert abs(streamed.shape[1] - whole.shape[1]) <= 1
+    shared = min(streamed.shape[1], whole.shape[1])
+    assert np.abs(streamed[:, :shared] - whole[:, :shared]).max() < 1e-5
+
+
+def test_read_resamples_mixes_and_stops(tmp_path):
+    left, right = tone(440, 44100), -tone(440, 44100)
+    path = write_wav(tmp_path / "a.wav", np.stack([left, right]), 44100)
+    assert read_audio(path, 16000).shape == (1, 8000)
+    assert np.abs(read_audio(path, 16000)).max() < 1e-4  # opposite channels cancel in the mean
+    assert read_audio(path, 16000, mono=False, max_duration_s=0.2).shape == (2, 3200)
+
+
+def test_sound_inside_a_video_is_read(make_video):
+    path = make_video("a.mp4", sounds=["aac", "aac"])
+    rate, blocks = audio_blocks(path)
+    assert rate == 48000
+    assert sum(block.shape[1] for block in blocks) >= 48000
+    heard = read_audio(path, 16000)[0, 1600:14400]
+    spectrum = np.abs(np.fft.rfft(heard))
+    assert spectrum.argmax() * 16000 / len(heard) == pytest.approx(200, abs=2)  # the first track, not the second
+
+
+def test_from_picture_counts_from_the_first_frame(make_video):
+    """The clip's sound starts at 0, its picture at 0.8 s: that much of the second-long sound goes."""
+    path = make_video("a.mkv", ticks=range(20, 40), sounds=["aac"])
+    whole, cut = read_audio(path, 48000), read_audio(path, 48000, from_picture=True)
+    assert np.array_equal(cut[0], whole[0, 38400:])
+
+
+def test_bad_sound_files_are_named(make_video, tmp_path):
+    text = tmp_path / "notes.wav"
+    text.write_bytes(b"no sound at all " * 100)
+    short = tmp_path / "empty.wav"
+    soundfile.write(short, np.zeros(0), 8000)
+    for path, words in {
+        tmp_path / "missing.wav": "no such file",
+        tmp_path: "is a folder",
+        text: "not a readable media file",
+        make_video(): "has no sound",
+        short: "empty",
+    }.items():
+        with pytest.raises(MediaError, match=words) as caught:
+            read_audio(path, 16000)
+        assert str(path) in str(caught.value)
