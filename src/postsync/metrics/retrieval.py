@@ -1,0 +1,104 @@
+"""Retrieval by a score matrix (recall at k, also where items share labels) and the AUC of matched against mismatched.
+
+For GRAM the score is minus the volume (gram_encoders.md section 9). Ties count against the query.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+
+def retrieval_hits(scores: Tensor, k: int = 1, query_labels: Tensor | None = None,
+                   candidate_labels: Tensor | None = None) -> Tensor:
+    """Which queries (Q,) find what they seek among their k best candidates, by scores (Q, C), greater is better.
+
+    Without labels query i seeks candidate i. With labels (Q,) and (C,) it seeks any candidate of its label, and others
+    of that label do not stand in its way. Raises ValueError for a query that nothing answers.
+    """
+    num_queries, num_candidates = scores.shape
+    if query_labels is None and candidate_labels is None:
+        query_labels = torch.arange(num_queries, device=scores.device)
+        candidate_labels = torch.arange(num_candidates, device=scores.device)
+    if query_labels is None or candidate_labels is None:
+        raise ValueError("give the labels of both queries and candidates, or of neither")
+    relevant = query_labels.to(scores.device)[:, None] == candidate_labels.to(scores.device)
+    if not relevant.any(1).all():
+        index = int(torch.nonzero(~relevant.any(1))[0])
+        raise ValueError(f"no candidate answers query {index}; leave such queries out")
+    best = scores.masked_fill(~relevant, -torch.inf).amax(1, keepdim=True)
+    ahead = (scores >= best) & ~relevant
+    return ahead.sum(1) < k
+
+
+def recall_at_k(scores: Tensor, k: int = 1, query_labels: Tensor | None = None,
+                candidate_labels: Tensor | None = None) -> Tensor:
+    """Share of the queries that are answered within their k best candidates, a scalar; see retrieval_hits."""
+    return retrieval_hits(scores, k, query_labels, candidate_labels).double().mean()
+
+
+def triplet_auc(matched: Tensor, mismatched: Tensor) -> Tensor:
+    """Probability that a matched score (P,) exceeds a mismatched one (N,), over all pairs, 0..1; ties count half.
+
+    Raises ValueError where one side is empty.
+    """
+    if matched.numel() == 0 or mismatched.numel() == 0:
+        raise ValueError("the AUC needs at least one matched and one mismatched score")
+    ordered = mismatched.flatten().double().sort().values
+    values = matched.flatten().double().contiguous()
+    below = torch.searchsorted(ordered, values, right=False).double()
+    up_to = torch.searchsorted(ordered, values, right=True).double()
+    return ((below + up_to) / 2).mean() / len(ordered)
+
+
+class RetrievalRecall(Metric):
+    """Recall at k over several galleries, each added as one score matrix."""
+
+    higher_is_better = True
+    is_differentiable = False
+    full_state_update = False
+    hits: Tensor
+    count: Tensor
+
+    def __init__(self, k: int = 1) -> None:
+        super().__init__()
+        self.k = k
+        self.add_state("hits", default=torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("count", default=torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, query_labels: Tensor | None = None,
+               candidate_labels: Tensor | None = None) -> None:
+        """Add the queries of one gallery; arguments of retrieval_hits."""
+        hits = retrieval_hits(scores, self.k, query_labels, candidate_labels)
+        self.hits += int(hits.sum())
+        self.count += len(hits)
+
+    def compute(self) -> Tensor:
+        """Scalar 0..1; NaN before the first update."""
+        return self.hits.double() / self.count
+
+
+class TripletAUC(Metric):
+    """AUC of matched against mismatched scores (for GRAM: minus the volume of a triplet)."""
+
+    higher_is_better = True
+    is_differentiable = False
+    full_state_update = False
+    matched: list[Tensor]
+    mismatched: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("matched", default=[], dist_reduce_fx="cat")
+        self.add_state("mismatched", default=[], dist_reduce_fx="cat")
+
+    def update(self, matched: Tensor, mismatched: Tensor) -> None:
+        """Add scores (P,) and (N,), greater is better."""
+        self.matched.append(matched.flatten().double())
+        self.mismatched.append(mismatched.flatten().double())
+
+    def compute(self) -> Tensor:
+        """Scalar 0..1; raises ValueError where nothing was added."""
+        return triplet_auc(dim_zero_cat(self.matched), dim_zero_cat(self.mismatched))

@@ -1,0 +1,164 @@
+"""A small convolutional network that names the family of a scene's sound, and the objective that trains it.
+
+It judges generated sounds: does a sound made from a caption belong to the caption's family, and how far are generated
+sounds from real ones in its feature space. It was trained on scenes only and says nothing about real recordings.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+from ..data.clip import Clip
+from ..errors import ConditionError
+from ..features.spectrogram import audioldm_log_mel
+from ..scenes.families import FAMILIES
+
+SAMPLE_RATE = 16000
+_MEL_MEAN, _MEL_SCALE = -6.0, 3.0
+_FEWEST_FRAMES = 32
+
+
+class SceneClassifier(ModelMixin, ConfigMixin):
+    """Log-mel -> four convolutions -> mean and maximum over time and frequency -> family.
+
+    `families` defaults to all families of the scenes, in their order.
+    """
+
+    config_name = "config.json"  # type: ignore[assignment]
+
+    def __init__(self, families: Sequence[str] = tuple(FAMILIES), channels: Sequence[int] = (48, 64, 96, 160)) -> None:
+        super().__init__()
+        self.register_to_config(families=list(families), channels=list(channels))
+        self.families = tuple(families)
+        self.num_features = 2 * channels[-1]
+        layers: list[nn.Module] = [nn.Conv2d(2, channels[0], 7, stride=4, padding=3), _norm(channels[0]), nn.ReLU()]
+        for previous, width in pairwise(channels):
+            layers += [nn.MaxPool2d(2), nn.Conv2d(previous, width, 3, padding=1), _norm(width), nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(0.2)
+        self.head = nn.Linear(self.num_features, len(self.families))
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """AudioLDM log-mel (B, T, 64) -> logits (B, families)."""
+        return self.head(self.dropout(self.mel_features(log_mel)))
+
+    def mel_features(self, log_mel: Tensor) -> Tensor:
+        """AudioLDM log-mel (B, T, 64) -> (B, num_features); what is shorter than 0.32 s is continued with silence."""
+        log_mel = F.pad(log_mel, (0, 0, 0, max(0, _FEWEST_FRAMES - log_mel.shape[1])), value=math.log(1e-5))
+        # convolutions do not know where they are, but a sound's pitch says what it is: the bin is the second channel
+        pitch = torch.linspace(-1, 1, log_mel.shape[-1], device=log_mel.device).expand_as(log_mel)
+        hidden = self.layers(torch.stack([(log_mel - _MEL_MEAN) / _MEL_SCALE, pitch.to(log_mel)], dim=1))
+        return torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1)
+
+    def features(self, waveform: Tensor) -> Tensor:
+        """Waveform (B, N) at 16 kHz -> (B, num_features), the space of the Frechet distance."""
+        return self.mel_features(audioldm_log_mel(waveform))
+
+    @torch.no_grad()
+    def classify(self, waveform: Tensor) -> list[str]:
+        """The most likely family of each waveform (B, N) at 16 kHz."""
+        chosen = self.head(self.features(waveform)).argmax(-1)
+        return [self.families[index] for index in chosen.tolist()]
+
+
+class SceneClassifierObjective(nn.Module):
+    """Cross-entropy with smoothed labels, on log-mels whose level and tilt are varied."""
+
+    needs = frozenset({"waveform"})
+
+    def __init__(self, classifier: SceneClassifier | None = None, *, label_smoothing: float = 0.1,
+                 gain: float = 0.7, tilt: float = 0.7, noise: float = 0.2) -> None:
+        """gain, tilt (from the lowest to the highest bin) and noise of each bin: greatest or mean change, in nepers."""
+        super().__init__()
+        self.classifier: SceneClassifier = classifier if classifier is not None else SceneClassifier()
+        self.label_smoothing = label_smoothing
+        self.gain, self.tilt, self.noise = gain, tilt, noise
+
+    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """batch: "log_mel" (B, T, 64) and "label" (B,). Returns "loss" and "accuracy" (0..1)."""
+        log_mel = batch["log_mel"].float()
+        if self.training:
+            log_mel = self._varied(log_mel, generator)
+        logits = self.classifier.forward(log_mel)
+        loss = F.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)
+        return {"loss": loss, "accuracy": (logits.argmax(-1) == batch["label"]).float().mean()}
+
+    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+        """One clip -> "log_mel" (T, 64) float16 and "label" (), the index of its family.
+
+        Raises ConditionError for a clip without sound, at another rate, or of an unknown family.
+        """
+        if clip.waveform is None or clip.sample_rate != SAMPLE_RATE:
+            raise ConditionError(f"clip {clip.clip_id} has no sound at {SAMPLE_RATE} Hz (rate: {clip.sample_rate}); "
+                                 "resample it, the classifier learns from sound")
+        if clip.label not in self.classifier.families:
+            raise ConditionError(f"clip {clip.clip_id} is labelled '{clip.label}', which is not among the classifier's "
+                                 "families; build it with the labels of your clips")
+        log_mel = audioldm_log_mel(clip.waveform.mean(0, keepdim=True))[0]
+        return {"log_mel": log_mel.half(), "label": torch.tensor(self.classifier.families.index(clip.label))}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups for AdamW: no weight decay on biases and norms."""
+        matrices = [p for p in self.parameters() if p.ndim > 1]
+        return [{"params": matrices}, {"params": [p for p in self.parameters() if p.ndim <= 1], "weight_decay": 0.0}]
+
+    def frozen(self) -> list[nn.Module]:
+        """Nothing is frozen."""
+        return []
+
+    def export(self, folder: Path) -> None:
+        """Write float16 weights and configuration into `folder`."""
+        copy.deepcopy(self.classifier).half().save_pretrained(folder)
+
+    def _varied(self, log_mel: Tensor, generator: torch.Generator | None) -> Tensor:
+        batch, _, bins = log_mel.shape
+        device = generator.device if generator is not None else log_mel.device
+        level, slope = (torch.rand(2, batch, 1, 1, generator=generator, device=device) * 2 - 1).to(log_mel.device)
+        ramp = torch.linspace(-0.5, 0.5, bins, device=log_mel.device)
+        noise = torch.randn(log_mel.shape, generator=generator, device=device).to(log_mel.device)
+        return log_mel + self.gain * level + self.tilt * slope * ramp + self.noise * noise
+
+
+class FamilyAccuracy(Metric):
+    """Share of the sounds whose family the classifier names rightly."""
+
+    higher_is_better = True
+    is_differentiable = False
+    full_state_update = False
+    hits: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("hits", default=torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("count", default=torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, named: Sequence[str], truth: Sequence[str]) -> None:
+        """Add the families that were named and the true ones."""
+        self.hits += sum(first == second for first, second in zip(named, truth, strict=True))
+        self.count += len(truth)
+
+    def compute(self) -> Tensor:
+        """Scalar 0..1; NaN before the first update."""
+        return self.hits.double() / self.count
+
+
+def family_accuracy(named: Sequence[str], truth: Sequence[str]) -> float:
+    """Share of the names that are right."""
+    return sum(first == second for first, second in zip(named, truth, strict=True)) / len(truth)
+
+
+def _norm(width: int) -> nn.GroupNorm:
+    return nn.GroupNorm(4, width)

@@ -1,0 +1,84 @@
+"""Recall and AUC on small matrices that can be read by eye."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from postsync.metrics.retrieval import RetrievalRecall, TripletAUC, recall_at_k, retrieval_hits, triplet_auc
+
+SCORES = torch.tensor([[0.9, 0.1, 0.3, 0.2],
+                       [0.8, 0.7, 0.1, 0.0],
+                       [0.5, 0.6, 0.4, 0.7],
+                       [0.1, 0.2, 0.3, 0.4]])
+
+
+def test_recall_of_a_plain_matrix():
+    assert retrieval_hits(SCORES).tolist() == [True, False, False, True]
+    assert [float(recall_at_k(SCORES, k)) for k in (1, 2, 3, 4)] == [0.5, 0.75, 0.75, 1.0]
+
+
+def test_labels_forgive_items_of_the_same_family():
+    labels = torch.tensor([0, 0, 1, 1])
+    assert retrieval_hits(SCORES, 1, labels, labels).tolist() == [True, True, True, True]
+    other = torch.tensor([1, 0, 1, 0])
+    assert retrieval_hits(SCORES, 1, other, torch.tensor([0, 1, 1, 0])).tolist() == [False, True, False, True]
+
+
+def test_several_candidates_of_a_label_stand_in_the_way_of_others_only():
+    scores = torch.tensor([[0.9, 0.8, 0.7]])
+    query, candidates = torch.tensor([5]), torch.tensor([1, 1, 5])
+    assert float(recall_at_k(scores, 2, query, candidates)) == 0
+    assert float(recall_at_k(scores, 3, query, candidates)) == 1
+
+
+def test_ties_count_against():
+    assert float(recall_at_k(torch.ones(4, 4))) == 0
+    assert float(recall_at_k(torch.ones(4, 4), 4)) == 1
+
+
+def test_queries_without_answer_are_refused():
+    with pytest.raises(ValueError, match="answers query 1"):
+        recall_at_k(SCORES[:2], 1, torch.tensor([0, 9]), torch.arange(4))
+    with pytest.raises(ValueError, match="labels of both"):
+        recall_at_k(SCORES, 1, torch.arange(4))
+
+
+def test_auc_counts_pairs():
+    assert triplet_auc(torch.tensor([0.9, 0.4]), torch.tensor([0.5, 0.1])) == pytest.approx(0.75)
+    assert triplet_auc(torch.tensor([1.0, 1.0]), torch.tensor([1.0])) == pytest.approx(0.5)
+    generator = torch.Generator().manual_seed(0)
+    matched, mismatched = torch.randn(60, generator=generator) + 1, torch.randn(80, generator=generator)
+    pairs = (matched[:, None] > mismatched).double().mean()
+    assert triplet_auc(matched, mismatched) == pytest.approx(float(pairs))
+    with pytest.raises(ValueError, match="at least one"):
+        triplet_auc(matched, torch.zeros(0))
+
+
+@pytest.mark.golden
+def test_volumes_rank_correlated_triplets_first(golden):
+    """Correlated triplets of the official volume: each text finds its own sound and picture."""
+    volume = load_file(golden("gram_volume") / "case.safetensors")["correlated.volume3"]
+    assert recall_at_k(-volume) == 1
+    matched = torch.eye(len(volume)).bool()
+    assert triplet_auc(-volume[matched], -volume[~matched]) == 1
+
+
+def test_metrics_merge():
+    first, second, whole = RetrievalRecall(2), RetrievalRecall(2), RetrievalRecall(2)
+    first.update(SCORES)
+    second.update(SCORES.flip(0))
+    whole.update(SCORES)
+    whole.update(SCORES.flip(0))
+    first.merge_state(second)
+    assert first.compute() == whole.compute() == pytest.approx(0.5)
+    auc, other = TripletAUC(), TripletAUC()
+    auc.update(torch.tensor([0.9]), torch.tensor([0.5]))
+    other.update(torch.tensor([0.4]), torch.tensor([0.1]))
+    auc.merge_state(other)
+    assert auc.compute() == pytest.approx(0.75)
+    empty = TripletAUC()
+    empty.update(torch.zeros(0), torch.zeros(1))
+    with pytest.raises(ValueError, match="at least one"):
+        empty.compute()
