@@ -136,7 +136,7 @@ class MelCodec(ModelMixin, ConfigMixin):
         available = latents.shape[2] * self.ratio * HOP_LENGTH
         num_samples = available if num_samples is None else num_samples
         if num_samples > available:
-            raise ValueError(f"{latents.shape[2]} latent frames hold {available} samples, {num_samples} were asked for; "
+            raise ValueError(f"{latents.shape[2]} latent frames hold {available} samples, not {num_samples}; "
                              f"use latents of shape {self.latent_shape(num_samples)}")
         return self.vocode(self.decode_mel(latents))[:, :num_samples]
 
@@ -158,8 +158,8 @@ class MelCodec(ModelMixin, ConfigMixin):
         folder = Path(pretrained_model_name_or_path)
         for part in ("vae", "vocoder"):
             if not (folder / part / "config.json").is_file():
-                raise WeightsError(f"{folder} has no '{part}/config.json'; a mel codec is a folder with vae/ and vocoder/ "
-                                   "in the diffusers layout")
+                raise WeightsError(f"{folder} has no '{part}/config.json'; a mel codec is a folder with vae/ and "
+                                   "vocoder/ in the diffusers layout")
         vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch_dtype)
         settings = {}
         if (folder / cls.config_name).is_file():
@@ -178,4 +178,5 @@ def _load_vocoder(folder: Path, torch_dtype: torch.dtype) -> nn.Module:
         from transformers import SpeechT5HifiGan
 
         return SpeechT5HifiGan.from_pretrained(folder, torch_dtype=torch_dtype)
-    raise WeightsError(f"{folder}/config.json names the vocoder class '{name}'; known are VocosVocoder, SpeechT5HifiGan")
+    raise WeightsError(f"{folder}/config.json names the vocoder class '{name}'; "
+                       "known are VocosVocoder and SpeechT5HifiGan")

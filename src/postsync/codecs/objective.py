@@ -44,14 +44,16 @@ class _WaveformObjective(nn.Module):
         return {"waveform": mono.repeat(repeats)[: self.clip_samples].contiguous()}
 
     def crop(self, waveform: Tensor, generator: torch.Generator | None) -> Tensor:
-        """(B, N) -> (B, crop_frames * 160): random places, random gains (mostly near 0 dB), some digital silence."""
+        """(B, N) -> (B, crop_frames * 160): random places and gains (mostly near 0 dB), some silent at first."""
         size = self.crop_frames * HOP_LENGTH
         device = generator.device if generator is not None else waveform.device
-        draws = torch.rand(3, len(waveform), generator=generator, device=device).to(waveform.device)
-        starts = (draws[0] * (waveform.shape[1] - size + 1)).long().clamp_max(waveform.shape[1] - size)
+        place, level, silent, length = torch.rand(4, len(waveform), generator=generator, device=device)
+        starts = (place * (waveform.shape[1] - size + 1)).long().clamp_max(waveform.shape[1] - size)
         crops = torch.stack([w[s : s + size] for w, s in zip(waveform, starts.tolist(), strict=True)])
-        gains = 10 ** (-self.max_attenuation_db * draws[1].square() / 20) * (draws[2] >= self.silence_probability)
-        return crops * gains.to(crops)[:, None]
+        gains = 10 ** (-self.max_attenuation_db * level.square() / 20)
+        silence = torch.where(silent < self.silence_probability, 1.25 * length * size, 0.0)  # a fifth of them wholly
+        sounds = torch.arange(size, device=crops.device) >= silence.to(crops)[:, None]
+        return crops * gains.to(crops)[:, None] * sounds
 
     def frozen(self) -> list[nn.Module]:
         """Parts kept in eval mode: none."""
@@ -63,7 +65,7 @@ class MelVAEObjective(_WaveformObjective):
 
     def __init__(self, preset: MelCodecPreset | None = None, *, crop_frames: int = 128, clip_samples: int = 65536,
                  kl_weight: float = 1e-4, gradient_weight: float = 0.5, max_attenuation_db: float = 30.0,
-                 silence_probability: float = 0.02, calibration_clips: int = 64) -> None:
+                 silence_probability: float = 0.1, calibration_clips: int = 64) -> None:
         super().__init__(crop_frames, clip_samples, 16000, max_attenuation_db, silence_probability)
         self.preset = preset or mini()
         # The vocoder has no part in this objective: `log_mel` and the VAE's side of the codec are used alone.
@@ -71,6 +73,7 @@ class MelVAEObjective(_WaveformObjective):
                               mel_std=self.preset.mel_std, patch_size=self.preset.patch_size)
         self.kl_weight, self.gradient_weight = kl_weight, gradient_weight
         self.calibration_clips = calibration_clips
+        self.calibration: Tensor
         self.register_buffer("calibration", torch.zeros(0, clip_samples), persistent=False)
 
     def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
@@ -117,15 +120,16 @@ class VocoderObjective(_WaveformObjective):
     """Multi-resolution STFT loss (log-magnitude, spectral convergence) and L1 on the log-mel of what comes out."""
 
     def __init__(self, preset: MelCodecPreset | None = None, *, crop_frames: int = 96, clip_samples: int = 65536,
-                 log_weight: float = 1.0, convergence_weight: float = 0.5, mel_weight: float = 0.5,
-                 mel_noise: float = 0.05, max_attenuation_db: float = 30.0, silence_probability: float = 0.02) -> None:
+                 log_weight: float = 2.0, convergence_weight: float = 0.2, mel_weight: float = 0.5,
+                 mel_noise: float = 0.05, flattening_steps: int = 300, max_attenuation_db: float = 30.0,
+                 silence_probability: float = 0.1) -> None:
         super().__init__(crop_frames, clip_samples, 16000, max_attenuation_db, silence_probability)
         self.preset = preset or mini()
         if self.preset.vocoder is None:
             raise ConditionError("AudioLDM's vocoder is loaded, not trained, here; choose a preset with a VocosVocoder")
         self.vocoder_settings = self.preset.vocoder
         self.vocoder = VocosVocoder(**self.vocoder_settings)
-        self.vocoder.flatten_noise()
+        self.vocoder.flatten_noise(flattening_steps)
         self.log_weight, self.convergence_weight, self.mel_weight = log_weight, convergence_weight, mel_weight
         self.mel_noise = mel_noise  # in ln units, so that a VAE's small errors are nothing new
 

@@ -10,7 +10,7 @@ FLOOR = 1e-5
 
 
 def magnitude_stft(waveform: Tensor, n_fft: int) -> Tensor:
-    """Magnitudes |X| of (B, N) -> (B, n_fft // 2 + 1, frames): periodic Hann window, hop n_fft / 4, zeros beyond the ends.
+    """Magnitudes |X| of (B, N) -> (B, n_fft // 2 + 1, frames): periodic Hann window, hop n_fft / 4, zero-padded.
 
     The gradient at an exact zero is zero, so digital silence can be trained on.
     """
@@ -22,7 +22,7 @@ def magnitude_stft(waveform: Tensor, n_fft: int) -> Tensor:
 
 def log_stft_distance(estimate: Tensor, target: Tensor, resolutions: tuple[int, ...] = RESOLUTIONS,
                       floor: float = FLOOR) -> Tensor:
-    """Mean of |ln(|X| + floor) - ln(|Y| + floor)| over bins, frames and resolutions; (B, N), (B, N) -> (B,), differentiable.
+    """Mean of |ln(|X| + floor) - ln(|Y| + floor)| over bins, frames, resolutions; (B, N) twice -> (B,), differentiable.
 
     Raises ValueError where the shapes differ.
     """

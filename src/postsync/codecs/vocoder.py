@@ -3,8 +3,9 @@
 After Siuzdak, "Vocos: Closing the gap between time-domain and Fourier-based neural vocoders", ICLR 2024, section 3.
 Called as AudioLDM's `SpeechT5HifiGan` is. Two additions make it train in minutes on a CPU:
 magnitudes start from the interpolated mel energies and the network only corrects them, so that levels (and silence) are
-right from the first step; and a learned, looped noise, shaped by magnitudes of its own, is added to the part whose phases
-are predicted, since a convolution over steady mels can only repeat itself every frame, which is heard as a buzz.
+right from the first step; and a learned, looped noise, shaped by magnitudes of its own, is added to the part whose
+phases are predicted, since a convolution over steady mels can only repeat itself every frame, which is heard as a buzz.
+The network sees how far the mels of the merely shaped noise are off, and so can make up for the noise's chance peaks.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..features.spectrogram import audioldm_log_mel
 from .stft import RESOLUTIONS, magnitude_stft
 
 
@@ -41,11 +43,11 @@ class VocosVocoder(ModelMixin, ConfigMixin):
     """Log-mel (B, T, num_mels), natural logarithm, centred frames -> waveform (B, T * hop_length)."""
 
     @register_to_config
-    def __init__(self, num_mels: int = 64, channels: int = 192, hidden: int = 576, num_layers: int = 6, n_fft: int = 640,
-                 hop_length: int = 160, sampling_rate: int = 16000, mel_mean: float = -6.0,
+    def __init__(self, num_mels: int = 64, channels: int = 192, hidden: int = 576, num_layers: int = 6,
+                 n_fft: int = 640, hop_length: int = 160, sampling_rate: int = 16000, mel_mean: float = -6.0,
                  mel_std: float = 3.0, mel_n_fft: int = 1024, noise_frames: int = 256) -> None:
         super().__init__()
-        self.embed = nn.Conv1d(num_mels, channels, 7, padding=3)
+        self.embed = nn.Conv1d(2 * num_mels, channels, 7, padding=3)
         self.norm_in = nn.LayerNorm(channels, eps=1e-6)
         self.blocks = nn.ModuleList(ConvNeXtBlock(channels, hidden, 1.0 / num_layers) for _ in range(num_layers))
         self.norm_out = nn.LayerNorm(channels, eps=1e-6)
@@ -62,7 +64,7 @@ class VocosVocoder(ModelMixin, ConfigMixin):
     @property
     def chunk_margin(self) -> int:
         """Mel frames of context that make a piece of a long clip equal to the whole: whole loops of the noise."""
-        receptive = 3 * (len(self.blocks) + 1) + self.config.n_fft // self.config.hop_length + 1
+        receptive = 3 * (len(self.blocks) + 1) + self.config.n_fft // self.config.hop_length + 9
         return -(-receptive // self.config.noise_frames) * self.config.noise_frames
 
     def forward(self, log_mel: Tensor, noise_offset: int = 0) -> Tensor:
@@ -74,18 +76,26 @@ class VocosVocoder(ModelMixin, ConfigMixin):
             return self(log_mel[None], noise_offset)[0]
         num_frames = log_mel.shape[1]
         log_mel = torch.cat([log_mel, log_mel[:, -1:]], dim=1)  # centred frames 0..T are needed for T hops
-        normalised = (log_mel - self.config.mel_mean) / self.config.mel_std
+        noise = self._noise_spectrum(num_frames + 1, noise_offset)
+        base = log_mel.float() @ self.spread.float() + self.level
+        with torch.no_grad():
+            miss = log_mel - audioldm_log_mel(self._synthesise(base.exp() * noise))
+        base = base + 0.7 * miss.float() @ self.spread.float()
+        normalised = torch.cat([(log_mel - self.config.mel_mean) / self.config.mel_std, miss], dim=-1)
         x = self.norm_in(self.embed(normalised.to(self.dtype).transpose(1, 2)).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             x = block(x)
         tonal, noisy, phase = self.head(self.norm_out(x.transpose(1, 2))).float().chunk(3, dim=-1)
-        base = log_mel.float() @ self.spread.float() + self.level
         top = math.log(1e3)
-        tonal = (base + 2.0 * tonal - 1.5).clamp(max=top).exp()
+        tonal = (base + 2.0 * tonal - 3.0).clamp(max=top).exp()
         noisy = (base + 2.0 * noisy).clamp(max=top).exp()
-        spectrum = torch.polar(tonal, phase) + noisy * self._noise_spectrum(num_frames + 1, noise_offset)
-        return torch.istft(spectrum.transpose(1, 2), self.config.n_fft, self.config.hop_length,
-                           window=self.window.float(), length=num_frames * self.config.hop_length)
+        return self._synthesise(torch.polar(tonal, phase) + noisy * noise)
+
+    def _synthesise(self, spectrum: Tensor) -> Tensor:
+        """(B, T + 1, bins) complex -> waveform (B, T * hop_length)."""
+        hop_length = self.config.hop_length
+        return torch.istft(spectrum.transpose(1, 2), self.config.n_fft, hop_length, window=self.window.float(),
+                           length=(spectrum.shape[1] - 1) * hop_length)
 
     def _noise_spectrum(self, num_frames: int, offset: int) -> Tensor:
         """(num_frames, bins) complex STFT of the looped noise, about 1 in magnitude."""

@@ -1,4 +1,4 @@
-"""Multi-resolution log-STFT distance between two waveforms: how far a vocoder's or a codec's output is from the original."""
+"""Multi-resolution log-STFT distance between two waveforms: how far a codec's output is from the original."""
 
 from __future__ import annotations
 
