@@ -118,7 +118,7 @@ def _draw_others(score: Score, strengths: dict[str, float], rng: Rng) -> tuple[t
     count = int(rng.integers(1, 4))
     for _ in range(count if strengths["movers"] else 0):
         x, y = float(rng.choice([-1, 1]) * rng.uniform(0.45, 0.8)), float(rng.uniform(-0.6, 0.5))
-        size = float(rng.uniform(0.25, 0.5))
+        size = float(rng.uniform(0.22, 0.38))  # the lead, 0.5 or more, is the largest
         kind = rng.random()
         if kind < 0.4:
             moving = [f for f, family in FAMILIES.items() if family.kind in ("strike", "event") and f != score.family]
@@ -139,7 +139,7 @@ def _draw_occluder(strength: float, rng: Rng) -> tuple[Mover, ...]:
 
     def paint(canvas: Canvas, times: Array) -> None:
         x = place + (0.6 * drift(times) if passes else 0.0)
-        canvas.box(x, 0.0, width * (0.5 + strength), 2.0, colour, angle=lean)
+        canvas.box(x, 0.0, width * (0.4 + 0.7 * strength), 2.0, colour, angle=lean)
 
     return (paint,) if strength else ()
 
