@@ -38,6 +38,9 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
         registry.load_pipeline("foleygram", "huge")
     with pytest.raises(PostsyncError, match=r"'vocoda'.*vocoder"):
         registry.trainable("vocoda")
+    with pytest.raises(PostsyncError, match="holds no saved pipeline"):
+        registry.load_objective("foleygram_control", "mini", tmp_path / "absent")
+    (tmp_path / "model_index.json").write_text("{}")
     with pytest.raises(PostsyncError, match="leave --base away"):
         registry.load_objective("vae", "tiny", tmp_path)
     with pytest.raises(PostsyncError, match=r"no preset 'huge' to train"):

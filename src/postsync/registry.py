@@ -152,6 +152,8 @@ def load_objective(name: str, preset: str = "mini", base: Path | None = None) ->
     entry = trainable(name)
     if preset not in entry.presets:
         raise PostsyncError(f"{name} has no preset '{preset}' to train; there is: {', '.join(entry.presets)}.")
+    if base is not None and not (base / "model_index.json").is_file():
+        raise PostsyncError(f"{base} holds no saved pipeline; name the export folder of a trained base.")
     if entry.has_base:
         return resolve(entry.objective)(preset, base)
     if base is not None:

@@ -49,8 +49,8 @@ def train(objective: nn.Module, dataset: Dataset, config: TrainConfig, folder: P
 
     `fit`: let the objective's `fit(samples)` measure the prepared features first. `cache` and `cache_key`: see
     `prepare_features`. Writes `folder/state` (to resume from), `folder/log.jsonl` (one line every `log_every` steps)
-    and `folder/export`, whose path is returned. Raises PostsyncError when the loss stops being finite or there is no state to resume;
-    Ctrl-C saves the state first.
+    and `folder/export`, whose path is returned. Raises PostsyncError when the loss stops being finite or there is no
+    state to resume; Ctrl-C saves the state first.
     """
     accelerator = Accelerator(cpu=cpu, mixed_precision=config.mixed_precision)
     torch.manual_seed(config.seed)
