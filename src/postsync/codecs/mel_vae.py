@@ -146,7 +146,7 @@ class MelCodec(ModelMixin, ConfigMixin):
         folder.mkdir(parents=True, exist_ok=True)
         self.save_config(folder)
         self.vae.save_pretrained(folder / "vae")
-        self.vocoder.save_pretrained(folder / "vocoder")
+        self.vocoder.save_pretrained(folder / "vocoder")  # type: ignore[operator]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *, torch_dtype: torch.dtype = torch.float32,
