@@ -77,12 +77,7 @@ def normalise_blocks(
     source: Callable[[], Iterable[np.ndarray]], sample_rate: int, target: LoudnessTarget | None = None
 ) -> tuple[Iterator[np.ndarray], LoudnessReport]:
     """`normalise_loudness` for sound too long to hold: `source()` is called twice and gives the same blocks (C, n)."""
-    meter: LoudnessMeter | None = None
-    for block in source():
-        meter = meter or LoudnessMeter(sample_rate, len(block))
-        meter.update(block)
-    profile = (meter or LoudnessMeter(sample_rate, 1)).finish()
-    plan = plan_gain(profile, target or LoudnessTarget())
+    plan = plan_gain(_measured(source(), sample_rate), target or LoudnessTarget())
 
     def levelled() -> Iterator[np.ndarray]:
         position = 0
@@ -95,21 +90,21 @@ def normalise_blocks(
 
 def integrated_lufs(waveform: np.ndarray | Tensor, sample_rate: int) -> float:
     """Integrated loudness of (C, N) in LUFS: gated from 0.4 s on, below that the plain mean; -inf for silence."""
-    return _measure(waveform, sample_rate).lufs()
+    return _measured(blocks_of(waveform), sample_rate).lufs()
 
 
 def true_peak_dbtp(waveform: np.ndarray | Tensor, sample_rate: int) -> float:
     """Largest absolute value of (C, N) after 4-fold oversampling, in dB; -inf for silence."""
-    peaks = _measure(waveform, sample_rate).peaks
+    peaks = _measured(blocks_of(waveform), sample_rate).peaks
     return _db(float(peaks.max(initial=0.0)) ** 2)
 
 
-def _measure(waveform: np.ndarray | Tensor, sample_rate: int) -> LoudnessProfile:
-    blocks = list(blocks_of(waveform))
-    meter = LoudnessMeter(sample_rate, len(blocks[0]) if blocks else 1)
+def _measured(blocks: Iterable[np.ndarray], sample_rate: int) -> LoudnessProfile:
+    meter: LoudnessMeter | None = None
     for block in blocks:
+        meter = meter or LoudnessMeter(sample_rate, len(block))
         meter.update(block)
-    return meter.finish()
+    return (meter or LoudnessMeter(sample_rate, 1)).finish()
 
 
 @dataclass(frozen=True)
