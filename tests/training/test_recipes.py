@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import postsync.codecs.objective
-import postsync.encoders.gram_objective  # slow: not within a test
+import postsync.encoders.gram_objective  # noqa: F401  (both slow: not within a test)
 from postsync.data.clip import Clip
 from postsync.scenes.captions import paraphrases
 from postsync.training import recipes
