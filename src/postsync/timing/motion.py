@@ -35,9 +35,9 @@ class MotionConfig:
     percentile: float = 0.98  # energy and drops are divided by this quantile of theirs
     cut_ratio: float = 8.0  # a cut: this many times the running median, ...
     cut_share: float = 0.5  # ... in at least this share of the cells
-    impact_threshold: float = 0.15  # smallest drop (relative) that is a hit
+    impact_threshold: float = 0.35  # smallest drop (relative) that is a hit
     impact_power: float = 2.0  # loudness of a hit = drop to this power (energy goes with the square of speed)
-    min_distance_s: float = 0.08  # between two hits
+    min_distance_s: float = 0.12  # between two hits
     ring_s: float = 0.08  # decay time of a hit
     attack_s: float = 0.005
     smooth_s: float = 0.1  # of the continuous part
