@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ConditionError
+
+if TYPE_CHECKING:
+    from ..scenes.render import SceneConfig
 
 app = typer.Typer(no_args_is_help=True, help="Render, export or preview procedural scenes.")
 
@@ -97,7 +100,8 @@ def preview(
     Console(soft_wrap=True).print(f"{out}: {count} clips", markup=False)
 
 
-def _config(families: list[str] | None, clean: bool, duration_s: float, size: int, fps: float | None, rate: int):
+def _config(families: list[str] | None, clean: bool, duration_s: float, size: int, fps: float | None,
+            rate: int) -> SceneConfig:
     from ..scenes.families import FAMILIES
     from ..scenes.render import clean_scenes, full_scenes
 

@@ -1,4 +1,4 @@
-"""Movers of the families with separate sounds: balls, feet, fists, clocks, bells, drops, dogs, bangs."""
+"""Movers of the families with separate sounds: balls, feet, clocks, bells, drops, dogs, bangs."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def bounce(family: str, timeline: Timeline, rng: Rng) -> Mover:
         canvas.ellipse(x, y, radius * (1 + squash) * 0.45, radius * (1 - squash), dark(colour, 0.3), ring=0.018,
                        angle=3 * times)
         canvas.capsule(x - radius * 0.9, y, x + radius * 0.9, y, 0.018, dark(colour, 0.3))
-        rest = np.where(new & (index >= 0), np.clip(since / 0.7, 0, 1), 1.0)  # the last ball rolls off
-        canvas.ellipse(x + 1.8 * rest, 0.74 - radius, radius, radius, colour, 1.0 * (rest < 1))
+        gone = np.where(new & (index >= 0), np.clip(since / 0.7, 0, 1), 1.0)  # the last ball rolls off
+        canvas.ellipse(x + 1.8 * gone, 0.74 - radius, radius, radius, colour, 1.0 * (gone < 1))
 
     return paint
 
@@ -45,7 +45,7 @@ def walk(family: str, timeline: Timeline, rng: Rng) -> Mover:
     """Two legs walk on the spot of a moving camera: a foot stops on the floor at each step."""
     trousers, shoe = varied((0.15, 0.2, 0.42), rng), varied(((0.1, 0.1, 0.1), (0.5, 0.25, 0.12))[rng.integers(2)], rng)
     stride, lift = rng.uniform(0.35, 0.5), rng.uniform(0.22, 0.34)
-    pavement = varied((0.58, 0.57, 0.55), rng)
+    pavement, shirt = varied((0.58, 0.57, 0.55), rng), varied((0.6, 0.6, 0.6), rng, 0.3)
 
     def paint(canvas: Canvas, times: Array) -> None:
         beat = timeline.beats(times)
@@ -65,28 +65,7 @@ def walk(family: str, timeline: Timeline, rng: Rng) -> Mover:
             canvas.capsule(0.0, hip, knee[0], knee[1] + bob, 0.17, cloth)
             canvas.capsule(knee[0], knee[1] + bob, x, y, 0.13, cloth)
             canvas.box(x + 0.12, y + 0.04, 0.24, 0.085, shoe, angle=-0.5 * swinging * (1 - quick) * 2, corner=0.06)
-        canvas.box(0.0, -0.95 + bob, 0.28, 0.4, varied_shirt)
-
-    varied_shirt = varied((0.6, 0.6, 0.6), rng, 0.3)
-    return paint
-
-
-def knock(family: str, timeline: Timeline, rng: Rng) -> Mover:
-    """A fist raps on a panelled door."""
-    wood, hand = material_texture("wood", rng, varied((0.42, 0.24, 0.12), rng)), skin(rng)
-    sleeve, down_s, up_s = varied((0.2, 0.45, 0.35), rng, 0.15), rng.uniform(0.05, 0.09), rng.uniform(0.2, 0.35)
-
-    def paint(canvas: Canvas, times: Array) -> None:
-        shudder = 0.008 * timeline.ringing(times, 12, 0.06)
-        canvas.box(-0.35 + shudder, 0.0, 0.58, 1.15, wood)
-        for y in (-0.52, 0.48):
-            canvas.box(-0.35 + shudder, y, 0.38, 0.36, (0.28, 0.15, 0.07), 0.55, corner=0.03)
-        canvas.ellipse(-0.82 + shudder, 0.08, 0.07, 0.07, (0.9, 0.75, 0.25))
-        x = -0.1 + 0.75 * timeline.height(times, down_s, up_s)
-        canvas.capsule(x + 0.25, 0.06, x + 1.1, 0.5, 0.14, sleeve)
-        canvas.box(x + 0.06, 0.0, 0.17, 0.17, hand, corner=0.08)
-        for finger in range(3):
-            canvas.capsule(x - 0.07, -0.1 + finger * 0.09, x + 0.1, -0.1 + finger * 0.09, 0.025, dark(hand, 0.7))
+        canvas.box(0.0, -0.95 + bob, 0.28, 0.4, shirt)
 
     return paint
 
@@ -131,8 +110,9 @@ def toll(family: str, timeline: Timeline, rng: Rng) -> Mover:
         canvas.capsule(0.0, -0.8, 0.55 * np.sin(recoil), -0.75 + 0.25 * np.cos(recoil), 0.05, dark(beam))
         cx, cy = -0.72 * np.sin(recoil), -0.75 + 0.72 * np.cos(recoil)
         clapper = recoil + 0.4 - 0.95 * apart
-        canvas.capsule(cx, cy, -1.25 * np.sin(clapper) * 1.05, -0.75 + 1.32 * np.cos(clapper), 0.045, (0.2, 0.18, 0.15))
-        canvas.ellipse(-1.25 * np.sin(clapper) * 1.05, -0.75 + 1.36 * np.cos(clapper), 0.14, 0.14, (0.2, 0.18, 0.15))
+        x, y = -1.31 * np.sin(clapper), -0.75 + 1.34 * np.cos(clapper)
+        canvas.capsule(cx, cy, x, y, 0.045, (0.2, 0.18, 0.15))
+        canvas.ellipse(x, y, 0.14, 0.14, (0.2, 0.18, 0.15))
         canvas.convex(cx, cy, corners, shine, angle=recoil)
 
     return paint
@@ -227,49 +207,9 @@ def shake(family: str, timeline: Timeline, rng: Rng) -> Mover:
         canvas.box(0.02 + dx, -0.15 + dy, 0.03, 0.26, body)
         canvas.box(0.0 + dx, 0.24 + dy, 0.9, 0.24, body, corner=0.12)
         canvas.ellipse(-0.8 + dx, 0.18 + dy, 0.09, 0.09, (1.0, 0.95, 0.6))
-        for x in (-0.5, 0.5):
-            canvas.ellipse(x + dx * 0.3, 0.5, 0.22, 0.22, (0.08, 0.08, 0.08))
-            canvas.ellipse(x + dx * 0.3, 0.5, 0.1, 0.1, (0.7, 0.7, 0.7))
-
-    return paint
-
-
-def tilt(family: str, timeline: Timeline, rng: Rng) -> Mover:
-    """A cymbal on its stand is struck by a stick and rocks."""
-    gold, stick = varied((0.92, 0.78, 0.25), rng), varied((0.8, 0.65, 0.45), rng)
-    hand, reach = skin(rng), rng.uniform(0.9, 1.2)
-
-    def paint(canvas: Canvas, times: Array) -> None:
-        angle = 0.12 - 0.25 * (timeline.ringing(times, 2.0, 0.45) - timeline.burst(times, 0.1))
-        canvas.capsule(0.0, 0.0, 0.0, 1.1, 0.04, (0.3, 0.3, 0.32))
-        canvas.capsule(0.0, 0.75, -0.45, 1.1, 0.035, (0.3, 0.3, 0.32))
-        canvas.capsule(0.0, 0.75, 0.45, 1.1, 0.035, (0.3, 0.3, 0.32))
-        canvas.ellipse(0.0, -0.02, 0.82, 0.13, gold, angle=angle)
-        canvas.ellipse(0.0, -0.02, 0.55, 0.07, dark(gold, 0.75), angle=angle, ring=0.015)
-        canvas.ellipse(0.0, -0.08, 0.16, 0.1, dark(gold, 0.85), angle=angle)
-        lift = reach * timeline.height(times, 0.13, 0.7)
-        tip_x, tip_y = 0.55, -0.1 - 0.75 * lift
-        canvas.capsule(tip_x, tip_y, 1.05, -0.45 - 0.35 * lift, 0.045, stick)
-        canvas.ellipse(1.05, -0.45 - 0.35 * lift, 0.13, 0.13, hand)
-
-    return paint
-
-
-def collide(family: str, timeline: Timeline, rng: Rng) -> Mover:
-    """Two hands meet."""
-    hand, sleeve = skin(rng), varied((0.85, 0.85, 0.9), rng, 0.15)
-    down_s, up_s = rng.uniform(0.09, 0.16), rng.uniform(0.35, 0.6)
-
-    def paint(canvas: Canvas, times: Array) -> None:
-        apart = 0.6 * timeline.height(times, down_s, up_s)
-        for side in (-1, 1):
-            x = side * (0.1 + apart)
-            canvas.capsule(x + side * 0.1, 0.35, side * 1.0, 1.0, 0.17, sleeve)
-            canvas.ellipse(x, 0.1, 0.12, 0.32, hand, angle=side * (0.15 + 0.4 * apart))
-            for finger in range(4):
-                canvas.capsule(x + side * 0.02, -0.1, x + side * (0.02 + 0.07 * finger), -0.42 + 0.05 * finger, 0.05,
-                               hand if finger % 2 else dark(hand, 0.88))
-            canvas.capsule(x, 0.15, x + side * -0.08, -0.1, 0.05, dark(hand, 0.8))
+        for x in (-0.5 + dx * 0.3, 0.5 + dx * 0.3):
+            canvas.ellipse(x, 0.5, 0.22, 0.22, (0.08, 0.08, 0.08))
+            canvas.ellipse(x, 0.5, 0.1, 0.1, (0.7, 0.7, 0.7))
 
     return paint
 
@@ -304,6 +244,6 @@ def flash(family: str, timeline: Timeline, rng: Rng) -> Mover:
 
 
 GESTURES: dict[str, Maker] = {
-    "bounce": bounce, "walk": walk, "knock": knock, "pendulum": pendulum, "toll": toll, "drop": drop,
-    "open_shut": open_shut, "puff": puff, "shake": shake, "tilt": tilt, "collide": collide, "flash": flash,
+    "bounce": bounce, "walk": walk, "pendulum": pendulum, "toll": toll, "drop": drop,
+    "open_shut": open_shut, "puff": puff, "shake": shake, "flash": flash,
 }

@@ -5,6 +5,8 @@ The rule of film timing: an impact is where motion stops. Curves reach contact a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from postsync.scenes.events import Score
@@ -99,7 +101,8 @@ def triangle(phase: Array) -> Array:
     return 4 * np.abs((phase + 0.25) % 1 - 0.5) - 1
 
 
-def wobble(rng: np.random.Generator, slowest: float, fastest: float, parts: int = 4):
+def wobble(rng: np.random.Generator, slowest: float, fastest: float,
+           parts: int = 4) -> Callable[[Array], Array]:
     """A smooth random curve of time, about -1..1, of `parts` sines between two frequencies in Hz."""
     frequency = rng.uniform(slowest, fastest, parts)
     phase, weight = rng.uniform(0, 2 * np.pi, parts), rng.uniform(0.5, 1, parts)

@@ -14,7 +14,7 @@ from postsync.scenes.canvas import Array, Canvas, Colour
 from postsync.scenes.events import Score
 from postsync.scenes.families import FAMILIES
 from postsync.scenes.kinetics import Timeline, triangle, wobble
-from postsync.scenes.looks import COLOURS, SKINS, MaterialObject, dark, varied
+from postsync.scenes.looks import COLOURS, SKINS, MaterialObject, dark, material_texture, varied
 
 Rng = np.random.Generator
 Mover = Callable[[Canvas, Array], None]
@@ -26,7 +26,8 @@ def make_mover(score: Score, rng: Rng) -> Mover:
     from postsync.scenes.elements import ELEMENTS
     from postsync.scenes.gestures import GESTURES
 
-    makers: dict[str, Maker] = {"swing": swing, "slide": slide, **GESTURES, **ELEMENTS}
+    makers: dict[str, Maker] = {"swing": swing, "slide": slide, "knock": knock, "tilt": tilt,
+                               "collide": collide, **GESTURES, **ELEMENTS}
     return makers[FAMILIES[score.family].motion](score.family, Timeline(score), rng)
 
 
@@ -84,6 +85,66 @@ def slide(family: str, timeline: Timeline, rng: Rng) -> Mover:
         canvas.box(x, -0.06, 0.22, 0.055, dark(block, 0.5))
         canvas.box(x, -0.15, 0.24, 0.07, block, corner=0.03)
         canvas.ellipse(x + 0.06, -0.27, 0.17, 0.12, hand)
+
+    return paint
+
+
+def knock(family: str, timeline: Timeline, rng: Rng) -> Mover:
+    """A fist raps on a panelled door."""
+    wood, hand = material_texture("wood", rng, varied((0.42, 0.24, 0.12), rng)), skin(rng)
+    sleeve, down_s, up_s = varied((0.2, 0.45, 0.35), rng, 0.15), rng.uniform(0.05, 0.09), rng.uniform(0.2, 0.35)
+
+    def paint(canvas: Canvas, times: Array) -> None:
+        shudder = 0.008 * timeline.ringing(times, 12, 0.06)
+        canvas.box(-0.35 + shudder, 0.0, 0.58, 1.15, wood)
+        for y in (-0.52, 0.48):
+            canvas.box(-0.35 + shudder, y, 0.38, 0.36, (0.28, 0.15, 0.07), 0.55, corner=0.03)
+        canvas.ellipse(-0.82 + shudder, 0.08, 0.07, 0.07, (0.9, 0.75, 0.25))
+        x = -0.1 + 0.75 * timeline.height(times, down_s, up_s)
+        canvas.capsule(x + 0.25, 0.06, x + 1.1, 0.5, 0.14, sleeve)
+        canvas.box(x + 0.06, 0.0, 0.17, 0.17, hand, corner=0.08)
+        for finger in range(3):
+            canvas.capsule(x - 0.07, -0.1 + finger * 0.09, x + 0.1, -0.1 + finger * 0.09, 0.025, dark(hand, 0.7))
+
+    return paint
+
+
+def tilt(family: str, timeline: Timeline, rng: Rng) -> Mover:
+    """A cymbal on its stand is struck by a stick and rocks."""
+    gold, stick = varied((0.92, 0.78, 0.25), rng), varied((0.8, 0.65, 0.45), rng)
+    hand, reach = skin(rng), rng.uniform(0.9, 1.2)
+
+    def paint(canvas: Canvas, times: Array) -> None:
+        angle = 0.12 - 0.25 * (timeline.ringing(times, 2.0, 0.45) - timeline.burst(times, 0.1))
+        canvas.capsule(0.0, 0.0, 0.0, 1.1, 0.04, (0.3, 0.3, 0.32))
+        for foot in (-0.45, 0.45):
+            canvas.capsule(0.0, 0.75, foot, 1.1, 0.035, (0.3, 0.3, 0.32))
+        canvas.ellipse(0.0, -0.02, 0.82, 0.13, gold, angle=angle)
+        canvas.ellipse(0.0, -0.02, 0.55, 0.07, dark(gold, 0.75), angle=angle, ring=0.015)
+        canvas.ellipse(0.0, -0.08, 0.16, 0.1, dark(gold, 0.85), angle=angle)
+        lift = reach * timeline.height(times, 0.13, 0.7)
+        tip_x, tip_y = 0.55, -0.1 - 0.75 * lift
+        canvas.capsule(tip_x, tip_y, 1.05, -0.45 - 0.35 * lift, 0.045, stick)
+        canvas.ellipse(1.05, -0.45 - 0.35 * lift, 0.13, 0.13, hand)
+
+    return paint
+
+
+def collide(family: str, timeline: Timeline, rng: Rng) -> Mover:
+    """Two hands meet."""
+    hand, sleeve = skin(rng), varied((0.85, 0.85, 0.9), rng, 0.15)
+    down_s, up_s = rng.uniform(0.09, 0.16), rng.uniform(0.35, 0.6)
+
+    def paint(canvas: Canvas, times: Array) -> None:
+        apart = 0.6 * timeline.height(times, down_s, up_s)
+        for side in (-1, 1):
+            x = side * (0.1 + apart)
+            canvas.capsule(x + side * 0.1, 0.35, side * 1.0, 1.0, 0.17, sleeve)
+            canvas.ellipse(x, 0.1, 0.12, 0.32, hand, angle=side * (0.15 + 0.4 * apart))
+            for finger in range(4):
+                canvas.capsule(x + side * 0.02, -0.1, x + side * (0.02 + 0.07 * finger), -0.42 + 0.05 * finger, 0.05,
+                               hand if finger % 2 else dark(hand, 0.88))
+            canvas.capsule(x, 0.15, x + side * -0.08, -0.1, 0.05, dark(hand, 0.8))
 
     return paint
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -110,8 +111,8 @@ class Camera:
     """Where the camera looks: curves of time for shift and zoom."""
 
     strengths: dict[str, float]
-    shake_x: object
-    shake_y: object
+    shake_x: Callable[[Array], Array]
+    shake_y: Callable[[Array], Array]
     pan: tuple[float, float]
     zoom: float
     jolts: Array  # (K,) seconds at which the hand slips
@@ -127,7 +128,7 @@ class Camera:
     def view(self, times: Array, duration_s: float) -> tuple[Array, Array, Array]:
         """(x, y, zoom) a frame: shifts in units of half a picture."""
         shake = 0.08 * self.strengths["shake"]
-        x, y = shake * self.shake_x(times), shake * self.shake_y(times)  # type: ignore[operator]
+        x, y = shake * self.shake_x(times), shake * self.shake_y(times)
         for jolt in self.jolts:
             since = np.maximum(times - jolt, 0)
             y = y + 1.6 * shake * np.where(times > jolt, np.exp(-since / 0.1) * np.cos(40 * since), 0)
@@ -137,7 +138,7 @@ class Camera:
         return x, y, np.exp(self.strengths["zoom"] * self.zoom * share * 2)
 
 
-def exposure_gain(strength: float, rng: Rng, duration_s: float):
+def exposure_gain(strength: float, rng: Rng, duration_s: float) -> Callable[[Array], Array]:
     """A curve of brightness gain over time: slow drift, one or two sudden steps, a little flicker."""
     drift, steps = wobble(rng, 0.1, 0.7), np.sort(rng.uniform(0, duration_s, 2))
     levels, hum = rng.uniform(-0.35, 0.35, 3), wobble(rng, 8, 12, 1)
