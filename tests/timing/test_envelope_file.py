@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from postsync.errors import ConditionError
+from postsync.errors import ConditionError, MediaError
 from postsync.timing.envelope_file import read_envelope, write_envelope
 
 
@@ -37,5 +37,5 @@ def test_a_bad_row_is_named(tmp_path, text, word):
 def test_a_missing_file_and_an_unwritable_folder_are_typed_errors(tmp_path):
     with pytest.raises(ConditionError, match=r"nothing\.csv"):
         read_envelope(tmp_path / "nothing.csv", 1.0)
-    with pytest.raises(ConditionError, match="cannot write"):
+    with pytest.raises(MediaError, match="does not exist"):
         write_envelope(tmp_path / "no" / "e.csv", torch.zeros(3))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ConditionError
-
-RATE = 100.0
+from ..features.envelope import ENVELOPE_RATE
+from ..media.output import whole_file
 
 
 def _rows(path: Path) -> list[tuple[float, float]]:
@@ -60,20 +59,14 @@ def read_envelope(path: str | Path, duration_s: float) -> Tensor:
     rows = _rows(path)
     check_envelope(rows, str(path))
     t, value = np.array(rows, dtype=np.float64).T
-    grid = np.arange(round(duration_s * RATE)) / RATE
+    grid = np.arange(round(duration_s * ENVELOPE_RATE)) / ENVELOPE_RATE
     return torch.from_numpy(np.interp(grid, t, value, left=0.0, right=0.0).astype(np.float32))
 
 
-def write_envelope(path: str | Path, envelope: Tensor, rate: float = RATE) -> None:
-    """Write an envelope (M,) as CSV `seconds,value`, through a temporary name."""
+def write_envelope(path: str | Path, envelope: Tensor, rate: float = ENVELOPE_RATE) -> Path:
+    """Write an envelope (M,) as CSV `seconds,value`, whole or not at all; raises MediaError where it cannot be."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
     text = "seconds,value\n" + "".join(f"{m / rate:.3f},{float(v):.6f}\n" for m, v in enumerate(envelope))
-    try:
+    with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ConditionError(f"cannot write the envelope {path}: {error.strerror}. "
-                             "Choose a folder you can write to.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    return path
