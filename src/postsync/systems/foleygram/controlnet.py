@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ...errors import ConditionError
-from .dit import DiTTrunk, StableAudioDiT
+from .dit import DiTTrunk, GlobalCondType, StableAudioDiT
 
 NO_CONTROL = -1.0
 """An envelope that is nowhere real: the code for "no envelope given"."""
@@ -55,10 +55,12 @@ class DiTControlNet(DiTTrunk):
     @register_to_config
     def __init__(self, io_channels: int = 64, embed_dim: int = 1536, depth: int = 4, num_heads: int = 24,
                  cond_token_dim: int = 768, global_cond_dim: int = 1536, ff_mult: float = 4.0,
+                 global_cond_type: GlobalCondType = "prepend",
                  control_encoder: Literal["vae", "frames"] = "vae", envelope_values: int = 4,
                  envelope_mu: float = 255.0) -> None:
         super().__init__()
-        self._build(io_channels, embed_dim, depth, num_heads, cond_token_dim, global_cond_dim, ff_mult)
+        self._build(io_channels, embed_dim, depth, num_heads, cond_token_dim, global_cond_dim, ff_mult,
+                    global_cond_type)
         self.transformer.project_out.requires_grad_(False)  # in the checkpoints, but never used
         self.conv_in = nn.Conv1d(io_channels, io_channels, 1, bias=False)
         self.conv_outs = nn.ModuleList(nn.Conv1d(embed_dim, embed_dim, 1, bias=False) for _ in range(depth))
@@ -72,7 +74,8 @@ class DiTControlNet(DiTTrunk):
                  control_encoder: Literal["vae", "frames"] = "vae", envelope_values: int = 4,
                  envelope_mu: float = 255.0) -> DiTControlNet:
         """A branch of int(depth_factor * depth) layers that starts from the DiT's own weights."""
-        names = ("io_channels", "embed_dim", "num_heads", "cond_token_dim", "global_cond_dim", "ff_mult")
+        names = ("io_channels", "embed_dim", "num_heads", "cond_token_dim", "global_cond_dim", "ff_mult",
+                 "global_cond_type")
         branch = cls(**{n: dit.config[n] for n in names}, depth=int(depth_factor * dit.config["depth"]),
                      control_encoder=control_encoder, envelope_values=envelope_values, envelope_mu=envelope_mu)
         own = branch.state_dict()
@@ -87,11 +90,11 @@ class DiTControlNet(DiTTrunk):
 
     def forward(self, x: Tensor, t: Tensor, control: Tensor, cross_attn_cond: Tensor, global_cond: Tensor,
                 condition_scale: float = 1.0) -> list[Tensor]:
-        """Latents (B, C, T), time (B,), control as in `encode_control` -> one (B, T + 1, E) for each branch layer."""
+        """Latents (B, C, T), time (B,), control as in `encode_control` -> one (B, T + 1, E) (adaLN: T) each layer."""
         x = self._preprocess(x) + self.conv_in(condition_scale * self.encode_control(control))
-        hidden, context, angles = self._enter(x, t, cross_attn_cond, global_cond)
+        hidden, given = self._enter(x, t, cross_attn_cond, global_cond)
         outputs = []
         for layer, conv in zip(self.transformer.layers, self.conv_outs, strict=True):
-            hidden = layer(hidden, context, angles)
+            hidden = layer(hidden, *given)
             outputs.append(conv(hidden.transpose(1, 2)).transpose(1, 2))
         return outputs
