@@ -12,8 +12,7 @@ import postsync
 from postsync.features.onsets import audio_onsets
 from postsync.metrics.onsets import onset_scores
 from postsync.scenes.export import render_mp4
-from postsync.scenes.nuisances import NuisanceConfig
-from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, render_scene
+from postsync.scenes.render import HELD_OUT_SEED, clean_scenes, render_scene
 
 FOLDER = Path("demo")
 TOLERANCE_S = 0.05
@@ -22,7 +21,7 @@ TOLERANCE_S = 0.05
 def main() -> None:
     start = time.perf_counter()
     FOLDER.mkdir(exist_ok=True)
-    config = SceneConfig(duration_s=6.0, size=256, fps=25.0, families=("metal_strike",), nuisances=NuisanceConfig.clean())
+    config = clean_scenes(duration_s=6.0, size=256, families=("metal_strike",))
     clip = render_scene(HELD_OUT_SEED + 3, config)
     silent = FOLDER / "hammer.mp4"
     render_mp4(clip, silent, with_audio=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class PostsyncError(Exception):
-    """Base of all errors that are the input's or the caller's, not the program's. The CLI prints it on one line, exit 2."""
+    """Base of all errors that are the input's or the caller's, not the program's; the CLI prints one line, exit 2."""
 
 
 class MediaError(PostsyncError):

@@ -15,11 +15,11 @@ def generate(
     reference: Annotated[Path | None, typer.Option(help="a recording whose timbre is imitated")] = None,
     seed: Annotated[int, typer.Option(help="-1 draws one and prints it")] = -1,
     steps: Annotated[int | None, typer.Option(min=1, max=1000, help="denoising steps")] = None,
-    guidance_scale: Annotated[float | None, typer.Option(min=0.0, max=50.0, help="how strictly to follow the words")] = None,
+    guidance_scale: Annotated[float | None, typer.Option(min=0.0, max=50.0, help="how closely to follow words")] = None,
     envelope: Annotated[Path | None, typer.Option(help="CSV `seconds,value` (RMS 0..1) instead of the motion")] = None,
     save_envelope: Annotated[Path | None, typer.Option(help="write the envelope that was used as CSV")] = None,
-    control_scale: Annotated[float | None, typer.Option(min=0.0, max=5.0, help="how strictly to follow the envelope")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="default: <stem>.postsync.<ext> beside the clip")] = None,
+    control_scale: Annotated[float | None, typer.Option(min=0.0, max=5.0, help="how closely to follow time")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="default: <stem>.postsync.<ext>")] = None,
     plot: Annotated[Path | None, typer.Option(help="draw spectrogram, envelope and onsets as PNG")] = None,
     wav: Annotated[Path | None, typer.Option(help="also write the soundtrack alone as WAV")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps")] = "cpu",
@@ -77,7 +77,8 @@ def checked_device(name: str) -> str:
 
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not here.get(name.split(":")[0], False):
-        raise ConditionError(f"no device '{name}' here; choose one of {', '.join(n for n, there in here.items() if there)}.")
+        choice = ", ".join(name for name, there in here.items() if there)
+        raise ConditionError(f"no device '{name}' here; choose one of {choice}.")
     return name
 
 
