@@ -31,8 +31,10 @@ def make_encoder(tokenizer):
 def make_clip():
     def build(seed=0, label="bell", captions=("a bell rings",), sample_rate=16000):
         generator = torch.Generator().manual_seed(seed)
-        frames = torch.randint(0, 256, (10, 3, 16, 16), generator=generator, dtype=torch.uint8)
-        waveform = 0.1 * torch.randn(1, 8000, generator=generator)
+        colour, pitch = torch.randint(0, 200, (3, 1, 1), generator=generator), 300.0 * 2 ** (seed % 4)
+        frames = (colour + torch.randint(0, 56, (10, 3, 16, 16), generator=generator)).to(torch.uint8)
+        tone = torch.sin(2 * torch.pi * pitch * torch.arange(8000) / 16000)
+        waveform = 0.2 * tone + 0.01 * torch.randn(1, 8000, generator=generator)
         return Clip(f"clip{seed}", 0.5, frames=frames, times=torch.arange(10) / 20, waveform=waveform,
                     sample_rate=sample_rate, label=label, captions=captions)
 

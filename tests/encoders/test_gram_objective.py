@@ -73,6 +73,27 @@ def test_captions_and_frames_are_drawn_by_the_generator(make_encoder, clips):
     assert losses[0] != losses[2]
 
 
+def test_a_part_of_the_sound_is_heard_in_training_only(make_encoder, clips):
+    objective = GramObjective(make_encoder(), replace(PLAIN, heard_frames=32, gain_db=6.0))
+    seen = []
+    objective.encoder.audio_tower.register_forward_pre_hook(lambda _m, args: seen.append(args[0]))
+    batch = stack(objective, clips)
+    objective.train()(batch, step=0, generator=torch.Generator().manual_seed(1))
+    objective.eval()(batch, step=0)
+    assert seen[0].shape == (4, 32, 64)
+    assert torch.equal(seen[1], batch["fbank"].float())
+    offsets = seen[1].unfold(1, 32, 1).transpose(2, 3) - seen[0].unsqueeze(1)  # (clips, starts, 32, mels)
+    constant = offsets.flatten(2).std(dim=2) < 1e-3  # a gain adds a constant to the logarithm
+    assert constant.any(dim=1).all()
+
+
+def test_a_batch_without_negatives_is_refused(make_encoder, clips):
+    config = replace(PLAIN, matching_weight=0.1, exclude_same_label=True)
+    objective = GramObjective(make_encoder(matching=True), config)
+    with pytest.raises(ConditionError, match="larger batches"):
+        objective(stack(objective, [clips[1], clips[3]]), step=0)
+
+
 def test_same_label_is_no_negative_on_request(make_encoder, clips):
     encoder = make_encoder()
     batch = stack(GramObjective(encoder, PLAIN), clips)
@@ -105,13 +126,14 @@ def test_matching_loss_trains_the_matching_head(make_encoder, clips):
 
 
 def test_parameter_groups_follow_the_recipe(make_encoder):
-    objective = GramObjective(make_encoder(), replace(PLAIN, video_lr=5e-7))
+    objective = GramObjective(make_encoder(), replace(PLAIN, video_lr=5e-7, temperature_lr=1e-6))
     groups = objective.parameter_groups()
     assert sum(len(g["params"]) for g in groups) == len(list(objective.parameters()))
     video = {id(p) for p in objective.encoder.video_tower.parameters()}
     for group in groups:
-        own = [id(p) in video for p in group["params"]]
-        assert all(own) if "lr" in group else not any(own)
+        own = [5e-7 if id(p) in video else 1e-6 if p is objective.encoder.temperature else None
+               for p in group["params"]]
+        assert own == [group.get("lr")] * len(own)
         assert all((p.ndim < 2) == ("weight_decay" in group) for p in group["params"])
 
 
@@ -119,7 +141,7 @@ def test_a_few_steps_learn_three_clips(make_encoder, clips):
     config = replace(mini(), cosine_warmup_steps=20, frame_pool=2, captions_per_clip=2, gain_db=1.0)
     objective = GramObjective(make_encoder(), config).train()
     batch = stack(objective, clips[:3])
-    optimizer = torch.optim.Adam(objective.parameters(), lr=2e-2)
+    optimizer = torch.optim.AdamW(objective.parameter_groups(), lr=3e-3)
     generator, losses = torch.Generator().manual_seed(0), []
     for step in range(30):
         loss = objective(batch, step=step, generator=generator)
@@ -127,8 +149,7 @@ def test_a_few_steps_learn_three_clips(make_encoder, clips):
         loss["loss"].backward()
         optimizer.step()
         losses.append(loss["volume_loss"].item())
-    assert losses[-1] < 0.7 * losses[0]
-    assert objective.eval()(batch, step=30, generator=generator)["accuracy"] == 1.0
+    assert losses[-1] < 0.5 * losses[0]
 
 
 def test_export_is_half_precision_and_loads(make_encoder, tmp_path):

@@ -50,12 +50,12 @@ def paper() -> GramConfig:
 def mini(vocab_size: int = 2048) -> GramConfig:
     """The bundled model for the procedural world: 64-pixel frames, 8.16 s of sound, a vocabulary of its own."""
     return GramConfig(
-        video=EvaClipConfig(image_size=64, patch_size=8, width=128, depth=3, heads=4, mlp_ratio=3.0),
-        audio=BeatsConfig(embed_dim=64, encoder_layers=3, encoder_embed_dim=128, encoder_ffn_embed_dim=384,
+        video=EvaClipConfig(image_size=64, patch_size=8, width=128, depth=2, heads=4, mlp_ratio=3.0),
+        audio=BeatsConfig(embed_dim=64, encoder_layers=3, encoder_embed_dim=128, encoder_ffn_embed_dim=256,
                           encoder_attention_heads=4, layer_wise_gradient_decay_ratio=1.0, encoder_layerdrop=0.0,
-                          conv_pos=32, num_buckets=64, max_distance=256),
+                          conv_pos=16, num_buckets=64, max_distance=256),
         text=TextConfig(vocab_size=vocab_size, hidden_size=128, num_hidden_layers=2, num_attention_heads=4,
-                        intermediate_size=384, max_position_embeddings=64),
+                        intermediate_size=256, max_position_embeddings=64, dropout=0.0),
         contra_dim=128, num_frames=2, max_frames=4, slice_frames=816, max_text_length=24)
 
 
@@ -67,7 +67,7 @@ def tiny(vocab_size: int = 40) -> GramConfig:
                           encoder_attention_heads=2, layer_wise_gradient_decay_ratio=1.0, encoder_layerdrop=0.0,
                           conv_pos=8, conv_pos_groups=2, num_buckets=16, max_distance=32),
         text=TextConfig(vocab_size=vocab_size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-                        intermediate_size=32, max_position_embeddings=16),
+                        intermediate_size=32, max_position_embeddings=16, dropout=0.0),
         contra_dim=8, max_frames=2, slice_frames=64, max_text_length=12)
 
 
@@ -86,6 +86,8 @@ class GramEncoder(ModelMixin, ConfigMixin):
         self.video_projection = nn.Linear(video_config.width, contra_dim, bias=False)
         self.audio_projection = nn.Linear(audio_config.encoder_embed_dim, contra_dim, bias=False)
         self.text_projection = nn.Linear(text_config.hidden_size, contra_dim, bias=False)
+        for projection in (self.video_projection, self.audio_projection, self.text_projection):
+            nn.init.xavier_uniform_(projection.weight)
         self.temperature = nn.Parameter(torch.tensor(0.07))
         widths = (video_config.width, audio_config.encoder_embed_dim, text_config.hidden_size)
         self.matching_head = MatchingHead(MatchingConfig(*widths, max_frames=max_frames)) if matching else None

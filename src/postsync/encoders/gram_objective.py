@@ -38,8 +38,10 @@ class GramObjectiveConfig:
     cosine_weight: float = 0.0  # of the cosine loss after these steps
     frame_pool: int = 8  # frames kept of a clip; each step draws its frames from them
     captions_per_clip: int = 1  # captions kept of a clip; each step draws one
+    heard_frames: int | None = None  # filterbank frames heard at a step, cut at random (in training); None: all
     gain_db: float = 0.0  # loudness of each sound is changed by up to this much, either way
     video_lr: float | None = 5e-7  # learning rate of the video tower; None: the loop's
+    temperature_lr: float | None = None  # of the temperature; None: the loop's
 
 
 def paper() -> GramObjectiveConfig:
@@ -49,9 +51,9 @@ def paper() -> GramObjectiveConfig:
 
 def mini() -> GramObjectiveConfig:
     """From scratch on the procedural world, whose batches hold several clips of one family; learning rate 1e-3."""
-    return GramObjectiveConfig(detached_gather=False, matching_weight=0.0, exclude_same_label=True,
-                               cosine_warmup_steps=200, cosine_weight=0.5, captions_per_clip=24, gain_db=6.0,
-                               video_lr=None)
+    return GramObjectiveConfig(label_smoothing=0.0, detached_gather=False, matching_weight=0.0, exclude_same_label=True,
+                               cosine_warmup_steps=200, cosine_weight=0.5, captions_per_clip=24, heard_frames=400,
+                               gain_db=6.0, video_lr=None, temperature_lr=2e-5)
 
 
 def clip_captions(clip: Clip) -> Sequence[str]:
@@ -83,7 +85,7 @@ class GramObjective(nn.Module):
         input_ids = self._draw_captions(batch["input_ids"], generator)
         frames = self._draw_frames(batch["frames"], generator)
         video_tokens = encoder.video_tokens(normalize_images(frames.float() / 255, encoder.image_size))
-        audio_tokens = encoder.audio_tokens(self._change_gain(batch["fbank"].float(), generator))
+        audio_tokens = encoder.audio_tokens(self._vary_sound(batch["fbank"].float(), generator))
         text, video, audio = (encoder.project_text(encoder.text_tower(input_ids)), encoder.project_video(video_tokens),
                               encoder.project_audio(audio_tokens))
         excluded = self._same_label(batch["label"]) if config.exclude_same_label else None
@@ -123,13 +125,14 @@ class GramObjective(nn.Module):
                 "label": torch.tensor(label)}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for AdamW: no weight decay on biases and norms; the video tower at its own learning rate."""
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        """Groups for AdamW: no weight decay on biases and norms; video tower and temperature at their own rates."""
+        rates = {"encoder.video_tower.": self.config.video_lr, "encoder.temperature": self.config.temperature_lr}
+        groups: dict[tuple[float | None, bool], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
-            own_rate = self.config.video_lr is not None and ".video_tower." in name
-            groups.setdefault((own_rate, parameter.ndim < 2), []).append(parameter)
-        return [{"params": parameters} | ({"lr": self.config.video_lr} if own_rate else {})
-                | ({"weight_decay": 0.0} if plain else {}) for (own_rate, plain), parameters in groups.items()]
+            rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), None)
+            groups.setdefault((rate, parameter.ndim < 2), []).append(parameter)
+        return [{"params": parameters} | ({} if rate is None else {"lr": rate})
+                | ({"weight_decay": 0.0} if plain else {}) for (rate, plain), parameters in groups.items()]
 
     def frozen(self) -> list[nn.Module]:
         """Nothing is frozen."""
@@ -164,9 +167,10 @@ class GramObjective(nn.Module):
         with torch.no_grad():
             text, video, audio = embeddings
             volumes, temperature = pairwise_volume(text, video, audio), self.encoder.temperature
-            wrong_condition, wrong_text = (
-                torch.multinomial(hard_negative_weights(v, temperature, excluded).cpu(), 1, generator=generator)[:, 0]
-                for v in (volumes, volumes.T))
+            weights = [hard_negative_weights(v, temperature, excluded).cpu() for v in (volumes, volumes.T)]
+            if (weights[0].sum(1) == 0).any():
+                raise ConditionError("a clip of the batch has no negative in it; use larger batches or more labels.")
+            wrong_condition, wrong_text = (torch.multinomial(w, 1, generator=generator)[:, 0] for w in weights)
         return matching_loss(self.encoder, input_ids, condition, wrong_condition.to(input_ids.device),
                              wrong_text.to(input_ids.device))
 
@@ -179,9 +183,13 @@ class GramObjective(nn.Module):
         drawing = generator if self.training else None
         return frames[:, pick_frames(frames.shape[1], self.encoder.num_frames, drawing).to(frames.device)]
 
-    def _change_gain(self, fbank: Tensor, generator: torch.Generator | None) -> Tensor:
-        if not (self.training and self.config.gain_db):
+    def _vary_sound(self, fbank: Tensor, generator: torch.Generator | None) -> Tensor:
+        """A random part of (B, frames, mels), louder or softer by a random gain; in training only."""
+        if not self.training:
             return fbank
+        heard = min(self.config.heard_frames or fbank.shape[1], fbank.shape[1])
+        start = int(torch.randint(fbank.shape[1] - heard + 1, (), generator=generator))
+        fbank = fbank[:, start:start + heard]
         gain_db = (2 * torch.rand(len(fbank), 1, 1, generator=generator) - 1) * self.config.gain_db
         return fbank + (gain_db * math.log(10) / 10 / (2 * BEATS_STD)).to(fbank)
 

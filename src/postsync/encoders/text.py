@@ -177,9 +177,8 @@ def _read_vocabulary(path: Path) -> list[str]:
 
 
 def _init_weights(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)  # a fixed 0.02 leaves narrow towers almost constant
         nn.init.zeros_(module.bias)
-    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
-        nn.init.zeros_(module.weight[module.padding_idx].detach())
+    if isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
