@@ -50,7 +50,7 @@ def paper() -> GramConfig:
 def mini(vocab_size: int = 2048) -> GramConfig:
     """The bundled model for the procedural world: 64-pixel frames, 8.16 s of sound, a vocabulary of its own."""
     return GramConfig(
-        video=EvaClipConfig(image_size=64, patch_size=8, width=128, depth=2, heads=4, mlp_ratio=3.0),
+        video=EvaClipConfig(image_size=64, patch_size=16, width=128, depth=3, heads=4, mlp_ratio=3.0),
         audio=BeatsConfig(embed_dim=64, encoder_layers=2, encoder_embed_dim=128, encoder_ffn_embed_dim=256,
                           encoder_attention_heads=4, layer_wise_gradient_decay_ratio=1.0, encoder_layerdrop=0.0,
                           conv_pos=16, num_buckets=64, max_distance=256),
