@@ -34,7 +34,8 @@ def main() -> None:
     true = torch.tensor([event.t for event in clip.events if event.visible])
     score = onset_scores(made, true, TOLERANCE_S)
     print(f"wrote {written} (and hammer.wav, hammer.png beside it)")
-    print(f"{score.hits} of {len(true)} true onsets hit within {TOLERANCE_S * 1000:.0f} ms, {score.invented} invented")
+    print(f"{score.num_matched} of {score.num_true} true onsets hit within {TOLERANCE_S * 1000:.0f} ms, "
+          f"{score.num_found - score.num_matched} invented")
     print(f"{time.perf_counter() - start:.1f} s in all")
 
 
