@@ -71,10 +71,10 @@ def test_control_stage_needs_a_base():
 
 def test_loss_follows_the_generator_and_starts_at_the_target_variance():
     objective = FoleyGRAMObjective(PRESET)
-    one, again, other = (float(objective(batch(), step=0, generator=generator(s))["loss"]) for s in (1, 1, 2))
+    one, again, other = (objective(batch(), step=0, generator=generator(s))["loss"].item() for s in (1, 1, 2))
     assert one == again != other
     assert one == pytest.approx(1.4, abs=0.5)
-    assert float(objective(batch(), step=5)["loss"]) == float(objective(batch(), step=5)["loss"])
+    assert torch.equal(objective(batch(), step=5)["loss"], objective(batch(), step=5)["loss"])
 
 
 def test_dropping_is_per_modality_and_of_all_tokens():
@@ -106,6 +106,45 @@ def test_control_envelopes_are_spoiled_or_replaced_by_the_code():
     spoiled = control_objective(envelope_spoil=1.0, envelope_drop=0.0)._envelope(envelope[:8], generator())
     assert (spoiled - envelope[:8]).abs().amax(-1).min() > 0
     assert spoiled.min() >= 0
+
+
+def test_crops_take_the_same_stretch_of_sound_and_envelope():
+    objective = FoleyGRAMObjective(replace(PRESET, training=replace(PRESET.training, crop_frames=5, crop_share=0.5)))
+    positions = torch.arange(16.0).expand(2, 3, 16)
+    lengths = []
+    for seed in range(40):
+        clean, envelope = objective._crop(positions, positions[:, 0].repeat_interleave(4, dim=1), generator(seed))
+        assert torch.equal(envelope[:, ::4], clean[:, 0])
+        lengths.append(clean.shape[-1])
+    assert set(lengths) == {5, 16}
+    assert 10 < lengths.count(5) < 30
+
+
+def test_the_branch_learns_to_follow_the_envelope():
+    """Sounds of one colour, which the frozen transformer can make, whose loudness is the envelope."""
+    objective = control_objective(envelope_spoil=0.0, envelope_drop=0.0)
+    envelope = torch.rand(16, 16, generator=generator(4)).repeat_interleave(4, dim=1)
+    colour = objective.transformer.transformer.project_out.weight.detach() @ torch.randn(64, generator=generator())
+    sequence = 4 * colour[:, None] * (envelope[:, None, ::4] - 0.5)
+    task = batch(16) | {"envelope": envelope, "latents": objective.layout.unfold(sequence)}
+    optimizer = torch.optim.AdamW(objective.parameter_groups(), lr=4e-3)
+    for step in range(60):
+        optimizer.zero_grad()
+        objective(task, step=step)["loss"].backward()
+        optimizer.step()
+
+    def follows(control: torch.Tensor) -> torch.Tensor:
+        """Correlation (16,) of each control with the loudness that is seen in pure noise."""
+        noise = torch.randn(16, 128, 16, generator=generator(5))
+        given = {"x": noise, "t": torch.ones(16), "cross_attn_cond": torch.zeros(16, 3, 64),
+                 "global_cond": objective.conditioner.global_cond(0.0, 0.64, 16)}
+        clean = -objective.transformer(**given, controls=objective.controlnet(control=control, **given))
+        loudness = torch.einsum("bct,c->bt", clean, colour)
+        return torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(loudness, control[:, ::4])])
+
+    with torch.no_grad():
+        assert follows(envelope).mean() > 0.5
+        assert follows(envelope.flip(0)).mean() > 0.5
 
 
 def test_prepare_gives_one_sample_of_native_length(codec, gram):

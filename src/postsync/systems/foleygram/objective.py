@@ -77,7 +77,7 @@ class FoleyGRAMObjective(nn.Module):
         """Mean squared error of v at one drawn time for each sample; `teacher` is not used. Without a generator the
         draws are those of the seed `step`."""
         generator = torch.Generator().manual_seed(step) if generator is None else generator
-        clean = self.layout.fold(batch["latents"].float())
+        clean, envelope = self._crop(self.layout.fold(batch["latents"].float()), batch["envelope"].float(), generator)
         size = clean.shape[0]
         t = self._times(size, generator).to(clean.device)
         alpha, sigma = cosine_path(t[:, None, None])
@@ -88,7 +88,7 @@ class FoleyGRAMObjective(nn.Module):
                   "global_cond": self.conditioner.global_cond(start_s, total_s, size)}
         controls: Sequence[Tensor] = ()
         if self.controlnet is not None:
-            controls = self.controlnet(control=self._envelope(batch["envelope"].float(), generator), **inputs)
+            controls = self.controlnet(control=self._envelope(envelope, generator), **inputs)
         predicted = self.transformer(**inputs, controls=controls)
         return {"loss": functional.mse_loss(predicted, V.target(clean, noise, alpha, sigma))}
 
@@ -156,6 +156,15 @@ class FoleyGRAMObjective(nn.Module):
         if new:
             self._texts.update(zip(new, gram.encode_text(new), strict=True))
         return torch.stack([self._texts[captions[i % len(captions)]] for i in range(count)])
+
+    def _crop(self, clean: Tensor, envelope: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """In a share of the steps, one stretch of all samples: sequence (B, C, T) and envelope (B, 4 T) alike."""
+        frames, values = self.preset.training.crop_frames, envelope.shape[-1] // clean.shape[-1]
+        drawn, place = _uniform((2,), generator).tolist()
+        if not frames or drawn >= self.preset.training.crop_share:
+            return clean, envelope
+        start = int(place * (clean.shape[-1] - frames + 1))
+        return clean[..., start:start + frames], envelope[..., start * values:(start + frames) * values]
 
     def _times(self, size: int, generator: torch.Generator) -> Tensor:
         """Times (B,): sigmoid of a normal number, a share of them even over 0..1."""

@@ -83,13 +83,15 @@ class FoleyGRAMPipeline(DiffusionPipeline):
 
         Raises WeightsError where those are absent.
         """
-        pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs).to(dtype=torch_dtype)
+        if torch_dtype != torch.float32:  # what diffusers gives where it is told nothing
+            kwargs["torch_dtype"] = torch_dtype
+        pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         if shared_parts and pipe.codec is None:
             folder = bundled(pipe.config["codec_folder"])
-            pipe.register_modules(codec=MelCodec.from_pretrained(folder).to(dtype=torch_dtype))
+            pipe.register_modules(codec=MelCodec.from_pretrained(folder, torch_dtype=torch_dtype))
         if shared_parts and pipe.gram is None:
             folder = bundled(pipe.config["gram_folder"])
-            pipe.register_modules(gram=GramEncoder.from_pretrained(folder).to(dtype=torch_dtype).eval())
+            pipe.register_modules(gram=GramEncoder.from_pretrained(folder, torch_dtype=torch_dtype).eval())
         return pipe
 
     @property

@@ -33,6 +33,8 @@ class TrainingDefaults:
     text_drop: float = 0.1
     envelope_drop: float = 0.2  # the "no control" code instead of the envelope
     envelope_spoil: float = 0.5  # share of envelopes made imperfect, as predicted ones are
+    crop_frames: int = 0  # length of the crops that most steps train on, 0 for none: short ones make more steps an hour
+    crop_share: float = 0.75  # of the steps; the others see the native length
     uniform_time: float = 0.0  # share of times drawn evenly instead of logit-normally
     train_projections: bool = True  # of the conditioner, in the control stage
     num_captions: int = 8  # paraphrases kept of a clip, one drawn at each step
@@ -62,23 +64,27 @@ def paper() -> FoleyGRAMPreset:
 
 
 def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
-    """The bundled model: 8.16 s of the mel codec's latents, (8, 204, 16) folded to (128, 204)."""
+    """The bundled model: 8.16 s of the mel codec's latents, (8, 204, 16) folded to (128, 204); 5.3 M values.
+
+    adaLN, and embeddings far above unit scale, because it has a thousand steps to learn in, not a million.
+    """
     return FoleyGRAMPreset(
-        dit={"io_channels": 128, "embed_dim": 192, "depth": 6, "num_heads": 3, "cond_token_dim": 192,
-             "global_cond_dim": 128, "ff_mult": 8 / 3},
-        conditioner={"gram_dim": gram_dim, "cond_token_dim": 192, "number_dim": 64, "embedding_gain": sqrt(gram_dim)},
+        dit={"io_channels": 128, "embed_dim": 192, "depth": 6, "num_heads": 3, "cond_token_dim": 64,
+             "global_cond_dim": 128, "ff_mult": 8 / 3, "global_cond_type": "adaLN"},
+        conditioner={"gram_dim": gram_dim, "cond_token_dim": 64, "number_dim": 64,
+                     "embedding_gain": 12 * sqrt(gram_dim)},
         layout={"channels": 8, "bins": 16}, native_frames=204, control_encoder="frames", control_depth_factor=0.34,
         sampler=SamplerDefaults(num_inference_steps=50, guidance_scale=2.0, sigma_min=0.03, sigma_max=100.0,
                                 window_overlap=51),
-        training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, uniform_time=0.1,
-                                  train_projections=False))
+        training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, crop_frames=102,
+                                  uniform_time=0.1, train_projections=False))
 
 
 def tiny(gram_dim: int = 8) -> FoleyGRAMPreset:
     """Random weights for tests: two layers, 16 latent frames."""
     return FoleyGRAMPreset(
         dit={"io_channels": 128, "embed_dim": 64, "depth": 2, "num_heads": 1, "cond_token_dim": 64,
-             "global_cond_dim": 16, "ff_mult": 1.0},
+             "global_cond_dim": 16, "ff_mult": 1.0, "global_cond_type": "adaLN"},
         conditioner={"gram_dim": gram_dim, "cond_token_dim": 64, "number_dim": 8, "embedding_gain": sqrt(gram_dim)},
         layout={"channels": 8, "bins": 16}, native_frames=16, control_encoder="frames", control_depth_factor=0.5,
         sampler=SamplerDefaults(num_inference_steps=3, sigma_min=0.1, sigma_max=80.0, window_overlap=4),
