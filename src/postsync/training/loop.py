@@ -176,9 +176,9 @@ class _Run:
         if self.accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             objective.export(folder)  # type: ignore[operator]
-            (folder / "training.json").write_text(json.dumps(
-                {"steps": self.position.step, "minutes": round(self.position.elapsed_s / 60, 2)} | vars(self.config),
-                indent=1) + "\n", encoding="utf-8")
+            done = {"steps": self.position.step, "minutes": round(self.position.elapsed_s / 60, 2)}
+            (folder / "training.json").write_text(json.dumps(vars(self.config) | done, indent=1) + "\n",
+                                                  encoding="utf-8")
         return folder
 
 
