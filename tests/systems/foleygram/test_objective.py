@@ -99,11 +99,13 @@ def test_every_caption_of_a_clip_is_drawn():
 def test_control_envelopes_are_spoiled_or_replaced_by_the_code():
     objective = control_objective(envelope_spoil=0.0, envelope_drop=0.3)
     envelope = torch.rand(1000, 64, generator=generator())
-    control = objective._envelope(envelope, generator())
+    control, estimated = objective._envelope(envelope, generator())
+    assert not estimated.any()
     none = control.eq(-1).all(-1)
     assert none.float().mean() == pytest.approx(0.3, abs=0.05)
     assert torch.equal(control[~none], envelope[~none])
-    spoiled = control_objective(envelope_spoil=1.0, envelope_drop=0.0)._envelope(envelope[:8], generator())
+    spoiled, estimated = control_objective(envelope_spoil=1.0, envelope_drop=0.0)._envelope(envelope[:8], generator())
+    assert estimated.all()
     assert (spoiled - envelope[:8]).abs().amax(-1).min() > 0
     assert spoiled.min() >= 0
 

@@ -21,13 +21,28 @@ from .prompts import Cue, cue_weights
 @dataclass(frozen=True)
 class WindowConditions:
     """What the model is told in one window: token sets (J, B, S, D) with their shares over time (J, T), the tokens of
-    the unconditional half (B, S, D), the global condition (B, G) and the control (B, M or C, T), if any."""
+    the unconditional half (B, S, D), the global condition (B, G), the control (B, M or C, T), if any, and whether it is
+    an estimate."""
 
     tokens: Tensor
     shares: Tensor
     unconditional: Tensor
     global_cond: Tensor
     control: Tensor | None
+    estimated: bool
+
+
+@dataclass(frozen=True)
+class EstimatedEnvelope:
+    """An envelope that a predictor guessed: (M,) or (B, M), as the pipeline takes it. The sound follows its hits, but
+    may be sharper, louder or later where predictors tend to err; a bare tensor is followed to the letter."""
+
+    values: Tensor
+
+
+def curve_of(envelope: Tensor | EstimatedEnvelope | None) -> Tensor | None:
+    """The numbers of an envelope, measured or estimated."""
+    return envelope.values if isinstance(envelope, EstimatedEnvelope) else envelope
 
 
 class Conditions:
@@ -38,12 +53,14 @@ class Conditions:
         self.device, self.dtype = pipe._execution_device, pipe.transformer.dtype
 
     def read(self, sounds: Sequence[Sequence[Cue]], negative_prompt: str | None, video: Tensor | None,
-             reference_audio: Tensor | None, envelope: Tensor | None) -> dict[Window, WindowConditions]:
+             reference_audio: Tensor | None,
+             envelope: Tensor | EstimatedEnvelope | None) -> dict[Window, WindowConditions]:
         """Everything the model is told, by window. `sounds` are the cues of each sound of the batch; the other
         arguments are the pipeline's. Raises ConditionError for what has a wrong form or cannot be followed."""
         conditioner, count = self.pipe.conditioner, len(sounds)
         audio = None if reference_audio is None else self._embed_reference(reference_audio)
-        control = self._control(envelope, self.windows[-1].stop, count)
+        estimated = isinstance(envelope, EstimatedEnvelope)
+        control = self._control(curve_of(envelope), self.windows[-1].stop, count)
         per_frame = 0 if control is None else control.shape[-1] // self.windows[-1].stop
         global_cond = conditioner.global_cond(0.0, self.pipe.native_s, count)
         unconditional = conditioner.tokens({"text": self._embed_texts([negative_prompt] * count)}, count)
@@ -55,7 +72,7 @@ class Conditions:
             tokens = [conditioner.tokens(given | {"text": self._embed_texts(row)}, count) for row in zip(*texts)]
             part = None if control is None else control[..., window.start * per_frame:window.stop * per_frame]
             result[window] = WindowConditions(torch.stack(tokens), shares[0].to(self.device), unconditional,
-                                              global_cond, part)
+                                              global_cond, part, estimated)
         return result
 
     def _control(self, envelope: Tensor | None, total: int, count: int) -> Tensor | None:

@@ -26,15 +26,18 @@ NO_CONTROL = -1.0
 class EnvelopeFrames(nn.Module):
     """Envelope (B, M) -> (B, channels, M / values): the `values` numbers of a latent frame through a linear layer.
 
-    Loudness is compressed by mu-law first (mu 0: not at all), since latents follow the logarithm of the spectrum.
+    Loudness is compressed by mu-law first (mu 0: not at all), since latents follow the logarithm of the spectrum. A
+    learned offset marks envelopes that are estimates: without it the branch, trained on true and spoiled envelopes
+    alike, would follow true ones as loosely as spoiled ones deserve.
     """
 
     def __init__(self, channels: int, values: int, mu: float) -> None:
         super().__init__()
         self.values, self.mu = values, mu
         self.linear = nn.Linear(values, channels)
+        self.estimated = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, envelope: Tensor) -> Tensor:
+    def forward(self, envelope: Tensor, estimated: Tensor | None = None) -> Tensor:
         if envelope.shape[-1] % self.values:
             raise ConditionError(f"an envelope of {envelope.shape[-1]} values does not fill latent frames of "
                                  f"{self.values}; pad it to a multiple.")
@@ -42,7 +45,10 @@ class EnvelopeFrames(nn.Module):
             loud = torch.log1p(self.mu * envelope.clamp(min=0)) / log1p(self.mu)
             envelope = torch.where(envelope < 0, envelope, loud)
         frames = rearrange(envelope, "b (t v) -> b t v", v=self.values)
-        return self.linear(frames.to(self.linear.weight.dtype)).transpose(1, 2)
+        latents = self.linear(frames.to(self.linear.weight.dtype))
+        if estimated is not None:
+            latents = latents + estimated[:, None, None] * self.estimated
+        return latents.transpose(1, 2)
 
 
 class DiTControlNet(DiTTrunk):
@@ -82,16 +88,22 @@ class DiTControlNet(DiTTrunk):
         branch.load_state_dict({k: v for k, v in dit.state_dict().items() if k in own}, strict=False)
         return branch
 
-    def encode_control(self, control: Tensor) -> Tensor:
-        """Envelope (B, M) in 0..1, or -1 for none ("frames"), or its latents (B, C, T) ("vae") -> (B, C, T)."""
+    def encode_control(self, control: Tensor, estimated: Tensor | None = None) -> Tensor:
+        """Envelope (B, M) in 0..1, or -1 for none ("frames"), or its latents (B, C, T) ("vae") -> (B, C, T).
+
+        `estimated` (B,) tells, for "frames", which envelopes are a predictor's and may be departed from.
+        """
         if self.config["control_encoder"] == "frames":
-            return self.control_frames(control)
+            return self.control_frames(control, estimated)
         return control
 
     def forward(self, x: Tensor, t: Tensor, control: Tensor, cross_attn_cond: Tensor, global_cond: Tensor,
-                condition_scale: float = 1.0) -> list[Tensor]:
-        """Latents (B, C, T), time (B,), control as in `encode_control` -> one (B, T + 1, E) (adaLN: T) each layer."""
-        x = self._preprocess(x) + self.conv_in(condition_scale * self.encode_control(control))
+                condition_scale: float = 1.0, estimated: Tensor | None = None) -> list[Tensor]:
+        """Latents (B, C, T), time (B,), control and `estimated` as in `encode_control` -> one (B, T + 1, E) each layer.
+
+        Under adaLN there is no token in front: (B, T, E).
+        """
+        x = self._preprocess(x) + self.conv_in(condition_scale * self.encode_control(control, estimated))
         hidden, given = self._enter(x, t, cross_attn_cond, global_cond)
         outputs = []
         for layer, conv in zip(self.transformer.layers, self.conv_outs, strict=True):

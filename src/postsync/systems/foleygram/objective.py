@@ -88,7 +88,8 @@ class FoleyGRAMObjective(nn.Module):
                   "global_cond": self.conditioner.global_cond(start_s, total_s, size)}
         controls: Sequence[Tensor] = ()
         if self.controlnet is not None:
-            controls = self.controlnet(control=self._envelope(envelope, generator), **inputs)
+            control, estimated = self._envelope(envelope, generator)
+            controls = self.controlnet(control=control, estimated=estimated, **inputs)
         predicted = self.transformer(**inputs, controls=controls)
         return {"loss": functional.mse_loss(predicted, V.target(clean, noise, alpha, sigma))}
 
@@ -184,11 +185,13 @@ class FoleyGRAMObjective(nn.Module):
         return {name: value * (kept & (_uniform(kept.shape, generator) >= drops[name])).to(value.device)
                 for name, value in embeddings.items()}
 
-    def _envelope(self, envelope: Tensor, generator: torch.Generator) -> Tensor:
-        """The control (B, M): some envelopes spoiled as predicted ones are, some replaced by the "no control" code."""
-        envelope = spoil_envelope(envelope, generator, self.preset.training.envelope_spoil)
-        dropped = _uniform((len(envelope), 1), generator) < self.preset.training.envelope_drop
-        return torch.where(dropped.to(envelope.device), NO_CONTROL, envelope)
+    def _envelope(self, envelope: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The control (B, M): some envelopes spoiled as predicted ones are, which the second answer (B,) tells, some
+        replaced by the "no control" code."""
+        control = spoil_envelope(envelope, generator, self.preset.training.envelope_spoil)
+        spoiled = control.ne(envelope).any(-1)
+        dropped = (_uniform((len(control),), generator) < self.preset.training.envelope_drop).to(control.device)
+        return torch.where(dropped[:, None], NO_CONTROL, control), spoiled & ~dropped
 
 
 def _uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:

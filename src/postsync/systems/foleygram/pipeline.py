@@ -25,7 +25,7 @@ from ...errors import ConditionError
 from ...features.envelope import ENVELOPE_RATE
 from ...weights import bundled
 from .conditioning import FoleyConditioner
-from .conditions import Conditions, WindowConditions
+from .conditions import Conditions, EstimatedEnvelope, WindowConditions, curve_of
 from .controlnet import DiTControlNet
 from .dit import StableAudioDiT
 from .latents import LatentLayout
@@ -109,14 +109,15 @@ class FoleyGRAMPipeline(DiffusionPipeline):
                  duration_s: float | None = None, num_inference_steps: int | None = None,
                  guidance_scale: float | None = None, num_waveforms_per_prompt: int = 1,
                  generator: torch.Generator | Sequence[torch.Generator] | None = None,
-                 envelope: Tensor | None = None, control_scale: float | None = None, latents: Tensor | None = None,
-                 reference_audio: Tensor | None = None, guides: Sequence[Guide] = (),
+                 envelope: Tensor | EstimatedEnvelope | None = None, control_scale: float | None = None,
+                 latents: Tensor | None = None, reference_audio: Tensor | None = None, guides: Sequence[Guide] = (),
                  callback_on_step_end: Callback | None = None, output_type: str = "pt") -> AudioPipelineOutput:
         """Generate sound; every argument left at None means the preset's default, or the absence of that condition.
 
         video: frames (F, 3, H, W), uint8 or float in 0..1, evenly spread over the clip. prompt: a string, a list (one
         sound each), or timed cues (start_s, end_s, text). negative_prompt: what to keep away from. envelope: (M,) or
-        (B, M) centred linear RMS in 0..1 at 100 Hz, value m at time m / 100. reference_audio: (N,) or (C, N) at
+        (B, M) centred linear RMS in 0..1 at 100 Hz, value m at time m / 100, followed to the letter; more freely as an
+        `EstimatedEnvelope`. reference_audio: (N,) or (C, N) at
         `sampling_rate`, whose timbre is to be imitated. latents: unit-normal noise (B, C, T) to start from. generator:
         one, or one for each sound; take k of a single one equals a run seeded with its seed + k.
 
@@ -131,7 +132,7 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         if steps < 1 or num_waveforms_per_prompt < 1 or output_type not in ("pt", "np", "latent"):
             raise ConditionError("num_inference_steps and num_waveforms_per_prompt are 1 or more, output_type is 'pt', "
                                  "'np' or 'latent'.")
-        num_samples, frames = self._length(duration_s, envelope)
+        num_samples, frames = self._length(duration_s, curve_of(envelope))
         sounds = [cues for cues in read_prompt(prompt, num_samples / self.sampling_rate)
                   for _ in range(num_waveforms_per_prompt)]
         generators = self._generators(generator, len(sounds))
@@ -170,7 +171,8 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         controls: Sequence[Tensor] = ()
         if given.control is not None and self.controlnet is not None:
             control = given.control.repeat(count, *(1,) * (given.control.dim() - 1))
-            controls = self.controlnet(control=control, **inputs)
+            estimated = torch.full((len(control),), given.estimated, device=control.device)
+            controls = self.controlnet(control=control, estimated=estimated, **inputs)
         output = self.transformer(**inputs, controls=controls, control_scale=control_scale).to(x.dtype)
         output = output.unflatten(0, (count, x.shape[0]))
         conditional = (output[:len(given.shares)] * given.shares[:, None, None]).sum(0)
