@@ -26,16 +26,16 @@ NO_CONTROL = -1.0
 class EnvelopeFrames(nn.Module):
     """Envelope (B, M) -> (B, channels, M / values): the `values` numbers of a latent frame through a linear layer.
 
-    Loudness is compressed by mu-law first (mu 0: not at all), since latents follow the logarithm of the spectrum. A
-    learned offset marks envelopes that are estimates: without it the branch, trained on true and spoiled envelopes
-    alike, would follow true ones as loosely as spoiled ones deserve.
+    Loudness is compressed by mu-law first (mu 0: not at all), since latents follow the logarithm of the spectrum.
+    Envelopes that are estimates have a linear layer of their own: with one for both, the branch, trained on true and
+    spoiled envelopes alike, would follow true ones as loosely as spoiled ones deserve.
     """
 
     def __init__(self, channels: int, values: int, mu: float) -> None:
         super().__init__()
         self.values, self.mu = values, mu
         self.linear = nn.Linear(values, channels)
-        self.estimated = nn.Parameter(torch.zeros(channels))
+        self.estimated = nn.Linear(values, channels)
 
     def forward(self, envelope: Tensor, estimated: Tensor | None = None) -> Tensor:
         if envelope.shape[-1] % self.values:
@@ -45,9 +45,10 @@ class EnvelopeFrames(nn.Module):
             loud = torch.log1p(self.mu * envelope.clamp(min=0)) / log1p(self.mu)
             envelope = torch.where(envelope < 0, envelope, loud)
         frames = rearrange(envelope, "b (t v) -> b t v", v=self.values)
-        latents = self.linear(frames.to(self.linear.weight.dtype))
+        frames = frames.to(self.linear.weight.dtype)
+        latents = self.linear(frames)
         if estimated is not None:
-            latents = latents + estimated[:, None, None] * self.estimated
+            latents = torch.where(estimated[:, None, None], self.estimated(frames), latents)
         return latents.transpose(1, 2)
 
 
