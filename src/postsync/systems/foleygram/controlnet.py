@@ -1,8 +1,8 @@
 """The control branch: a copy of the DiT's first layers that reads the envelope and adds to the DiT's hidden states.
 
 Source: EmilianPostolache/stable-audio-controlnet and riccardofosco95/Stable-Video2Audio (MIT, read, not copied);
-FoleyGRAM (arXiv 2510.05829) section on the envelope ControlNet. All added parts start at zero, so a fresh branch
-changes nothing.
+FoleyGRAM (arXiv 2510.05829) section on the envelope ControlNet. The outputs start at zero, so a fresh branch changes
+nothing.
 """
 
 from __future__ import annotations
@@ -75,6 +75,9 @@ class DiTControlNet(DiTTrunk):
             nn.init.zeros_(conv.weight)
         if control_encoder == "frames":
             self.control_frames = EnvelopeFrames(io_channels, envelope_values, envelope_mu)
+            # zero outputs already make a fresh branch silent; an envelope that is heard from the first step is followed
+            # after a third of the steps (the published branch has zeros here as well)
+            nn.init.normal_(self.conv_in.weight, std=10 * io_channels**-0.5)
 
     @classmethod
     def from_dit(cls, dit: StableAudioDiT, depth_factor: float = 0.2,
