@@ -6,11 +6,13 @@ import inspect
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from postsync.errors import Cancelled, ConditionError, WeightsError
+from postsync.features.envelope import frame_rms
 from postsync.systems.foleygram import presets
 from postsync.systems.foleygram.conditions import EstimatedEnvelope
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
@@ -81,6 +83,18 @@ def test_an_estimated_envelope_is_taken_otherwise_than_a_measured_one(pipe):
     estimated = run(pipe, envelope=EstimatedEnvelope(curve))
     assert (estimated - run(pipe, envelope=curve)).abs().max() > 1e-3
     assert pipe(prompt="rain", envelope=EstimatedEnvelope(curve[:31]), generator=seeded()).audios.shape[-1] == 4960
+
+
+def test_the_fader_is_the_presets_and_scaled_by_the_control(pipe):
+    sampler = replace(presets.tiny().sampler, fader_db=40.0)
+    riding = FoleyGRAMPipeline.from_parts(replace(presets.tiny(), sampler=sampler), **pipe.components)
+    riding.set_progress_bar_config(disable=True)
+    asked = torch.linspace(0.02, 0.2, 64)
+    given = {"prompt": "rain", "envelope": asked, "generator": seeded()}
+    missed = (frame_rms(pipe(**given).audios[:, 0], 16000) - asked).abs().mean()
+    assert (frame_rms(riding(**given | {"generator": seeded()}).audios[:, 0], 16000) - asked).abs().mean() < missed / 2
+    off = [p(**given | {"control_scale": 0.0, "generator": seeded()}).audios for p in (pipe, riding)]
+    assert torch.equal(*off)
 
 
 def test_a_cue_over_the_whole_clip_is_the_prompt(pipe):

@@ -28,6 +28,7 @@ from .conditioning import FoleyConditioner
 from .conditions import Conditions, EstimatedEnvelope, WindowConditions, curve_of
 from .controlnet import DiTControlNet
 from .dit import StableAudioDiT
+from .fader import ride_fader
 from .latents import LatentLayout
 from .presets import FoleyGRAMPreset, SamplerDefaults
 from .prompts import Prompt, read_prompt
@@ -132,7 +133,8 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         if steps < 1 or num_waveforms_per_prompt < 1 or output_type not in ("pt", "np", "latent"):
             raise ConditionError("num_inference_steps and num_waveforms_per_prompt are 1 or more, output_type is 'pt', "
                                  "'np' or 'latent'.")
-        num_samples, frames = self._length(duration_s, curve_of(envelope))
+        curve = curve_of(envelope)
+        num_samples, frames = self._length(duration_s, curve)
         sounds = [cues for cues in read_prompt(prompt, num_samples / self.sampling_rate)
                   for _ in range(num_waveforms_per_prompt)]
         generators = self._generators(generator, len(sounds))
@@ -158,6 +160,9 @@ class FoleyGRAMPipeline(DiffusionPipeline):
             x = sample(v_denoiser(network), x, sigmas, solver=settings.solver, eta=settings.eta,
                        noise=lambda i: draw_noise(x.shape, generators, x), after_step=after_step)
         audios = x if output_type == "latent" else self._decode(x, num_samples)[:, None]
+        if curve is not None and output_type != "latent":
+            fader_db = settings.fader_db * min(control_scale, 1.0)
+            audios = ride_fader(audios[:, 0], curve, self.sampling_rate, fader_db)[:, None]
         self.maybe_free_model_hooks()
         result: Any = audios.float().cpu().numpy() if output_type == "np" else audios
         return AudioPipelineOutput(audios=result)
