@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from .media.mux import default_output, mux
 from .media.output import check_writable
 from .media.video import VideoInfo, iter_frames, probe, read_frames
 from .timing.envelope_file import read_envelope, write_envelope
+from .timing.estimated import EstimatedEnvelope
 from .timing.motion import MotionEnvelope
 
 log = logging.getLogger(__name__)
@@ -85,10 +87,11 @@ def motion_timing(video: Path) -> tuple[VideoInfo, Tensor]:
     return frames.info, motion.finish(frames.info.duration_s).envelope
 
 
-def _frames_for(pipeline: Any, video: Path) -> Tensor:
-    """Frames (n, 3, H, W) uint8 for the pipeline's video tower."""
+def _frames_for(pipeline: Any, info: VideoInfo) -> Tensor:
+    """Frames (n, 3, H, W) uint8 for the pipeline's video tower, its number of frames for each native length."""
     size = pipeline.gram.image_size
-    frames = read_frames(video, pipeline.gram.num_frames, (size, size))
+    count = pipeline.gram.num_frames * max(1, math.ceil(info.duration_s / pipeline.native_s))
+    frames = read_frames(info.path, count, (size, size))
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
 
 
@@ -121,18 +124,24 @@ def generate(video: str | Path, prompt: str | None = None, *, negative_prompt: s
     video = Path(video)
     if envelope is None:
         info, curve = motion_timing(video)
+        control: Tensor | EstimatedEnvelope = EstimatedEnvelope(curve)
     else:
         info = probe(video)
         curve = envelope if isinstance(envelope, Tensor) else read_envelope(envelope, info.duration_s)
+        control = curve
     pipeline = load() if pipeline is None else pipeline
     seed = fresh_seed() if seed < 0 else seed
     asked = {"prompt": prompt, "negative_prompt": negative_prompt, "num_inference_steps": num_inference_steps,
              "guidance_scale": guidance_scale, "control_scale": control_scale}
-    arguments = {name: value for name, value in asked.items() if value is not None}
+    arguments: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     if reference is not None:
         arguments["reference_audio"] = torch.from_numpy(read_audio(reference, pipeline.sampling_rate, mono=True))
-    arguments["envelope"] = curve
-    arguments["video"] = _frames_for(pipeline, video)
+    arguments["envelope"] = control
+    if pipeline.sees_film or (prompt is None and reference is None):
+        arguments["video"] = _frames_for(pipeline, info)
+    if "video" in arguments and not pipeline.sees_film:
+        log.warning("without a prompt or a reference the picture alone says what sounds, and this preset knows only "
+                    "the drawn pictures of its scenes; say what is to be heard with a prompt")
     check_accepted(pipeline, arguments)
     output = pipeline(duration_s=info.duration_s, generator=torch.Generator().manual_seed(seed),
                       callback_on_step_end=callback_on_step_end, **arguments)

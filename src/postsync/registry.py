@@ -98,13 +98,13 @@ TRAINABLES: dict[str, Trainable] = {t.name: t for t in (
               count=2600, scenes={"duration_s": NATIVE_S, "fps": GLANCES}),
     Trainable("scene_classifier", "names the family of a sound (for measuring)",
               "postsync.training.recipes:scene_classifier",
-              TrainConfig(steps=1500, batch_size=32, lr=1e-3, warmup=100, ema_decay=0.99), count=4000),
+              TrainConfig(steps=800, batch_size=32, lr=2e-3, warmup=100, ema_decay=0.99), count=2600),
     Trainable("foleygram_base", "FoleyGRAM's diffusion transformer", "postsync.training.recipes:foleygram_base",
-              TrainConfig(steps=12000, batch_size=16, lr=6e-4, warmup=500), count=6000,
+              TrainConfig(steps=12000, batch_size=16, lr=1e-3, warmup=500), count=2600,
               scenes={"duration_s": NATIVE_S, "fps": GLANCES}, presets=("mini",), fits=True),
     Trainable("foleygram_control", "FoleyGRAM's envelope branch, on a trained base",
               "postsync.training.recipes:foleygram_control",
-              TrainConfig(steps=6000, batch_size=16, lr=6e-4, warmup=300), count=6000,
+              TrainConfig(steps=6000, batch_size=16, lr=2e-3, warmup=50), count=2600,
               scenes={"duration_s": NATIVE_S, "fps": GLANCES}, presets=("mini",), has_base=True),
 )}
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    import torch
 
 
 def generate(
@@ -82,7 +85,7 @@ def checked_device(name: str) -> str:
     return name
 
 
-def checked_dtype(name: str) -> object:
+def checked_dtype(name: str) -> torch.dtype:
     """The torch dtype of that name; raises ConditionError for others than float32 and bfloat16."""
     import torch
 
@@ -90,4 +93,4 @@ def checked_dtype(name: str) -> object:
 
     if name not in ("float32", "bfloat16"):
         raise ConditionError(f"no dtype '{name}'; choose float32 or bfloat16.")
-    return getattr(torch, name)
+    return torch.float32 if name == "float32" else torch.bfloat16

@@ -14,6 +14,7 @@ from ...diffusion.windows import Window
 from ...encoders.gram import GramEncoder, pick_frames
 from ...errors import ConditionError
 from ...features.envelope import ENVELOPE_RATE, to_causal_window
+from ...timing.estimated import EstimatedEnvelope, curve_of
 from .controlnet import NO_CONTROL
 from .prompts import Cue, cue_weights
 
@@ -30,19 +31,6 @@ class WindowConditions:
     global_cond: Tensor
     control: Tensor | None
     estimated: bool
-
-
-@dataclass(frozen=True)
-class EstimatedEnvelope:
-    """An envelope that a predictor guessed: (M,) or (B, M), as the pipeline takes it. The sound follows its hits, but
-    may be sharper, louder or later where predictors tend to err; a bare tensor is followed to the letter."""
-
-    values: Tensor
-
-
-def curve_of(envelope: Tensor | EstimatedEnvelope | None) -> Tensor | None:
-    """The numbers of an envelope, measured or estimated."""
-    return envelope.values if isinstance(envelope, EstimatedEnvelope) else envelope
 
 
 class Conditions:

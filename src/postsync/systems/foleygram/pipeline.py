@@ -23,9 +23,10 @@ from ...diffusion.windows import average_windows, plan_windows
 from ...encoders.gram import GramEncoder
 from ...errors import ConditionError
 from ...features.envelope import ENVELOPE_RATE
+from ...timing.estimated import EstimatedEnvelope, curve_of
 from ...weights import bundled
 from .conditioning import FoleyConditioner
-from .conditions import Conditions, EstimatedEnvelope, WindowConditions, curve_of
+from .conditions import Conditions, WindowConditions
 from .controlnet import DiTControlNet
 from .dit import StableAudioDiT
 from .fader import ride_fader
@@ -60,12 +61,12 @@ class FoleyGRAMPipeline(DiffusionPipeline):
     def __init__(self, transformer: StableAudioDiT, conditioner: FoleyConditioner, layout: LatentLayout,
                  controlnet: DiTControlNet | None = None, codec: MelCodec | None = None,
                  gram: GramEncoder | None = None, native_frames: int = 204, sampler: dict[str, Any] | None = None,
-                 codec_folder: str = "mel_codec", gram_folder: str = "gram") -> None:
+                 codec_folder: str = "mel_codec", gram_folder: str = "gram", sees_film: bool = True) -> None:
         super().__init__()
         self.register_modules(transformer=transformer, conditioner=conditioner, layout=layout, controlnet=controlnet,
                               codec=codec, gram=gram)
         self.register_to_config(native_frames=native_frames, sampler=sampler or asdict(SamplerDefaults()),
-                                codec_folder=codec_folder, gram_folder=gram_folder)
+                                codec_folder=codec_folder, gram_folder=gram_folder, sees_film=sees_film)
 
     @classmethod
     def from_parts(cls, preset: FoleyGRAMPreset, **parts: Any) -> FoleyGRAMPipeline:
@@ -74,7 +75,8 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         parts.setdefault("transformer", StableAudioDiT(**preset.dit))
         parts.setdefault("conditioner", FoleyConditioner(**preset.conditioner))
         parts.setdefault("layout", LatentLayout(**preset.layout))
-        return cls(**parts, native_frames=preset.native_frames, sampler=asdict(preset.sampler))
+        return cls(**parts, native_frames=preset.native_frames, sampler=asdict(preset.sampler),
+                   sees_film=preset.sees_film)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[Any], *, shared_parts: bool = True,
@@ -99,6 +101,11 @@ class FoleyGRAMPipeline(DiffusionPipeline):
     def sampling_rate(self) -> int:
         """Samples a second of what the pipeline gives."""
         return self.codec.sampling_rate
+
+    @property
+    def sees_film(self) -> bool:
+        """Whether its video tower knows real pictures; if not, words or a reference say more than the picture does."""
+        return bool(self.config["sees_film"])
 
     @property
     def native_s(self) -> float:

@@ -51,6 +51,7 @@ class FoleyGRAMPreset:
     native_frames: int  # latent frames the model is trained on
     control_encoder: Literal["vae", "frames"]
     control_depth_factor: float
+    sees_film: bool = True  # the video tower knows real pictures
     envelope_values: int = 4
     envelope_mu: float = 255.0
     sampler: SamplerDefaults = field(default_factory=SamplerDefaults)
@@ -75,6 +76,7 @@ def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
         conditioner={"gram_dim": gram_dim, "cond_token_dim": 64, "number_dim": 64,
                      "embedding_gain": 12 * sqrt(gram_dim)},
         layout={"channels": 8, "bins": 16}, native_frames=204, control_encoder="frames", control_depth_factor=0.34,
+        sees_film=False,
         sampler=SamplerDefaults(num_inference_steps=50, guidance_scale=2.0, sigma_min=0.03, sigma_max=100.0,
                                 window_overlap=51, fader_db=12.0),
         training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, crop_frames=102,
