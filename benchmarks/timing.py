@@ -21,7 +21,9 @@ def measure(config: SceneConfig, seeds: range) -> tuple[float, float, float, flo
     f1, correlation = OnsetF1(), EnvelopeCorrelation()
     for seed in seeds:
         clip = render_scene(seed, config)
-        assert clip.frames is not None and clip.times is not None and clip.envelope is not None
+        assert clip.frames is not None
+        assert clip.times is not None
+        assert clip.envelope is not None
         result = motion_envelope(zip(clip.frames, clip.times.tolist(), strict=True), clip.duration_s)
         sudden = [event.t for event in clip.events if event.visible and event.t > 0]
         f1.update(result.onsets_s, sudden)
