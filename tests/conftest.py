@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the suite is collected by path, and the plugin below lies beside
+pytest_plugins = ["tiny_pipeline"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

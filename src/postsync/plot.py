@@ -38,14 +38,14 @@ def plot_result(result: Result, path: Path) -> None:
 
     figure = Figure(figsize=(10, 5), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
-    top.plot(np.arange(len(result.envelope)) / ENVELOPE_RATE, result.envelope, label="envelope asked for")
+    top.plot(np.arange(len(result.envelope)) / ENVELOPE_RATE, result.envelope.numpy(), label="envelope asked for")
     scale = float(result.envelope.max()) / max(float(rms.max()), 1e-9)
-    top.plot(np.arange(len(rms)) / ENVELOPE_RATE, rms * scale, lw=0.8, label="loudness of the soundtrack (scaled)")
+    top.plot(np.arange(len(rms)) / ENVELOPE_RATE, (rms * scale).numpy(), lw=0.8, label="loudness of the soundtrack (scaled)")
     for t in result.onsets_s.tolist():
         top.axvline(t, color="0.8", lw=0.8, zorder=0)
     top.set(ylabel="RMS", title=f"{result.video.path.name}   “{result.prompt or ''}”   seed {result.seed}")
     top.legend(loc="upper right", fontsize=8)
-    bottom.imshow(log_mel.T, origin="lower", aspect="auto", cmap="magma", vmin=-11, vmax=1,
+    bottom.imshow(log_mel.T.numpy(), origin="lower", aspect="auto", cmap="magma", vmin=-11, vmax=1,
                   extent=(0.0, log_mel.shape[0] / 100, 0, log_mel.shape[1]))
     bottom.plot(made.numpy(), np.full(len(made), 2.0), "w^", ms=4)
     bottom.set(xlabel="seconds (triangles: onsets of the soundtrack)", ylabel="mel band", xlim=(0, result.duration_s))

@@ -46,9 +46,11 @@ def generate(
         if path is not None:
             check_writable(path, inputs=(video,))
     import torch
+    from diffusers.utils import logging as diffusers_logging
 
     from .. import generation
 
+    diffusers_logging.disable_progress_bar()  # of loading, which takes less than a second
     pipeline = generation.load(system, preset, device=checked_device(device), dtype=checked_dtype(dtype))
     pipeline.set_progress_bar_config(disable=quiet, desc="denoising", leave=False)
     seed = generation.fresh_seed() if seed < 0 else seed

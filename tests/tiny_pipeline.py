@@ -1,4 +1,4 @@
-"""Tiny parts with random weights: a codec, GRAM towers with a vocabulary, and a pipeline of both."""
+"""A FoleyGRAM pipeline of tiny parts with random weights: a codec, GRAM towers with a vocabulary, and both together."""
 
 from __future__ import annotations
 

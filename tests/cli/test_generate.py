@@ -1,0 +1,99 @@
+"""`postsync generate` as a user calls it: what it writes, what it refuses, and what it leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from postsync import cli, generation
+from postsync.scenes.export import render_mp4
+from postsync.scenes.render import clean_scenes, render_scene
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "hammer.mp4"
+    render_mp4(render_scene(3, clean_scenes(duration_s=0.6, families=("metal_strike",))), path, with_audio=False)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def tiny(pipe, monkeypatch):
+    monkeypatch.setattr(generation.registry, "load_pipeline", lambda system, preset: pipe)
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["generate", *map(str, arguments)])
+    return int(stopped.value.code or 0)
+
+
+def test_it_writes_what_was_asked_for_and_says_so(clip, tmp_path, capsys):
+    code = run(clip, "--prompt", "hammer", "--seed", 4, "--wav", tmp_path / "a.wav", "--save-envelope",
+               tmp_path / "e.csv", "--steps", 2)
+    said = capsys.readouterr().out
+    assert code == 0
+    assert "seed 4" in said
+    for name in ("hammer.postsync.mp4", "a.wav", "e.csv"):
+        assert (tmp_path / name).is_file()
+        assert name in said
+
+
+def test_a_drawn_seed_is_printed_and_repeats_the_run(clip, tmp_path, capsys):
+    assert run(clip, "--prompt", "hammer", "--output", tmp_path / "one.wav") == 0
+    seed = capsys.readouterr().out.split("seed ")[1].split()[0]
+    assert run(clip, "--prompt", "hammer", "--output", tmp_path / "two.wav", "--seed", seed, "--quiet") == 0
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "two.wav").read_bytes()
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def bad_inputs(clip: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
+    sound = folder / "sound.wav"
+    generation.write_wav(sound, generation.np.zeros((1, 4800), generation.np.float32), 48000)
+    return {
+        "missing": ([folder / "no.mp4"], "no.mp4"),
+        "empty": ([write(folder / "empty.mp4", b"")], "empty.mp4"),
+        "truncated": ([write(folder / "cut.mp4", clip.read_bytes()[:900])], "cut.mp4"),
+        "not a video": ([write(folder / "text.mp4", b"hello" * 99)], "text.mp4"),
+        "audio only": ([sound], "sound.wav"),
+        "a folder": ([folder], str(folder)),
+        "no such output folder": ([clip, "--output", folder / "no" / "out.mp4"], "does not exist"),
+        "output is the input": ([clip, "--output", clip], "input itself"),
+        "unknown container": ([clip, "--output", folder / "out.xyz"], "out.xyz"),
+        "bad envelope": ([clip, "--envelope", write(folder / "e.csv", b"0,2\n")], "e.csv"),
+        "no reference": ([clip, "--reference", folder / "no.wav"], "no.wav"),
+        "no such device": ([clip, "--device", "abacus"], "abacus"),
+        "no such dtype": ([clip, "--dtype", "int3"], "int3"),
+    }
+
+
+CASES = ("missing", "empty", "truncated", "not a video", "audio only", "a folder", "no such output folder",
+         "output is the input", "unknown container", "bad envelope", "no reference", "no such device", "no such dtype")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_line_exit_2_and_leaves_nothing(clip, tmp_path, capsys, case):
+    arguments, word = bad_inputs(clip, tmp_path)[case]
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    assert run(*arguments, "--prompt", "hammer", "--quiet") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("postsync: ")
+    assert said.count("\n") == 1
+    assert word in said
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_ctrl_c_while_denoising_is_130_and_leaves_nothing(clip, tmp_path, monkeypatch, pipe):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(pipe), "_predict", interrupted)
+    before = sorted(tmp_path.iterdir())
+    assert run(clip, "--prompt", "hammer", "--quiet") == 130
+    assert sorted(tmp_path.iterdir()) == before
