@@ -40,7 +40,8 @@ def plot_result(result: Result, path: Path) -> None:
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
     top.plot(np.arange(len(result.envelope)) / ENVELOPE_RATE, result.envelope.numpy(), label="envelope asked for")
     scale = float(result.envelope.max()) / max(float(rms.max()), 1e-9)
-    top.plot(np.arange(len(rms)) / ENVELOPE_RATE, (rms * scale).numpy(), lw=0.8, label="loudness of the soundtrack (scaled)")
+    top.plot(np.arange(len(rms)) / ENVELOPE_RATE, (rms * scale).numpy(), lw=0.8,
+             label="loudness of the soundtrack (scaled)")
     for t in result.onsets_s.tolist():
         top.axvline(t, color="0.8", lw=0.8, zorder=0)
     top.set(ylabel="RMS", title=f"{result.video.path.name}   “{result.prompt or ''}”   seed {result.seed}")
