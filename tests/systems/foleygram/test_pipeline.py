@@ -194,3 +194,13 @@ def test_a_folder_without_shared_parts_asks_for_the_bundled_ones(pipe, tmp_path)
     assert FoleyGRAMPipeline.from_pretrained(tmp_path, shared_parts=False).codec is None
     with pytest.raises(WeightsError, match="no-such-codec"):
         FoleyGRAMPipeline.from_pretrained(tmp_path)
+
+
+def test_guidance_may_sharpen_the_timing_too(pipe):
+    sampler = replace(presets.tiny().sampler, guide_envelope=True)
+    sharper = FoleyGRAMPipeline.from_parts(replace(presets.tiny(), sampler=sampler), **pipe.components)
+    sharper.set_progress_bar_config(disable=True)
+    asked = torch.linspace(0, 0.6, 64)
+    assert torch.equal(*(run(p, envelope=asked, guidance_scale=1.0) for p in (pipe, sharper)))
+    assert not torch.equal(*(run(p, envelope=asked, guidance_scale=3.0) for p in (pipe, sharper)))
+    torch.testing.assert_close(*(run(p, guidance_scale=3.0) for p in (pipe, sharper)))

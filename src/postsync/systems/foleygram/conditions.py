@@ -22,15 +22,24 @@ from .prompts import Cue, cue_weights
 @dataclass(frozen=True)
 class WindowConditions:
     """What the model is told in one window: token sets (J, B, S, D) with their shares over time (J, T), the tokens of
-    the unconditional half (B, S, D), the global condition (B, G), the control (B, M or C, T), if any, and whether it is
-    an estimate."""
+    the unconditional half (B, S, D), the global condition (B, G), the control (B, M or C, T) and that of the
+    unconditional half, if any, and whether the control is an estimate."""
 
     tokens: Tensor
     shares: Tensor
     unconditional: Tensor
     global_cond: Tensor
     control: Tensor | None
+    unconditional_control: Tensor | None
     estimated: bool
+
+
+def _cut(control: Tensor | None, window: Window, total: int) -> Tensor | None:
+    """The part of a control over `total` latent frames that falls into the window."""
+    if control is None:
+        return None
+    per_frame = control.shape[-1] // total
+    return control[..., window.start * per_frame:window.stop * per_frame]
 
 
 class Conditions:
@@ -48,8 +57,9 @@ class Conditions:
         conditioner, count = self.pipe.conditioner, len(sounds)
         audio = None if reference_audio is None else self._embed_reference(reference_audio)
         estimated = isinstance(envelope, EstimatedEnvelope)
-        control = self._control(curve_of(envelope), self.windows[-1].stop, count)
-        per_frame = 0 if control is None else control.shape[-1] // self.windows[-1].stop
+        total = self.windows[-1].stop
+        control = self._control(curve_of(envelope), total, count)
+        absent = self._control(None, total, count) if self.pipe.settings.guide_envelope else control
         global_cond = conditioner.global_cond(0.0, self.pipe.native_s, count)
         unconditional = conditioner.tokens({"text": self._embed_texts([negative_prompt] * count)}, count)
         result = {}
@@ -58,9 +68,9 @@ class Conditions:
             texts, shares = zip(*(cue_weights(cues, times) for cues in sounds), strict=True)
             given = {"audio": audio, "video": self._embed_video(video, window)}
             tokens = [conditioner.tokens(given | {"text": self._embed_texts(row)}, count) for row in zip(*texts)]
-            part = None if control is None else control[..., window.start * per_frame:window.stop * per_frame]
             result[window] = WindowConditions(torch.stack(tokens), shares[0].to(self.device), unconditional,
-                                              global_cond, part, estimated)
+                                              global_cond, _cut(control, window, total), _cut(absent, window, total),
+                                              estimated)
         return result
 
     def _control(self, envelope: Tensor | None, total: int, count: int) -> Tensor | None:

@@ -103,6 +103,11 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         return self.codec.sampling_rate
 
     @property
+    def settings(self) -> SamplerDefaults:
+        """What the pipeline does where the caller says nothing."""
+        return SamplerDefaults(**self.config["sampler"])
+
+    @property
     def sees_film(self) -> bool:
         """Whether its video tower knows real pictures; if not, words or a reference say more than the picture does."""
         return bool(self.config["sees_film"])
@@ -133,7 +138,7 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         or array ("np"), or the clean latents ("latent"). The duration defaults to the envelope's, else the native one.
         Raises ConditionError for conditions of a wrong form; a callback that raises Cancelled ends the run.
         """
-        settings = SamplerDefaults(**self.config["sampler"])
+        settings = self.settings
         steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
         scale = settings.guidance_scale if guidance_scale is None else guidance_scale
         control_scale = settings.control_scale if control_scale is None else control_scale
@@ -181,8 +186,8 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         inputs = {"x": x.to(dtype).repeat(count, 1, 1), "t": t.repeat(count), "cross_attn_cond": torch.cat(sets),
                   "global_cond": given.global_cond.repeat(count, 1)}
         controls: Sequence[Tensor] = ()
-        if given.control is not None and self.controlnet is not None:
-            control = given.control.repeat(count, *(1,) * (given.control.dim() - 1))
+        if given.control is not None and given.unconditional_control is not None and self.controlnet is not None:
+            control = torch.cat([*[given.control] * len(given.tokens), given.unconditional_control][:count])
             estimated = torch.full((len(control),), given.estimated, device=control.device)
             controls = self.controlnet(control=control, estimated=estimated, **inputs)
         output = self.transformer(**inputs, controls=controls, control_scale=control_scale).to(x.dtype)

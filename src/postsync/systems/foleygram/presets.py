@@ -21,6 +21,7 @@ class SamplerDefaults:
     solver: SolverName = "dpmpp_3m_sde"
     eta: float = 1.0
     window_overlap: int = 0  # latent frames shared by neighbouring windows
+    guide_envelope: bool = False  # the unconditional half has no envelope either: guidance sharpens the timing too
     fader_db: float = 0.0  # how far a fader may move after decoding to meet the envelope; 0: the paper's model alone
 
 
@@ -78,7 +79,7 @@ def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
         layout={"channels": 8, "bins": 16}, native_frames=204, control_encoder="frames", control_depth_factor=0.34,
         sees_film=False,
         sampler=SamplerDefaults(num_inference_steps=50, guidance_scale=2.0, sigma_min=0.03, sigma_max=100.0,
-                                window_overlap=51, fader_db=12.0),
+                                window_overlap=51, guide_envelope=True, fader_db=12.0),
         training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, crop_frames=102,
                                   uniform_time=0.1, train_projections=False))
 
