@@ -75,7 +75,8 @@ class Result:
 def load(system: str = "foleygram", preset: str = "mini", *, device: str = "cpu",
          dtype: torch.dtype = torch.float32) -> Any:
     """The pipeline of a system. Raises PostsyncError for names that do not exist or are not available."""
-    return registry.load_pipeline(system, preset).to(device, dtype)
+    pipeline = registry.load_pipeline(system, preset, torch_dtype=dtype)
+    return pipeline if device == "cpu" else pipeline.to(device)
 
 
 def motion_timing(video: Path) -> tuple[VideoInfo, Tensor]:

@@ -123,8 +123,10 @@ def trainable(name: str) -> Trainable:
     return TRAINABLES[name]
 
 
-def load_pipeline(name: str, preset: str = "mini") -> Any:
-    """The pipeline of system `name`, on the CPU in float32. `preset`: a preset's name or a saved pipeline's folder.
+def load_pipeline(name: str, preset: str = "mini", **options: Any) -> Any:
+    """The pipeline of system `name`, on the CPU. `preset`: a preset's name or a saved pipeline's folder.
+
+    `options` go to the pipeline's `from_pretrained` (such as `torch_dtype`, float32 where it is not given).
 
     Raises PostsyncError where the system or preset does not exist or is not available yet, WeightsError where the
     bundled weights are absent.
@@ -140,7 +142,7 @@ def load_pipeline(name: str, preset: str = "mini") -> Any:
     else:
         raise PostsyncError(f"{name} has no preset '{preset}', nor is that the folder of a saved pipeline; there is: "
                             f"{', '.join(entry.presets)}.")
-    return resolve(entry.pipeline).from_pretrained(folder)
+    return resolve(entry.pipeline).from_pretrained(folder, **options)
 
 
 def load_objective(name: str, preset: str = "mini", base: Path | None = None) -> Any:

@@ -20,7 +20,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def tiny(pipe, monkeypatch):
-    monkeypatch.setattr(generation.registry, "load_pipeline", lambda system, preset: pipe)
+    monkeypatch.setattr(generation.registry, "load_pipeline", lambda system, preset, **_: pipe)
 
 
 def run(*arguments: object) -> int:
