@@ -197,3 +197,4 @@ def test_export_writes_float16_and_the_control_stage_starts_from_it(tmp_path):
     assert sorted(p.name for p in (tmp_path / "control").iterdir()) == [
         "conditioner", "controlnet", "layout", "model_index.json", "transformer"]
     assert objective.transformer.dtype == torch.float32
+    assert "_name_or_path" not in (tmp_path / "control" / "transformer" / "config.json").read_text()

@@ -7,7 +7,6 @@ time, whole-token drop, the -1 envelope). The base stage exists because the mini
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,7 +141,7 @@ class FoleyGRAMObjective(nn.Module):
         """Write the pipeline's own parts as float16; codec and GRAM stay in folders of their own."""
         parts = {"transformer": self.transformer, "conditioner": self.conditioner, "layout": self.layout,
                  "controlnet": self.controlnet}
-        copies = {name: None if part is None else deepcopy(part).half() for name, part in parts.items()}
+        copies = {name: None if part is None else _published(part) for name, part in parts.items()}
         FoleyGRAMPipeline.from_parts(self.preset, **copies).save_pretrained(folder)
 
     def _text(self, clip: Clip, gram: GramEncoder) -> Tensor:
@@ -202,3 +201,10 @@ def _uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
 def _normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """Normal numbers from the generator, on its own device."""
     return torch.randn(tuple(shape), generator=generator, device=generator.device)
+
+
+def _published(part: Any) -> Any:
+    """A float16 copy of a part, without the folder it was loaded from in its configuration."""
+    copy = type(part).from_config({name: value for name, value in part.config.items() if not name.startswith("_")})
+    copy.load_state_dict(part.state_dict())
+    return copy.half()
