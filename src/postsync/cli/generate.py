@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     import torch
 
+    from ..generation import Result
+
 
 def generate(
     video: Annotated[Path, typer.Argument(help="the clip; its own sound is never listened to")],
@@ -58,6 +60,16 @@ def generate(
         result = generation.generate(
             video, prompt, negative_prompt=negative_prompt, pipeline=pipeline, reference=reference, seed=seed,
             num_inference_steps=steps, guidance_scale=guidance_scale, envelope=envelope, control_scale=control_scale)
+    written = _write(result, target, wav, save_envelope, plot)
+    if not quiet:
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(f"{result.duration_s:.3f} s, {len(result.onsets_s)} onsets, seed {result.seed}")
+        for path in written:
+            console.print(f"wrote {path}")
+
+
+def _write(result: Result, target: Path, wav: Path | None, save_envelope: Path | None, plot: Path | None) -> list[Path]:
+    """Write all that was asked for; returns what was written."""
     written = [result.save(target)]
     if wav is not None:
         written.append(result.save(wav))
@@ -67,11 +79,7 @@ def generate(
     if plot is not None:
         result.plot(plot)
         written.append(plot)
-    if not quiet:
-        console = Console(highlight=False, soft_wrap=True)
-        console.print(f"{result.duration_s:.3f} s, {len(result.onsets_s)} onsets, seed {result.seed}")
-        for path in written:
-            console.print(f"wrote {path}")
+    return written
 
 
 def checked_device(name: str) -> str:
