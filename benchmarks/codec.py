@@ -24,10 +24,10 @@ from postsync.features.spectrogram import audioldm, mel_filters
 from postsync.metrics.log_stft import LogSTFTDistance
 from postsync.scenes.events import plan_score
 from postsync.scenes.families import FAMILIES
+from postsync.scenes.render import HELD_OUT_SEED
 from postsync.scenes.sounds import SoundConfig, render_sound
 from postsync.weights import bundled
 
-HELD_OUT_SEED = 10_000_000
 NUM_SAMPLES = 65280  # 4.08 s: whole latent frames, so that every method gives the same length
 VALIDATION_FOLD = 5
 

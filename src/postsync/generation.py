@@ -16,6 +16,7 @@ from torch import Tensor
 
 from . import registry
 from .errors import ConditionError
+from .features.envelope import ENVELOPE_RATE
 from .features.onsets import pick_onsets
 from .media.audio import read_audio, resample, write_wav
 from .media.loudness import normalise_loudness
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 
 DELIVERY_RATE = 48000  # what editors and AAC expect
 ANALYSIS_SIZE = 96  # pixels a side; larger pictures did not time better
-ENVELOPE_RATE = 100.0
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,9 @@ def generate(video: str | Path, prompt: str | None = None, *, negative_prompt: s
     arguments["envelope"] = control
     if pipeline.sees_film or (prompt is None and reference is None):
         arguments["video"] = _frames_for(pipeline, info)
-    if "video" in arguments and not pipeline.sees_film:
-        log.warning("without a prompt or a reference the picture alone says what sounds, and this preset knows only "
-                    "the drawn pictures of its scenes; say what is to be heard with a prompt")
+        if not pipeline.sees_film:
+            log.warning("without a prompt or a reference the picture alone says what sounds, and this preset knows "
+                        "only the drawn pictures of its scenes; say what is to be heard with a prompt")
     check_accepted(pipeline, arguments)
     output = pipeline(duration_s=info.duration_s, generator=torch.Generator().manual_seed(seed),
                       callback_on_step_end=callback_on_step_end, **arguments)

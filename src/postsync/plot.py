@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 import torch
 
-from .features.envelope import frame_rms
+from .features.envelope import ENVELOPE_RATE, frame_rms
 from .features.onsets import pick_onsets
 from .features.spectrogram import audioldm_log_mel
 from .media.output import whole_file
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .generation import Result
 
 ANALYSIS_RATE = 16000
-ENVELOPE_RATE = 100.0
 
 
 def plot_result(result: Result, path: Path) -> None:
