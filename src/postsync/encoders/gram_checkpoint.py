@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,11 +158,6 @@ def read_pickle(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a state dict.")
     return content
-
-
-def with_matching(preset: GramConfig) -> GramConfig:
-    """The same sizes with cross-attention and matching head."""
-    return replace(preset, matching=True)
 
 
 def _normal_name(name: str) -> str:
