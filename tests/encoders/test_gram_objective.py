@@ -87,6 +87,27 @@ def test_a_part_of_the_sound_is_heard_in_training_only(make_encoder, clips):
     assert constant.any(dim=1).all()
 
 
+def test_pictures_are_moved_and_mirrored_in_training_only(make_encoder, clips):
+    objective = GramObjective(make_encoder(), replace(PLAIN, shift_pixels=2, seen_frames=1)).train()
+    frames = torch.arange(16.0).expand(3, 1, 3, 16, 16)  # every row counts 0 to 15
+    seen = objective._vary_pictures(frames.repeat(20, 1, 1, 1, 1), torch.Generator().manual_seed(1))[:, 0, 0, 5]
+    steps = seen[:, 8] - seen[:, 7]
+    assert set(steps.tolist()) == {-1.0, 1.0}
+    assert set((seen[:, 8] - torch.where(steps > 0, 8.0, 7.0)).tolist()) == {-2.0, -1.0, 0.0, 1.0, 2.0}
+    assert torch.equal(objective.eval()._vary_pictures(frames, None), frames)
+
+
+def test_only_the_trained_towers_move(make_encoder, clips):
+    encoder = make_encoder()
+    objective = GramObjective(encoder, replace(PLAIN, trained=("video",)))
+    moving = {id(p) for group in objective.parameter_groups() for p in group["params"]}
+    wanted = [*encoder.video_tower.parameters(), encoder.video_projection.weight, encoder.temperature]
+    assert moving == {id(p) for p in wanted}
+    objective(stack(objective, clips), step=0)["loss"].backward()
+    assert encoder.video_projection.weight.grad is not None
+    assert all(p.grad is None for p in encoder.text_tower.parameters())
+
+
 def test_a_batch_without_negatives_is_refused(make_encoder, clips):
     config = replace(PLAIN, matching_weight=0.1, exclude_same_label=True)
     objective = GramObjective(make_encoder(matching=True), config)

@@ -56,7 +56,7 @@ def mini(vocab_size: int = 2048) -> GramConfig:
                           conv_pos=16, num_buckets=64, max_distance=256),
         text=TextConfig(vocab_size=vocab_size, hidden_size=128, num_hidden_layers=2, num_attention_heads=4,
                         intermediate_size=256, max_position_embeddings=64, dropout=0.0),
-        contra_dim=128, num_frames=2, max_frames=4, slice_frames=816, max_text_length=24)
+        contra_dim=128, num_frames=4, max_frames=4, slice_frames=816, max_text_length=24)
 
 
 def tiny(vocab_size: int = 40) -> GramConfig:

@@ -10,7 +10,7 @@ import copy
 import math
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ class GramObjectiveConfig:
     cosine_weight: float = 0.0  # of the cosine loss after these steps
     frame_pool: int = 8  # frames kept of a clip; each step draws its frames from them
     captions_per_clip: int = 1  # captions kept of a clip; each step draws one
+    trained: Sequence[str] = ("video", "audio", "text")  # towers that move; the others keep still as the target
+    seen_frames: int | None = None  # pictures seen at a step; None: the encoder's num_frames
+    shift_pixels: int = 0  # each clip's pictures are moved by up to this much, and half of them mirrored (in training)
     heard_frames: int | None = None  # filterbank frames heard at a step, cut at random (in training); None: all
     gain_db: float = 0.0  # loudness of each sound is changed by up to this much, either way
     video_lr: float | None = 5e-7  # learning rate of the video tower; None: the loop's
@@ -54,6 +57,12 @@ def mini() -> GramObjectiveConfig:
     return GramObjectiveConfig(label_smoothing=0.0, detached_gather=False, matching_weight=0.0, exclude_same_label=True,
                                cosine_warmup_steps=200, cosine_weight=0.5, captions_per_clip=24, heard_frames=400,
                                gain_db=6.0, video_lr=None, temperature_lr=2e-5)
+
+
+def mini_pictures() -> GramObjectiveConfig:
+    """The mini's second stage: the picture tower alone, towards the places that sound and text have found."""
+    return replace(mini(), trained=("video",), cosine_warmup_steps=0, captions_per_clip=24, seen_frames=2,
+                   shift_pixels=6, gain_db=0.0, heard_frames=None)
 
 
 def clip_captions(clip: Clip) -> Sequence[str]:
@@ -76,23 +85,32 @@ class GramObjective(nn.Module):
         self.encoder = encoder
         self.config = config
         self.captions = captions
+        self._texts: dict[str, Tensor] = {}
+        still = {"audio", "text"} - set(config.trained)
+        self.embedded = set() if config.matching_weight else still  # what `prepare` can embed once for all steps
+        for module in self.frozen():
+            module.requires_grad_(False).eval()
 
     def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """batch: stacked outputs of `prepare`. Returns "loss" and its parts, "temperature", and "accuracy": how often
         the clip of a text has the smallest volume in the batch, in 0..1."""
         encoder, config = self.encoder, self.config
-        input_ids = self._draw_captions(batch["input_ids"], generator)
-        frames = self._draw_frames(batch["frames"], generator)
+        captions = self._draw_captions(batch["text" if "text" in self.embedded else "input_ids"], generator)
+        text = captions if "text" in self.embedded else encoder.project_text(encoder.text_tower(captions))
+        frames = self._vary_pictures(self._draw_frames(batch["frames"], generator), generator)
         video_tokens = encoder.video_tokens(normalize_images(frames.float() / 255, encoder.image_size))
-        audio_tokens = encoder.audio_tokens(self._vary_sound(batch["fbank"].float(), generator))
-        text, video, audio = (encoder.project_text(encoder.text_tower(input_ids)), encoder.project_video(video_tokens),
-                              encoder.project_audio(audio_tokens))
+        video = encoder.project_video(video_tokens)
+        if "audio" in self.embedded:
+            audio = batch["audio"]
+        else:
+            audio_tokens = encoder.audio_tokens(self._vary_sound(batch["fbank"].float(), generator))
+            audio = encoder.project_audio(audio_tokens)
         excluded = self._same_label(batch["label"]) if config.exclude_same_label else None
         losses = self._contrastive(text, video, audio, excluded, step)
         if config.matching_weight:
             losses["matching_loss"] = self._matching(
-                input_ids, video_tokens, audio_tokens, (text, video, audio), excluded, generator)
+                captions, video_tokens, audio_tokens, (text, video, audio), excluded, generator)
             losses["loss"] = losses["loss"] + config.matching_weight * losses["matching_loss"]
         with torch.no_grad():
             volumes = pairwise_volume(text, video, audio)
@@ -103,7 +121,9 @@ class GramObjective(nn.Module):
 
     def prepare(self, clip: Clip) -> dict[str, Tensor]:
         """One clip -> frames (pool, 3, S, S) uint8, fbank (slice_frames, mels) float16, input_ids (captions, L) int64,
-        label () int64. Raises ConditionError where the clip lacks a part."""
+        label () int64; of towers that keep still the embeddings instead: audio (D,), text (captions, D).
+
+        Raises ConditionError where the clip lacks a part."""
         if clip.frames is None or clip.waveform is None:
             raise ConditionError(f"clip {clip.clip_id} has no frames or no sound; GRAM learns from both.")
         if clip.sample_rate != SAMPLE_RATE:
@@ -117,30 +137,48 @@ class GramObjective(nn.Module):
         if frames.shape[-2:] != (size, size):
             frames = F.interpolate(frames.float(), (size, size), mode="bilinear", antialias=True)
             frames = frames.round().to(torch.uint8)
-        with torch.no_grad():
-            fbank = self.encoder.filterbank(clip.waveform.mean(0, keepdim=True).cpu())[0]
         kept = [captions[i % len(captions)] for i in range(self.config.captions_per_clip)]
-        label = zlib.crc32((clip.label or clip.clip_id).encode())
-        return {"frames": frames, "fbank": fbank.half(), "input_ids": self.encoder.tokenize(kept),
-                "label": torch.tensor(label)}
+        sample = {"frames": frames, "label": torch.tensor(zlib.crc32((clip.label or clip.clip_id).encode()))}
+        waveform = clip.waveform.mean(0, keepdim=True).cpu()
+        with torch.no_grad():
+            if "audio" in self.embedded:
+                sample["audio"] = self.encoder.encode_audio(waveform)[0]
+            else:
+                sample["fbank"] = self.encoder.filterbank(waveform)[0].half()
+            if "text" in self.embedded:
+                sample["text"] = torch.stack([self._embed_once(caption) for caption in kept])
+            else:
+                sample["input_ids"] = self.encoder.tokenize(kept)
+        return sample
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups for AdamW: no weight decay on biases and norms; video tower and temperature at their own rates."""
         rates = {"encoder.video_tower.": self.config.video_lr, "encoder.temperature": self.config.temperature_lr}
         groups: dict[tuple[float | None, bool], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                continue
             rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), None)
             groups.setdefault((rate, parameter.ndim < 2), []).append(parameter)
         return [{"params": parameters} | ({} if rate is None else {"lr": rate})
                 | ({"weight_decay": 0.0} if plain else {}) for (rate, plain), parameters in groups.items()]
 
     def frozen(self) -> list[nn.Module]:
-        """Nothing is frozen."""
-        return []
+        """The towers that are not trained, with their projections."""
+        encoder = self.encoder
+        parts = {"video": (encoder.video_tower, encoder.video_projection),
+                 "audio": (encoder.audio_tower, encoder.audio_projection),
+                 "text": (encoder.text_tower, encoder.text_projection)}
+        return [module for name, modules in parts.items() if name not in self.config.trained for module in modules]
 
     def export(self, folder: Path) -> None:
         """Write float16 weights, configuration and vocabulary into `folder`."""
         copy.deepcopy(self.encoder).half().save_pretrained(folder)
+
+    def _embed_once(self, caption: str) -> Tensor:
+        if caption not in self._texts:
+            self._texts[caption] = self.encoder.encode_text([caption])[0]
+        return self._texts[caption]
 
     def _contrastive(self, text: Tensor, video: Tensor, audio: Tensor, excluded: Tensor | None,
                      step: int) -> dict[str, Tensor]:
@@ -174,14 +212,30 @@ class GramObjective(nn.Module):
         return matching_loss(self.encoder, input_ids, condition, wrong_condition.to(input_ids.device),
                              wrong_text.to(input_ids.device))
 
-    def _draw_captions(self, input_ids: Tensor, generator: torch.Generator | None) -> Tensor:
-        batch, count = input_ids.shape[:2]
-        chosen = torch.randint(count, (batch,), generator=generator).to(input_ids.device)
-        return input_ids[torch.arange(batch, device=input_ids.device), chosen]
+    def _draw_captions(self, captions: Tensor, generator: torch.Generator | None) -> Tensor:
+        """One of the captions (B, count, ...) of each clip."""
+        batch, count = captions.shape[:2]
+        chosen = torch.randint(count, (batch,), generator=generator).to(captions.device)
+        return captions[torch.arange(batch, device=captions.device), chosen]
 
     def _draw_frames(self, frames: Tensor, generator: torch.Generator | None) -> Tensor:
         drawing = generator if self.training else None
-        return frames[:, pick_frames(frames.shape[1], self.encoder.num_frames, drawing).to(frames.device)]
+        count = self.config.seen_frames or self.encoder.num_frames
+        return frames[:, pick_frames(frames.shape[1], count, drawing).to(frames.device)]
+
+    def _vary_pictures(self, frames: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Pictures (B, n, 3, S, S), those of a clip moved together (edges repeated), half of the clips mirrored."""
+        reach = self.config.shift_pixels
+        if not self.training or not reach:
+            return frames
+        size = frames.shape[-1]
+        across, down = torch.randint(-reach, reach + 1, (2, len(frames), 1), generator=generator)
+        mirrored = torch.rand(len(frames), 1, generator=generator) < 0.5
+        place = torch.arange(size)
+        columns = (place + across).clamp(0, size - 1)
+        columns = torch.where(mirrored, columns.flip(1), columns)[:, None, None, None, :].expand(frames.shape)
+        rows = (place + down).clamp(0, size - 1)[:, None, None, :, None].expand(frames.shape)
+        return frames.gather(-2, rows.to(frames.device)).gather(-1, columns.to(frames.device))
 
     def _vary_sound(self, fbank: Tensor, generator: torch.Generator | None) -> Tensor:
         """A random part of (B, frames, mels), louder or softer by a random gain; in training only."""

@@ -137,3 +137,18 @@ def test_order_of_tokens_does_not_matter_but_frames_do():
 def test_query_heads_must_share_key_heads_evenly():
     with pytest.raises(ValueError, match="heads"):
         StableAudioDiT(**TINY | {"embed_dim": 192, "num_heads": 3, "cond_token_dim": 128}, depth=1)
+
+
+@torch.no_grad()
+def test_pooled_tokens_reach_the_modulation():
+    dit = randomised(StableAudioDiT(**TINY, depth=1, global_cond_type="adaLN", pooled_cond=True))
+    inputs, seen = tiny_inputs(), []
+    dit.transformer.global_cond_embedder.register_forward_pre_hook(lambda _m, args: seen.append(args[0]))
+    dit(**inputs)
+    dit(**inputs | {"cross_attn_cond": inputs["cross_attn_cond"].flip(1)})
+    dit(**inputs | {"cross_attn_cond": torch.zeros_like(inputs["cross_attn_cond"])})
+    time = dit.to_timestep_embed(dit.timestep_features(inputs["t"][:, None]))
+    torch.testing.assert_close(seen[1], seen[0])  # a sum has no order
+    torch.testing.assert_close(seen[2], time + dit.to_global_embed(inputs["global_cond"]))  # no token, no addition
+    assert (seen[0] - seen[2]).abs().max() > 0.1
+    assert DiTControlNet.from_dit(dit, 1.0).to_pooled_embed is not None

@@ -62,12 +62,12 @@ class DiTControlNet(DiTTrunk):
     @register_to_config
     def __init__(self, io_channels: int = 64, embed_dim: int = 1536, depth: int = 4, num_heads: int = 24,
                  cond_token_dim: int = 768, global_cond_dim: int = 1536, ff_mult: float = 4.0,
-                 global_cond_type: GlobalCondType = "prepend",
+                 global_cond_type: GlobalCondType = "prepend", pooled_cond: bool = False,
                  control_encoder: Literal["vae", "frames"] = "vae", envelope_values: int = 4,
                  envelope_mu: float = 255.0) -> None:
         super().__init__()
         self._build(io_channels, embed_dim, depth, num_heads, cond_token_dim, global_cond_dim, ff_mult,
-                    global_cond_type)
+                    global_cond_type, pooled_cond)
         self.transformer.project_out.requires_grad_(False)  # in the checkpoints, but never used
         self.conv_in = nn.Conv1d(io_channels, io_channels, 1, bias=False)
         self.conv_outs = nn.ModuleList(nn.Conv1d(embed_dim, embed_dim, 1, bias=False) for _ in range(depth))
@@ -85,7 +85,7 @@ class DiTControlNet(DiTTrunk):
                  envelope_mu: float = 255.0) -> DiTControlNet:
         """A branch of int(depth_factor * depth) layers that starts from the DiT's own weights."""
         names = ("io_channels", "embed_dim", "num_heads", "cond_token_dim", "global_cond_dim", "ff_mult",
-                 "global_cond_type")
+                 "global_cond_type", "pooled_cond")
         branch = cls(**{n: dit.config[n] for n in names}, depth=int(depth_factor * dit.config["depth"]),
                      control_encoder=control_encoder, envelope_values=envelope_values, envelope_mu=envelope_mu)
         own = branch.state_dict()

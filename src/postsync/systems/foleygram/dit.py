@@ -188,7 +188,7 @@ class DiTTrunk(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """What the DiT and its control branch share: the embedders and the layers, and the way into them."""
 
     def _build(self, io_channels: int, embed_dim: int, depth: int, num_heads: int, cond_token_dim: int,
-               global_cond_dim: int, ff_mult: float, global_cond_type: GlobalCondType) -> None:
+               global_cond_dim: int, ff_mult: float, global_cond_type: GlobalCondType, pooled_cond: bool) -> None:
         self.timestep_features = FourierFeatures(TIME_FEATURES)
         self.to_timestep_embed = nn.Sequential(nn.Linear(TIME_FEATURES, embed_dim), nn.SiLU(),
                                                nn.Linear(embed_dim, embed_dim))
@@ -196,6 +196,7 @@ class DiTTrunk(ModelMixin, ConfigMixin):  # type: ignore[misc]
                                            nn.Linear(cond_token_dim, cond_token_dim, bias=False))
         self.to_global_embed = nn.Sequential(nn.Linear(global_cond_dim, embed_dim, bias=False), nn.SiLU(),
                                              nn.Linear(embed_dim, embed_dim, bias=False))
+        self.to_pooled_embed = nn.Linear(cond_token_dim, embed_dim, bias=False) if pooled_cond else None
         self.transformer = ContinuousTransformer(io_channels, embed_dim, depth, cond_token_dim,
                                                  embed_dim // num_heads, round(embed_dim * ff_mult),
                                                  global_cond_type == "adaLN")
@@ -212,6 +213,9 @@ class DiTTrunk(ModelMixin, ConfigMixin):  # type: ignore[misc]
         embedded context, rotary angles, modulation."""
         time = self.to_timestep_embed(self.timestep_features(t[:, None].to(x.dtype)))
         token = time + self.to_global_embed(global_cond)
+        context = self.to_cond_embed(cross_attn_cond)
+        if self.to_pooled_embed is not None:
+            token = token + self.to_pooled_embed(context.sum(1))
         hidden = self.transformer.project_in(x.transpose(1, 2))
         modulation = None
         if self.config["global_cond_type"] == "adaLN":
@@ -219,22 +223,23 @@ class DiTTrunk(ModelMixin, ConfigMixin):  # type: ignore[misc]
         else:
             hidden = torch.cat([token[:, None], hidden], dim=1)
         angles = self.transformer.rotary_pos_emb(hidden.shape[1], x.device)
-        return hidden, (self.to_cond_embed(cross_attn_cond), angles, modulation)
+        return hidden, (context, angles, modulation)
 
 
 class StableAudioDiT(DiTTrunk):
     """v prediction of Stable Audio Open; the defaults are its published size (1056.9 M values).
 
     Heads are `embed_dim / num_heads` wide; cross-attention has `cond_token_dim` / that many key/value heads.
+    `pooled_cond` adds the sum of the tokens to the global condition (ours, for minis: it is learnt in far fewer steps).
     """
 
     @register_to_config
     def __init__(self, io_channels: int = 64, embed_dim: int = 1536, depth: int = 24, num_heads: int = 24,
                  cond_token_dim: int = 768, global_cond_dim: int = 1536, ff_mult: float = 4.0,
-                 global_cond_type: GlobalCondType = "prepend") -> None:
+                 global_cond_type: GlobalCondType = "prepend", pooled_cond: bool = False) -> None:
         super().__init__()
         self._build(io_channels, embed_dim, depth, num_heads, cond_token_dim, global_cond_dim, ff_mult,
-                    global_cond_type)
+                    global_cond_type, pooled_cond)
         self.postprocess_conv = nn.Conv1d(io_channels, io_channels, 1, bias=False)
         nn.init.zeros_(self.postprocess_conv.weight)
 

@@ -73,14 +73,14 @@ def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
     """
     return FoleyGRAMPreset(
         dit={"io_channels": 128, "embed_dim": 192, "depth": 6, "num_heads": 3, "cond_token_dim": 64,
-             "global_cond_dim": 128, "ff_mult": 8 / 3, "global_cond_type": "adaLN"},
+             "global_cond_dim": 128, "ff_mult": 8 / 3, "global_cond_type": "adaLN", "pooled_cond": True},
         conditioner={"gram_dim": gram_dim, "cond_token_dim": 64, "number_dim": 64,
                      "embedding_gain": 12 * sqrt(gram_dim)},
         layout={"channels": 8, "bins": 16}, native_frames=204, control_encoder="frames", control_depth_factor=0.34,
         sees_film=False,
         sampler=SamplerDefaults(num_inference_steps=50, guidance_scale=2.0, sigma_min=0.03, sigma_max=100.0,
                                 window_overlap=51, guide_envelope=True, fader_db=12.0),
-        training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, crop_frames=102,
+        training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, crop_frames=102, crop_share=0.9,
                                   uniform_time=0.1, train_projections=False))
 
 
@@ -88,7 +88,7 @@ def tiny(gram_dim: int = 8) -> FoleyGRAMPreset:
     """Random weights for tests: two layers, 16 latent frames."""
     return FoleyGRAMPreset(
         dit={"io_channels": 128, "embed_dim": 64, "depth": 2, "num_heads": 1, "cond_token_dim": 64,
-             "global_cond_dim": 16, "ff_mult": 1.0, "global_cond_type": "adaLN"},
+             "global_cond_dim": 16, "ff_mult": 1.0, "global_cond_type": "adaLN", "pooled_cond": True},
         conditioner={"gram_dim": gram_dim, "cond_token_dim": 64, "number_dim": 8, "embedding_gain": sqrt(gram_dim)},
         layout={"channels": 8, "bins": 16}, native_frames=16, control_encoder="frames", control_depth_factor=0.5,
         sampler=SamplerDefaults(num_inference_steps=3, sigma_min=0.1, sigma_max=80.0, window_overlap=4),
