@@ -1,6 +1,7 @@
 """FoleyGRAM mini on held-out scenes, from caption and true envelope. `python benchmarks/foleygram.py [FOLDER]`
 
-Envelope r: Pearson at zero lag of the generated sound's envelope with the given one. Family: what the scene classifier
+Envelope r: Pearson at zero lag of the generated sound's envelope with the given one, as the control branch leaves it
+and with the preset's fader; all other figures are those of the whole, with the fader. Family: what the scene classifier
 names. Frechet distance in the classifier's space, as a ratio to that between two real halves of equal size. Seeds: the
 smallest log-mel difference between two takes of one clip, as a ratio to that between sounds of different families.
 """
@@ -23,6 +24,7 @@ from postsync.metrics.envelope import envelope_correlation
 from postsync.metrics.frechet import frechet_distance
 from postsync.metrics.scene_classifier import SceneClassifier, family_accuracy
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, full_scenes, render_scene
+from postsync.systems.foleygram.fader import ride_fader
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
 from postsync.weights import bundled
 
@@ -62,17 +64,22 @@ def measure(pipe: FoleyGRAMPipeline, classifier: SceneClassifier, arguments: arg
     other = held_out_clips(arguments.seed + arguments.count, arguments.count, config)[1]
     captions, labels = [c.captions[0] for c in clips], [str(c.label) for c in clips]
     envelopes = frame_rms(real, pipe.sampling_rate)
+    fader_db = pipe.settings.fader_db
+    pipe.register_to_config(sampler=pipe.config["sampler"] | {"fader_db": 0.0})
     started = time.perf_counter()
-    made = generate(pipe, captions, envelopes, 0, arguments.duration, arguments)
+    branch = generate(pipe, captions, envelopes, 0, arguments.duration, arguments)
     seconds = (time.perf_counter() - started) / len(clips)
     again = generate(pipe, captions[:arguments.batch], envelopes, 1_000_000, arguments.duration, arguments)
+    made, again = (ride_fader(x, envelopes[:len(x)], pipe.sampling_rate, fader_db) for x in (branch, again))
     free = generate(pipe, captions, None, 0, arguments.duration, arguments)
     codec = torch.cat([pipe.codec.decode(pipe.codec.encode(s[None]).mean, s.shape[-1]) for s in real])
     r = envelope_correlation(frame_rms(made, pipe.sampling_rate), envelopes)
+    r_branch = envelope_correlation(frame_rms(branch, pipe.sampling_rate), envelopes)
     halves = frechet_distance(classifier.features(other), classifier.features(real))
     return {
         "envelope r, mean": r.mean().item(),
         "envelope r, tenth percentile": r.quantile(0.1).item(),
+        "envelope r without the fader, mean": r_branch.mean().item(),
         "envelope r of the codec alone": envelope_correlation(
             frame_rms(codec, pipe.sampling_rate), envelopes).mean().item(),
         "family accuracy, caption and envelope": family_accuracy(classifier.classify(made), labels),
