@@ -5,13 +5,15 @@ side, on held-out scenes and, where a folder is given, on real clips.
 
 Onset F1 within 50 ms of visible events and envelope r (Pearson at zero lag, 100 Hz), by frame rate, in the clean world
 and in the one with all nuisances; onsets a minute invented where things move and nothing sounds. FOLDER holds videos
-with their own sound, which is only compared with: Pearson of log loudness and of onset strength at 31.25 Hz, the best
-within 96 ms, and the share of mismatched clips that agree less (AUC).
+with their own sound, which is only compared with (of a folder with clips.jsonl, those marked visible_sync): Pearson of
+log loudness and of its rise at 31.25 Hz, the best within 96 ms, and the share of mismatched clips that agree less
+(AUC).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -64,10 +66,10 @@ def invented(readers: Readers, config: SceneConfig, seeds: range) -> dict[str, f
 
 
 def clip_scores(readers: Readers, folder: Path) -> dict[str, tuple[float, float, float, float]]:
-    """Mean r and AUC of log loudness, then of onset strength, over the videos in a folder that have sound."""
+    """Mean r and AUC of log loudness, then of its rise, over the videos of a folder that have sound."""
     real: list[tuple[np.ndarray, np.ndarray]] = []
     guessed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in readers}
-    for path in sorted(folder.glob("*.mp4")):
+    for path in _videos(folder):
         frames = iter_frames(path, size=(96, 96), pixel_format="gray")
         opened = {name: make() for name, make in readers.items()}
         for frame in frames:
@@ -83,6 +85,14 @@ def clip_scores(readers: Readers, folder: Path) -> dict[str, tuple[float, float,
             guessed[name].append(_curves(np.interp(grid, np.arange(len(envelope)) / 100, envelope)))
     return {name: tuple(v for k in (0, 1) for v in _own_and_auc([c[k] for c in real], [c[k] for c in curves]))
             for name, curves in guessed.items()}
+
+
+def _videos(folder: Path) -> list[Path]:
+    listed = folder / "clips.jsonl"
+    if not listed.is_file():
+        return sorted(folder.glob("*.mp4"))
+    rows = [json.loads(line) for line in listed.read_text(encoding="utf-8").splitlines()]
+    return [folder / row["file"] for row in rows if row["visible_sync"]]
 
 
 def _curves(envelope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

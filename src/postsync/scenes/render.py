@@ -44,6 +44,8 @@ class SceneConfig:
         if self.duration_s <= 0 or self.size < 8 or (self.fps is not None and self.fps <= 0):
             raise ValueError(f"duration_s={self.duration_s}, size={self.size}, fps={self.fps}: "
                              "need a positive duration and rate and 8 pixels or more")
+        if not 0 <= self.silent <= 1:
+            raise ValueError(f"silent={self.silent}; the share of silent clips lies in 0..1")
 
 
 def clean_scenes(**changes: object) -> SceneConfig:

@@ -30,6 +30,7 @@ _LEAST_SIGMA = 0.002
 _NOISE_WINDOW, _CUT_WINDOW = 120, 31  # pairs over which the usual noise, the usual change are taken
 _MEDIAN_STEP = 0.1  # luma a second by which the running median picture approaches the present one
 _EDGE_ERROR = 0.15  # pixels by which the camera's motion is not known, where it moves
+_BLOCK = 1024  # values that are interpolated at once
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -89,10 +90,10 @@ class MotionFeatures:
         # a change that took several frames was measured for one
         rate = ((times[1:] - times[:-1]) / np.maximum(end - begin, 1e-6))[kept].astype(np.float32)
         cells, whole = cells[kept], whole[kept] * rate[:, None]
-        cells[:, :5] = cells[:, :5] * rate[:, None, None]
+        cells[:, :5] *= rate[:, None, None].astype(np.float16)
         middle = ((begin + end) / 2)[kept]
         grid = np.arange(count) / FEATURE_RATE
-        return CellFeatures(torch.from_numpy(_interpolated(cells, middle, grid).astype(np.float16)),
+        return CellFeatures(torch.from_numpy(_interpolated(cells, middle, grid)),
                             torch.from_numpy(_interpolated(whole, middle, grid)))
 
     def _luma(self, frame: Array) -> Array:
@@ -109,9 +110,9 @@ class MotionFeatures:
         if frame.ndim == 3:
             luma = np.tensordot(_LUMA, luma, axes=1)
         luma *= scale
-        if self._size == (SIDE, SIDE) or self._shrink is None:
-            return luma
-        return self._shrink[0] @ luma @ self._shrink[1].T
+        if self._size != (SIDE, SIDE) and self._shrink is not None:
+            luma = self._shrink[0] @ luma @ self._shrink[1].T
+        return _blurred(_blurred(luma).T).T
 
     def _compare(self, before: list[Array], after: list[Array], gap_s: float) -> tuple[Array, Array]:
         """The statistics of one pair: (CELL_CHANNELS, 144) float16 and (GLOBAL_CHANNELS,) float32."""
@@ -155,6 +156,16 @@ class MotionFeatures:
         return cut
 
 
+def _blurred(picture: Array) -> Array:
+    """Rows mixed with their neighbours, 1 2 1: film grain differs from pixel to pixel, what moves does not."""
+    out = picture * np.float32(0.5)
+    out[1:] += np.float32(0.25) * picture[:-1]
+    out[:-1] += np.float32(0.25) * picture[1:]
+    out[0] += np.float32(0.25) * picture[0]
+    out[-1] += np.float32(0.25) * picture[-1]
+    return out
+
+
 def _no_change() -> tuple[Array, Array]:
     return np.zeros((CELL_CHANNELS, CELLS * CELLS), np.float16), np.zeros(GLOBAL_CHANNELS, np.float32)
 
@@ -196,10 +207,14 @@ def _area(length: int) -> Array:
 
 
 def _interpolated(values: Array, times: Array, grid: Array) -> Array:
-    """Linear interpolation of values (P, ...) at `times` (P,) to `grid` (T,), held beyond the ends: (T, ...) float32."""
+    """Linear interpolation of values (P, ...) at `times` (P,) to `grid` (T,), held beyond the ends: (T, ...)."""
+    out = np.empty((len(grid), *values.shape[1:]), values.dtype)
     position = np.interp(grid, times, np.arange(len(times)))
-    left = np.minimum(position.astype(np.int64), len(times) - 1)
-    right = np.minimum(left + 1, len(times) - 1)
-    part = (position - left).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
-    low = values[left].astype(np.float32)
-    return low + part * (values[right].astype(np.float32) - low)
+    for first in range(0, len(grid), _BLOCK):  # in blocks: in float32 a long clip would need much memory
+        block = slice(first, first + _BLOCK)
+        left = np.minimum(position[block].astype(np.int64), len(times) - 1)
+        right = np.minimum(left + 1, len(times) - 1)
+        part = (position[block] - left).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
+        low = values[left].astype(np.float32)
+        out[block] = low + part * (values[right].astype(np.float32) - low)
+    return out

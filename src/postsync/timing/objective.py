@@ -23,17 +23,19 @@ _AUDIBLE = 0.03  # of the loudest value (-30 dB)
 
 
 class TimingObjective(nn.Module):
-    """1 - Pearson of log loudness and of its rise, smooth L1 of log loudness, cross-entropy of onsets and of sounding.
+    """1 - Pearson of log loudness, of its rise and of loudness, smooth L1 of log loudness, cross-entropy of onsets and
+    of sounding.
 
     Pearson has no scale: clips whose loudness hardly varies are left out of it, silent ones among them.
     """
 
     needs = frozenset({"frames", "waveform"})
 
-    def __init__(self, predictor: TimingPredictor | None = None, *, shift: int = 2, onset_weight: float = 4.0, seen_cells: int = 16,
-                 floors_db: tuple[float, float] = (-54.0, -24.0), channel_gain: float = 0.15) -> None:
-        """`shift`: the target moves by up to this many values; `seen_cells`: of the cells, drawn for each clip;
-        `floors_db`: the quietest that is heard, drawn.
+    def __init__(self, predictor: TimingPredictor | None = None, *, shift: int = 2, onset_weight: float = 3.0,
+                 seen_cells: int = 16, floors_db: tuple[float, float] = (-54.0, -24.0),
+                 channel_gain: float = 0.15) -> None:
+        """`shift`: the target moves by up to this many values (drawn); `seen_cells`: so many of the cells are shown,
+        drawn for each clip; `floors_db`: what is quieter is not heard, drawn; `channel_gain`: deviation in nepers.
         """
         super().__init__()
         self.predictor: TimingPredictor = predictor if predictor is not None else TimingPredictor()
@@ -53,7 +55,7 @@ class TimingObjective(nn.Module):
         return totals
 
     def _losses(self, answer: Tensor, data: dict[str, Tensor], generator: torch.Generator | None) -> dict[str, Tensor]:
-        loudness, rise, onset, sounding = answer.unbind(1)
+        loudness, rise, amplitude, onset, sounding = answer.unbind(1)
         envelope, seen = data["envelope"], data["seen"]
         low, high = self.floors_db
         drawn = torch.rand(len(envelope), 1, generator=generator) if self.training else torch.full((1, 1), 0.5)
@@ -62,6 +64,7 @@ class TimingObjective(nn.Module):
         risen = smoothed_rise(level)
         shape = (varies * (1 - _pearson(loudness, level, seen))).sum() / varies.sum().clamp_min(1)
         rising = (varies * (1 - _pearson(rise, risen, seen))).sum() / varies.sum().clamp_min(1)
+        linear = (varies * (1 - _pearson(amplitude, envelope, seen))).sum() / varies.sum().clamp_min(1)
         size = F.smooth_l1_loss(_centred(loudness, seen), _centred(level, seen), reduction="none").mean(1)
         size = (varies * size).sum() / varies.sum().clamp_min(1)
         weight = torch.full_like(onset, self.onset_weight)
@@ -69,8 +72,9 @@ class TimingObjective(nn.Module):
                * seen).mean()
         audible = (envelope > _AUDIBLE).float()
         heard = (F.binary_cross_entropy_with_logits(sounding, audible, reduction="none") * seen).mean()
-        return {"loss": shape + rising + 0.5 * size + 3 * hit + 0.3 * heard, "loudness": shape.detach(),
-                "rise": rising.detach(), "onset": hit.detach(), "sounding": heard.detach()}
+        return {"loss": shape + rising + linear + 0.5 * size + 3 * hit + 0.3 * heard, "loudness": shape.detach(),
+                "rise": rising.detach(), "amplitude": linear.detach(), "onset": hit.detach(),
+                "sounding": heard.detach()}
 
     def _varied(self, data: dict[str, Tensor], generator: torch.Generator | None) -> dict[str, Tensor]:
         """Mirror, transpose, invert, change each channel's gain, and move the target by up to `shift` values."""

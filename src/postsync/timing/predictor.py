@@ -20,14 +20,14 @@ from .shaping import ShapingConfig, TimingResult, shape, silence
 
 NUM_CELLS = 32
 INPUT_CHANNELS = CELL_CHANNELS + GLOBAL_CHANNELS
-OUTPUTS = ("loudness", "rise", "onset", "sounding")  # log loudness and its rise (no scale), two logits
+OUTPUTS = ("loudness", "rise", "amplitude", "onset", "sounding")  # log loudness, its rise, loudness; two logits
 LEAST_SCALE = 0.01  # cell energy (luma per 1/30 s) below which nothing is amplified to full size
-LEAST_ENERGY = 0.002  # a clip whose strongest cells stay below this is still
+LEAST_ENERGY = 0.0008  # a clip whose strongest cells stay below this is still
 WINDOW, HOP = round(16 * FEATURE_RATE), round(12 * FEATURE_RATE)  # longer clips are read in overlapping windows
 
 
 class TimingNetwork(nn.Module):
-    """One member: cells (B, INPUT_CHANNELS, NUM_CELLS, T), T even -> (B, len(OUTPUTS), T)."""
+    """One member: cells (B, INPUT_CHANNELS, cells, T) -> (B, len(OUTPUTS), T)."""
 
     def __init__(self, width: int = 32, heads: int = 4, hidden: int = 64, dropout: float = 0.2) -> None:
         super().__init__()
@@ -41,7 +41,9 @@ class TimingNetwork(nn.Module):
         self.head = nn.Linear(2 * hidden, 2 * len(OUTPUTS))
 
     def forward(self, cells: Tensor) -> Tensor:
-        """See the class."""
+        """See the class. The cells are a set: any number of them, in any order."""
+        wanted = cells.shape[-1]
+        cells = F.pad(cells, (0, wanted % 2))  # two values make one step inside
         batch, channels, count, length = cells.shape
         x = F.relu(self.first(cells.transpose(1, 2).reshape(batch * count, channels, length)))
         for conv in self.more:
@@ -56,7 +58,7 @@ class TimingNetwork(nn.Module):
         pooled = torch.cat([attended, x.mean(2), top.transpose(1, 2), raw.mean(2).transpose(1, 2)], dim=-1)
         hidden, _ = self.recurrent(self.dropout(pooled))
         pairs = self.head(self.dropout(hidden)).unflatten(-1, (len(OUTPUTS), 2))
-        return pairs.permute(0, 2, 1, 3).flatten(2)
+        return pairs.permute(0, 2, 1, 3).flatten(2)[..., :wanted]
 
 
 class TimingPredictor(ModelMixin, ConfigMixin):
@@ -71,7 +73,7 @@ class TimingPredictor(ModelMixin, ConfigMixin):
         self.members = nn.ModuleList(TimingNetwork(width, heads, hidden, dropout) for _ in range(num_members))
 
     def forward(self, cells: Tensor) -> Tensor:
-        """cells (B, INPUT_CHANNELS, NUM_CELLS, T), T even -> (B, len(OUTPUTS), T), the mean of the members."""
+        """cells (B, INPUT_CHANNELS, NUM_CELLS, T) -> (B, len(OUTPUTS), T), the mean of the members."""
         return torch.stack([member(cells) for member in self.members]).mean(0)
 
     def reader(self, config: ShapingConfig | None = None) -> TimingReader:
@@ -109,10 +111,8 @@ def predict(predictor: TimingPredictor, features: CellFeatures, duration_s: floa
     for window in _windows(count):
         part = CellFeatures(features.cells[window], features.whole[window])
         cells = active_cells(part, least_scale=max(LEAST_SCALE, 0.3 * usual))
-        length = cells.shape[-1]
-        fade = _fade(length)
-        padded = F.pad(cells, (0, length % 2))[None]
-        answer[:, window] += fade * predictor(padded.to(predictor.dtype))[0, :, :length].float()
+        fade = _fade(cells.shape[-1])
+        answer[:, window] += fade * predictor(cells[None].to(predictor.dtype))[0].float()
         cues[:, window] += fade * plain_cues(cells)
         weight[window] += fade
     return shape(answer / weight, cues / weight, duration_s, config or ShapingConfig())

@@ -2,7 +2,7 @@
 
 The network's log loudness has no scale of its own: it is summed with the plain cues, clipped (deep silences are a
 gamble) and laid out in decibels; the network's rise is added with a short ring. Recipe: envelope_training_notes.md
-section 2, points 4 to 6.
+section 2, points 4 to 6. Half of the envelope is the network's linear amplitude, which knows the peaks.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from .motion_features import FEATURE_RATE
 class ShapingConfig:
     """How an answer becomes an envelope."""
 
-    cue_weight: float = 0.35  # of each plain cue beside the network
+    cue_weight: float = 0.2  # of each plain cue beside the network
     cue_ring_s: float = 0.1  # of the speed and the brightening cue
     rise_weight: float = 0.5
     rise_ring_s: float = 0.05
     low: float = -0.5  # the curve is clipped here, in standard deviations ...
     high: float = 1.5
     step_db: float = 11.0  # decibels a standard deviation
+    amplitude_weight: float = 0.5  # of the network's amplitude in the envelope
     peak: float = 0.5  # loudness where the curve is highest
     least_presence: float = 0.25  # a clip in which nothing sounds with more than this probability is silent
     onset_threshold: float = 0.4  # smallest probability of an onset
@@ -50,12 +51,13 @@ def silence(duration_s: float) -> TimingResult:
 
 
 def shape(answer: Tensor, cues: Tensor, duration_s: float, config: ShapingConfig) -> TimingResult:
-    """answer (4, T): loudness, rise, onset logit, sounding logit; cues (3, T): energy, speed, brightening."""
-    loudness, rise, onset, sounding = answer
+    """answer (5, T) as the network's OUTPUTS; cues (3, T): energy, speed, brightening."""
+    loudness, rise, amplitude, onset, sounding = answer
     if float(sounding.sigmoid().max()) < config.least_presence:
         return silence(duration_s)
     curve = combined(loudness, rise, cues, config)
     level = 10 ** (config.step_db * (curve.clamp(config.low, config.high) - config.high) / 20)
+    level = level + config.amplitude_weight * (relative(amplitude) - level)
     times = np.arange(round(duration_s * ENVELOPE_RATE)) / ENVELOPE_RATE
     grid = np.arange(len(level)) / FEATURE_RATE
     envelope = torch.from_numpy(np.interp(times, grid, config.peak * level.double().numpy())).float()
@@ -73,6 +75,12 @@ def combined(loudness: Tensor, rise: Tensor, cues: Tensor, config: ShapingConfig
     curve = standard(curve)
     hits = ringing(standard(rise).clamp_min(0), config.rise_ring_s)
     return standard(curve + config.rise_weight * standard((hits + 0.1).log()).clamp(-1, 2))
+
+
+def relative(amplitude: Tensor) -> Tensor:
+    """An amplitude (T,) without a scale -> 0 at its median, 1 at its 99th percentile, within 0..1."""
+    low, high = amplitude.median(), amplitude.quantile(0.99)
+    return ((amplitude - low) / (high - low).clamp_min(1e-4)).clamp(0, 1)
 
 
 def standard(values: Tensor) -> Tensor:

@@ -119,6 +119,6 @@ def timing_scenes() -> dict[str, Any]:
     rest = [n for n in FAMILIES if kinds[n] in ("scrape", "texture")]
     # a family's share is how often it is named
     families = (*impacts * 5, *agitation * 5, *rest)
-    return {"families": families, "silent": 0.1,
-            "nuisances": NuisanceConfig(texture=0.7, photo=1.0, grain=0.3, shake=0.3, pan=0.3, zoom=0.2, cuts=0.2,
-                                        blur=1.0, exposure=0.3, compression=0.3, rate=0.7, occlusion=0.3, movers=0.2)}
+    return {"families": families, "silent": 0.25,
+            "nuisances": NuisanceConfig(texture=0.8, photo=1.0, grain=0.6, shake=0.5, pan=0.5, zoom=0.4, cuts=0.4,
+                                        blur=0.7, exposure=0.5, compression=0.6, rate=0.7, occlusion=0.4, movers=0.3)}
