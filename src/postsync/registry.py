@@ -46,6 +46,7 @@ class Trainable:
     config: TrainConfig
     count: int = 2000  # scenes rendered once for the run
     scenes: Mapping[str, Any] = field(default_factory=lambda: {"duration_s": NATIVE_S})  # arguments of SceneConfig
+    world: str | None = None  # "module:function" giving further arguments of SceneConfig
     presets: tuple[str, ...] = ("mini", "tiny")
     fits: bool = False  # has fit(samples), which measures the prepared features before the first step
     has_base: bool = False  # starts from a trained pipeline
@@ -103,6 +104,9 @@ TRAINABLES: dict[str, Trainable] = {t.name: t for t in (
     Trainable("scene_classifier", "names the family of a sound (for measuring)",
               "postsync.training.recipes:scene_classifier",
               TrainConfig(steps=800, batch_size=32, lr=2e-3, warmup=100, ema_decay=0.99), count=2600),
+    Trainable("timing", "when the picture sounds: motion -> loudness and onsets", "postsync.training.recipes:timing",
+              TrainConfig(steps=650, batch_size=16, lr=2e-3, warmup=50, weight_decay=0.02, ema_decay=0.99),
+              count=1200, scenes={"duration_s": 4.0, "size": 96}, world="postsync.training.recipes:timing_scenes"),
     Trainable("foleygram_base", "FoleyGRAM's diffusion transformer", "postsync.training.recipes:foleygram_base",
               TrainConfig(steps=6000, batch_size=16, lr=2e-3, warmup=150), count=2600,
               scenes={"duration_s": NATIVE_S, "fps": GLANCES}, presets=("mini",), fits=True),

@@ -120,6 +120,23 @@ def test_train_writes_an_export(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert json.loads((tmp_path / "export" / "training.json").read_text())["steps"] == 2
 
 
+def test_timing_learns_from_a_world_of_its_own() -> None:
+    from postsync import registry
+    from postsync.cli.train import scene_dataset
+    from postsync.scenes.families import FAMILIES
+    from postsync.scenes.nuisances import clean
+
+    entry = registry.trainable("timing")
+    scenes = dict(entry.scenes) | registry.resolve(entry.world)()
+    config = scene_dataset(scenes, 0, 5, frozenset(), False, None).config
+    assert set(config.families) == set(FAMILIES)
+    impacts = sum(FAMILIES[name].kind == "strike" for name in config.families)
+    assert impacts > 0.3 * len(config.families)
+    assert config.silent > 0
+    assert config.fps is None
+    assert scene_dataset(scenes, 0, 5, frozenset(), True, None).config.nuisances == clean()
+
+
 def test_train_refuses_held_out_scenes(tmp_path: Path) -> None:
     from postsync.cli.train import scene_dataset
 

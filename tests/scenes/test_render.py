@@ -50,6 +50,25 @@ def test_asking_for_less_changes_nothing_else() -> None:
     assert whole.captions == told.captions
 
 
+@pytest.mark.parametrize("family", ["wood_strike", "cloth_scrape", "rain", "bark"])
+def test_silent_scenes_move_and_make_no_sound(family: str) -> None:
+    config = clean_scenes(duration_s=1.0, size=24, fps=10.0, families=(family,))
+    silent, heard = render_scene(4, dataclasses.replace(config, silent=1.0)), render_scene(4, config)
+    assert silent.events == ()
+    assert silent.envelope.abs().max() == silent.waveform.abs().max() == 0
+    assert silent.frames.float().std(0).max() > 1
+    assert heard.envelope.max() > 0
+    assert torch.equal(heard.frames, render_scene(4, dataclasses.replace(config, silent=0.0)).frames)
+
+
+def test_the_share_of_silent_scenes_is_kept() -> None:
+    config = clean_scenes(duration_s=1.0, size=24, silent=0.3)
+    silent = [not render_scene(seed, config, needs=frozenset()).events for seed in range(200)]
+    assert 0.2 < sum(silent) / 200 < 0.4
+    with pytest.raises(ValueError, match="silent"):
+        dataclasses.replace(config, silent=1.5)
+
+
 def test_nuisances_change_the_picture_and_not_the_story() -> None:
     full, clean = render_scene(5, SMALL), render_scene(5, clean_scenes(duration_s=1.5, size=24))
     assert full.events == clean.events

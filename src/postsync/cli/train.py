@@ -47,7 +47,8 @@ def train(
         torch.set_num_threads(threads)
     torch.manual_seed(seed)
     objective = registry.load_objective(name, preset, base)
-    scenes = dict(entry.scenes) | ({"duration_s": duration} if duration else {})
+    scenes = dict(entry.scenes) | (registry.resolve(entry.world)() if entry.world else {})
+    scenes |= {"duration_s": duration} if duration else {}
     count = count or entry.count
     dataset = scene_dataset(scenes, seed, count, objective.needs, clean, recordings)
     changes: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "lr": lr, "max_minutes": minutes}
@@ -77,5 +78,8 @@ def scene_dataset(scenes: dict[str, Any], seed: int, count: int, needs: frozense
 
         bank = RecordingBank(recordings)
         scenes = scenes | {"sound": SoundConfig(recordings=RECORDED)}
-    config = clean_scenes(**scenes) if clean else full_scenes(**scenes)
+    if clean:
+        config = clean_scenes(**{name: value for name, value in scenes.items() if name != "nuisances"})
+    else:
+        config = full_scenes(**scenes)
     return SceneDataset(config, range(first, first + count), needs, bank=bank)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,14 +55,18 @@ class Stage:
 
 
 def render_picture(score: Score, rng: Rng, size: int = 64, times: Array | None = None,
-                   config: NuisanceConfig | None = None) -> Array:
+                   config: NuisanceConfig | None = None, silent: bool = False) -> Array:
     """Frames (F, size, size, 3) uint8 RGB at `times` (F,) seconds (default: 25 a second), seen as a camera sees them:
     a frame shows the moment of its timestamp, or with motion blur the exposure that begins there.
+
+    `silent`: things that make no sound move beside the lead (whose score then has no events).
     """
     config = config or NuisanceConfig()
     if times is None:
         times = np.arange(round(score.duration_s * 25)) / 25
     stage = draw_stage(score, rng, size, config)
+    if silent:
+        stage = replace(stage, behind=stage.behind + _draw_silent(score.duration_s, rng.spawn(1)[0]))
     grain = np.random.default_rng(rng.integers(2**63))
     gaps = np.diff(times, append=times[-1] + (times[-1] - times[-2] if len(times) > 1 else 0.04))
     cuts = np.searchsorted([shot.start_s for shot in stage.shots], times, side="right") - 1
@@ -129,6 +133,17 @@ def _draw_others(score: Score, strengths: dict[str, float], rng: Rng) -> tuple[t
         else:
             behind.append((drifter(rng), x * 0.5, y * 0.5, size * 1.5))
     return tuple(behind)
+
+
+def _draw_silent(duration_s: float, rng: Rng) -> tuple[tuple[Mover, float, float, float], ...]:
+    """One to three things that move without a sound, smoothly; in one clip of five one jerks about."""
+    placed: list[tuple[Mover, float, float, float]] = []
+    sudden = rng.random() < 0.2
+    for index in range(int(rng.integers(1, 4))):
+        mover = fidget(rng, duration_s) if sudden and index == 0 else drifter(rng)
+        placed.append((mover, float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-0.5, 0.5)),
+                       float(rng.uniform(0.4, 1.0))))
+    return tuple(placed)
 
 
 def _draw_occluder(strength: float, rng: Rng) -> tuple[Mover, ...]:

@@ -35,6 +35,7 @@ class SceneConfig:
     nuisances: NuisanceConfig = field(default_factory=full)
     sound: SoundConfig = field(default_factory=SoundConfig)
     held_out_captions: bool = False
+    silent: float = 0.0  # share of clips in which things move and nothing sounds
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.families) - set(FAMILIES))
@@ -43,6 +44,8 @@ class SceneConfig:
         if self.duration_s <= 0 or self.size < 8 or (self.fps is not None and self.fps <= 0):
             raise ValueError(f"duration_s={self.duration_s}, size={self.size}, fps={self.fps}: "
                              "need a positive duration and rate and 8 pixels or more")
+        if not 0 <= self.silent <= 1:
+            raise ValueError(f"silent={self.silent}; the share of silent clips lies in 0..1")
 
 
 def clean_scenes(**changes: object) -> SceneConfig:
@@ -67,15 +70,18 @@ def render_scene(seed: int, config: SceneConfig | None = None, *, needs: frozens
     config = config or SceneConfig()
     if needs - EVERYTHING:
         raise ValueError(f"cannot render {sorted(needs - EVERYTHING)}; a scene has {sorted(EVERYTHING)}")
-    which, planning, filming, sounding, telling, timing = (
-        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(6))
+    which, planning, filming, sounding, telling, timing, hushing = (
+        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(7))
     family = config.families[int(which.integers(len(config.families)))]
     score = plan_score(family, config.duration_s, planning)
+    silent = bool(hushing.random() < config.silent)
+    if silent:
+        score = replace(score, events=(), activity=np.zeros_like(score.activity))
     clip = Clip(clip_id=f"scenes.{seed}.0", duration_s=config.duration_s, label=family, events=score.events,
                 captions=(caption(family, telling, config.held_out_captions),))
     if "frames" in needs:
         times = frame_times(config, timing)
-        frames = render_picture(score, filming, config.size, times, config.nuisances)
+        frames = render_picture(score, filming, config.size, times, config.nuisances, silent)
         clip = replace(clip, frames=torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))),
                        times=torch.from_numpy(times))
     if "waveform" in needs:

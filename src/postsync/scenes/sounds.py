@@ -72,6 +72,8 @@ def render_tracks(score: Score, rng: Rng, sample_rate: int = 16000, bank: Bank |
 def render_dry(score: Score, rng: Rng, sample_rate: int = 16000) -> np.ndarray:
     """The synthesised sound alone (N,) float64, no room, no noise; the loudest hit has a peak of about 1."""
     family, n = FAMILIES[score.family], round(score.duration_s * sample_rate)
+    if not score.events:
+        return np.zeros(n)
     under_way = _under_way(score)
     if family.kind == "texture":
         texture = TEXTURES[score.family](under_way, rng, sample_rate, n)
@@ -80,8 +82,6 @@ def render_dry(score: Score, rng: Rng, sample_rate: int = 16000) -> np.ndarray:
         scraped = modal.scrape(str(family.material), under_way, rng, sample_rate, n)
         return signals.unit_peak(scraped * _gate(score, n, sample_rate))
     out = np.zeros(n)
-    if not score.events:
-        return out
     length_s = max(event.end - event.t for event in score.events)
     object_rng, hit_rng = rng.spawn(2)
     if family.kind == "strike":

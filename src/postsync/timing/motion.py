@@ -169,10 +169,19 @@ def motion_envelope(frames: Iterable[tuple[Tensor | np.ndarray, float]], duratio
 def merge_repeats(cells: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Undo pictures shown more than once (12 fps film in a 30 fps file), which look like stops.
 
-    A pair of identical frames between two that differ is joined to the pair after it, if the clip is full of them.
     cells (P, C), start and end (P,) seconds -> the same with fewer pairs.
     """
-    moving = cells.sum(1) > 0
+    keep, joined = joined_repeats(cells.sum(1), start, end)
+    return cells[keep], joined[keep], end[keep]
+
+
+def joined_repeats(change: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+    """Which pairs of frames to keep, (P,) bool, and when each begins, (P,) seconds.
+
+    `change` (P,) is 0 for identical frames. A pair of them between two that differ is joined to the pair after it, if
+    the clip is full of them.
+    """
+    moving = change > 0
     joined, pending, repeats = start.clone(), 0, 0
     for index, moves in enumerate(moving.tolist()):
         if not moves:
@@ -182,13 +191,12 @@ def merge_repeats(cells: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Te
                 joined[index] = start[index - pending]
                 repeats += 1
             pending = 0
+    covered = torch.zeros(len(change), dtype=torch.bool)
     if repeats < 0.2 * int(moving.sum()):
-        return cells, start, end
-    covered = torch.zeros(len(cells), dtype=torch.bool)
+        return ~covered, start
     for index in torch.nonzero(joined < start).flatten().tolist():
         covered |= (start >= joined[index]) & (end <= start[index])
-    keep = ~covered
-    return cells[keep], joined[keep], end[keep]
+    return ~covered, joined
 
 
 def suppress_cuts(cells: Tensor, config: MotionConfig) -> Tensor:

@@ -1,0 +1,114 @@
+"""From what the network and the plain cues say to an envelope that can be listened to, and to onsets.
+
+The network's log loudness has no scale of its own: it is summed with the plain cues, clipped (deep silences are a
+gamble) and laid out in decibels; the network's rise is added with a short ring. Recipe: envelope_training_notes.md
+section 2, points 4 to 6. Half of the envelope is the network's linear amplitude, which knows the peaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..features.envelope import ENVELOPE_RATE
+from .motion_features import FEATURE_RATE
+
+
+@dataclass(frozen=True)
+class ShapingConfig:
+    """How an answer becomes an envelope."""
+
+    cue_weight: float = 0.2  # of each plain cue beside the network
+    cue_ring_s: float = 0.1  # of the speed and the brightening cue
+    rise_weight: float = 0.5
+    rise_ring_s: float = 0.05
+    low: float = -0.5  # the curve is clipped here, in standard deviations ...
+    high: float = 1.5
+    step_db: float = 11.0  # decibels a standard deviation
+    amplitude_weight: float = 0.5  # of the network's amplitude in the envelope
+    peak: float = 0.5  # loudness where the curve is highest
+    least_presence: float = 0.25  # a clip in which nothing sounds with more than this probability is silent
+    onset_threshold: float = 0.4  # smallest probability of an onset
+    min_distance_s: float = 0.08  # between two onsets
+
+
+@dataclass(frozen=True)
+class TimingResult:
+    """What the picture tells."""
+
+    envelope: Tensor  # (M,) linear RMS at 100 Hz, 0..1
+    onsets_s: Tensor  # (K,) seconds, ascending, float64
+    strengths: Tensor  # (K,) 0..1
+
+
+def silence(duration_s: float) -> TimingResult:
+    """Nothing sounds."""
+    return TimingResult(torch.zeros(round(duration_s * ENVELOPE_RATE)), torch.zeros(0, dtype=torch.float64),
+                        torch.zeros(0))
+
+
+def shape(answer: Tensor, cues: Tensor, duration_s: float, config: ShapingConfig) -> TimingResult:
+    """answer (5, T) as the network's OUTPUTS; cues (3, T): energy, speed, brightening."""
+    loudness, rise, amplitude, onset, sounding = answer
+    if float(sounding.sigmoid().max()) < config.least_presence:
+        return silence(duration_s)
+    curve = combined(loudness, rise, cues, config)
+    level = 10 ** (config.step_db * (curve.clamp(config.low, config.high) - config.high) / 20)
+    level = level + config.amplitude_weight * (relative(amplitude) - level)
+    times = np.arange(round(duration_s * ENVELOPE_RATE)) / ENVELOPE_RATE
+    grid = np.arange(len(level)) / FEATURE_RATE
+    envelope = torch.from_numpy(np.interp(times, grid, config.peak * level.double().numpy())).float()
+    onsets, strengths = _onsets(onset.sigmoid(), config)
+    inside = onsets < duration_s
+    return TimingResult(envelope, onsets[inside], strengths[inside])
+
+
+def combined(loudness: Tensor, rise: Tensor, cues: Tensor, config: ShapingConfig) -> Tensor:
+    """One curve (T,) in standard deviations."""
+    energy, speed, brightening = cues
+    curve = standard(loudness)
+    for cue in (energy, ringing(speed, config.cue_ring_s), ringing(brightening, config.cue_ring_s)):
+        curve = curve + config.cue_weight * standard((cue + 0.01).log())
+    curve = standard(curve)
+    hits = ringing(standard(rise).clamp_min(0), config.rise_ring_s)
+    return standard(curve + config.rise_weight * standard((hits + 0.1).log()).clamp(-1, 2))
+
+
+def relative(amplitude: Tensor) -> Tensor:
+    """An amplitude (T,) without a scale -> 0 at its median, 1 at its 99th percentile, within 0..1."""
+    low, high = amplitude.median(), amplitude.quantile(0.99)
+    return ((amplitude - low) / (high - low).clamp_min(1e-4)).clamp(0, 1)
+
+
+def standard(values: Tensor) -> Tensor:
+    """Zero mean and unit deviation over time, (..., T)."""
+    return (values - values.mean(-1, keepdim=True)) / values.std(-1, keepdim=True).clamp_min(1e-4)
+
+
+def ringing(values: Tensor, decay_s: float) -> Tensor:
+    """The largest of the present and of what came before, dying away: (T,) -> (T,)."""
+    decay = float(np.exp(-1 / (decay_s * FEATURE_RATE)))
+    out, last = values.numpy().copy(), 0.0
+    for index, value in enumerate(out.tolist()):
+        last = max(value, last * decay)
+        out[index] = last
+    return torch.from_numpy(out)
+
+
+def _onsets(probability: Tensor, config: ShapingConfig) -> tuple[Tensor, Tensor]:
+    """Times (K,) float64 and probabilities (K,) of the peaks, read between the values by a parabola."""
+    p = np.pad(probability.double().numpy(), 1)
+    local = np.flatnonzero((p[1:-1] >= config.onset_threshold) & (p[1:-1] > p[:-2]) & (p[1:-1] >= p[2:]))
+    kept: list[int] = []
+    for index in local[np.argsort(-p[local + 1], kind="stable")].tolist():
+        if all(abs(index - other) >= config.min_distance_s * FEATURE_RATE for other in kept):
+            kept.append(index)
+    times = []
+    for index in sorted(kept):
+        before, here, after = p[index : index + 3]
+        bend = before - 2 * here + after
+        times.append(max(0.0, (index + (0.5 * (before - after) / bend if bend < 0 else 0.0)) / FEATURE_RATE))
+    return torch.tensor(times, dtype=torch.float64), probability[sorted(kept)].float()

@@ -1,0 +1,66 @@
+"""From curves to an envelope and onsets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from postsync.timing.motion_features import FEATURE_RATE
+from postsync.timing.shaping import ShapingConfig, ringing, shape, silence, standard
+
+HITS = (0.5, 1.213, 2.0)
+
+
+def answer(length: int = 188, sounding: float = 4.0) -> torch.Tensor:
+    """A network that is sure of HITS."""
+    time = torch.arange(length) / FEATURE_RATE
+    bumps = sum(torch.exp(-0.5 * ((time - hit) / 0.03) ** 2) for hit in HITS)
+    return torch.stack([2 * bumps, bumps, bumps, 10 * bumps - 5, torch.full((length,), sounding)])
+
+
+def cues(length: int = 188) -> torch.Tensor:
+    return torch.rand(3, length, generator=torch.Generator().manual_seed(0))
+
+
+def test_envelope_peaks_at_the_hits_within_its_bounds():
+    config = ShapingConfig()
+    result = shape(answer(), cues(), 3.0, config)
+    assert result.envelope.shape == (300,)
+    assert result.envelope.max() == pytest.approx(config.peak, rel=0.01)
+    for hit in HITS:
+        near = result.envelope[round(hit * 100) - 2 : round(hit * 100) + 4].max()
+        assert near > 3 * result.envelope.median()
+
+
+def test_onsets_are_read_between_the_values():
+    result = shape(answer(), cues(), 3.0, ShapingConfig())
+    np.testing.assert_allclose(result.onsets_s.numpy(), HITS, atol=0.004)
+    assert result.onsets_s.dtype == torch.float64
+    assert ((result.strengths > 0.9) & (result.strengths <= 1)).all()
+
+
+def test_of_two_close_onsets_the_surer_stays():
+    crowded = answer()
+    crowded[3, 33] = 9.0
+    found = shape(crowded, cues(), 3.0, ShapingConfig()).onsets_s
+    assert len(found) == len(HITS)
+
+
+def test_nothing_sounds():
+    result = shape(answer(sounding=-4.0), cues(), 3.0, ShapingConfig())
+    assert result.envelope.abs().max() == 0
+    assert len(result.onsets_s) == len(result.strengths) == 0
+    assert silence(0.25).envelope.shape == (25,)
+
+
+def test_ringing_and_standard():
+    pulse = torch.zeros(20)
+    pulse[5] = 1
+    rung = ringing(pulse, 0.08)
+    assert rung[4] == 0
+    torch.testing.assert_close(rung[10], torch.tensor(np.exp(-5 / (0.08 * FEATURE_RATE)), dtype=torch.float32))
+    values = standard(torch.arange(10.0))
+    assert values.mean().abs() < 1e-6
+    assert values.std() == pytest.approx(1)
+    assert standard(torch.ones(5)).abs().max() == 0
