@@ -24,8 +24,9 @@ def test_rows_at_any_rate_are_joined_by_lines_and_silence_lies_outside(tmp_path)
 
 
 @pytest.mark.parametrize(("text", "word"), [
-    ("", "empty"), ("0,0.1\n0,0.2\n", "rise"), ("0,0.5\n1,-0.1\n", "outside"), ("0,nan\n", "outside"),
-    ("0,0.1\n1,loud\n", "row 2"), ("0.5\n", "row 1"), ("nan,0.1\n", "rise"),
+    ("", "empty"), ("0,0.1\n0,0.2\n", "rise"), ("1,0.1\n0,0.1\n", "rise"), ("-1,0.1\n", "rise"),
+    ("0,0.5\n1,-0.1\n", "outside"), ("0,nan\n", "row 1"), ("0,inf\n", "row 1"), ("0,0.1\n1,loud\n", "row 2"),
+    ("0,0.1\n0.1,\n", "row 2"), ("0.5\n", "row 1"), ("nan,0.1\n", "row 1"), ("0,0.1,7\n", "row 1"),
 ])
 def test_a_bad_row_is_named(tmp_path, text, word):
     path = tmp_path / "bad.csv"

@@ -12,6 +12,7 @@ import torch
 
 from postsync import generation
 from postsync.errors import ConditionError, MediaError
+from postsync.media.mux import mux
 from postsync.media.video import probe
 from postsync.scenes.export import render_mp4
 from postsync.scenes.render import clean_scenes, render_scene
@@ -86,7 +87,7 @@ def test_one_seed_one_sound_and_a_drawn_seed_is_named(pipe, clip):
 
 def test_the_clips_own_sound_is_never_listened_to(pipe, clip, tmp_path):
     loud = tmp_path / "loud.mp4"
-    generation.mux(clip, np.random.default_rng(0).uniform(-1, 1, (1, 48000)).astype(np.float32), 48000, loud)
+    mux(clip, np.random.default_rng(0).uniform(-1, 1, (1, 48000)).astype(np.float32), 48000, loud)
     assert probe(loud).has_audio
     heard = generation.generate(loud, "hammer", pipeline=pipe, seed=5)
     assert np.array_equal(heard.waveform, generation.generate(clip, "hammer", pipeline=pipe, seed=5).waveform)
