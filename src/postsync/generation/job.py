@@ -15,7 +15,7 @@ from .loading import load
 from .options import Options
 from .result import Recipe, Result, part_of
 from .soundtrack import DELIVERY_RATE, on_24_bits, placed
-from .timing_of_clip import Timing
+from .timing_of_clip import Timing, timing_name
 from .words import warn_of_new_words
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ def takes(video: Path, options: Options, pipeline: Any, numbers: Iterable[int] =
     """
     seed = options.seed if options.seed >= 0 else fresh_seed()
     conditions = read_conditions(video, options, pipeline, timing)
+    if timing is None and timing_name(options) in ("predicted", "motion"):
+        options = options.replaced({"timing": timing_name(options)})  # what was chosen, for the sidecar
     for k in numbers:
         yield make(conditions, options.replaced({"seed": seed + k}), pipeline, callback)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,12 @@ def redo(earlier: Result, start_s: float, end_s: float, changes: Mapping[str, An
     stays unless the changes name a file or reader; an offset moves it further. Raises ConditionError for a span outside
     the clip, and for options that concern the whole soundtrack.
     """
-    start_s, end_s = on_grid(start_s), min(on_grid(end_s), earlier.duration_s)
-    if not 0 <= start_s < end_s:
+    if not 0 <= start_s < min(end_s, earlier.duration_s) or math.isinf(end_s):
         raise ConditionError(f"a span from {start_s:g} to {end_s:g} s does not lie in a clip of "
                              f"{earlier.duration_s:.3f} s; give its start and its end in seconds.")
+    start_s, end_s = on_grid(start_s), min(on_grid(end_s), earlier.duration_s)
+    if start_s >= end_s:
+        raise ConditionError(f"a span of {end_s - start_s:g} s is too short; times are rounded to 10 ms.")
     if fixed := sorted(_WHOLE & changes.keys()):
         raise ConditionError(f"{', '.join(fixed)}: such options concern the whole soundtrack; a span is made anew "
                              "without them.")

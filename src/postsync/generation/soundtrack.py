@@ -88,15 +88,16 @@ def on_24_bits(waveform: np.ndarray) -> np.ndarray:
     np.clip(waveform, -1.0, 1.0 - 1.0 / _FULL_SCALE, out=waveform)
     np.multiply(waveform, np.float32(_FULL_SCALE), out=waveform)
     np.rint(waveform, out=waveform)
-    return np.divide(waveform, np.float32(_FULL_SCALE), out=waveform)
+    np.divide(waveform, np.float32(_FULL_SCALE), out=waveform)
+    return np.add(waveform, np.float32(0.0), out=waveform)  # there is no -0 among integers
 
 
 def write_lossless(file: Path, waveform: np.ndarray, name: Path) -> None:
     """Write (C, N) on 24 bits as FLAC to `file`, which is to become `name`. Raises MediaError."""
     try:
         with soundfile.SoundFile(file, "w", DELIVERY_RATE, len(waveform), "PCM_24", format="FLAC") as target:
-            for block in _blocks(waveform):
-                target.write((block.T * np.float32(_FULL_SCALE)).astype(np.int32) << 8)
+            for block in _integers(waveform):
+                target.write(block)
     except soundfile.LibsndfileError as error:
         raise MediaError(f"{name}: could not be written ({error}); check the free space of its folder") from error
 
@@ -106,20 +107,21 @@ def read_lossless(path: Path) -> np.ndarray:
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise MediaError(f"{path}: the kept soundtrack cannot be read ({error}); delete it, and it is rebuilt") from error
+        raise MediaError(f"{path}: the kept soundtrack cannot be read ({error}); delete it: it is rebuilt") from error
     if rate != DELIVERY_RATE:
         raise MediaError(f"{path}: is at {rate} Hz, not {DELIVERY_RATE}; delete it to have the soundtrack rebuilt")
     return np.ascontiguousarray(samples.T)
 
 
 def fingerprint(waveform: np.ndarray) -> str:
-    """SHA-256 of the samples (C, N) as little-endian float32, channel after channel within each block."""
+    """SHA-256 of the samples (C, N) as interleaved little-endian 32-bit integers, full scale 2**31."""
     digest = hashlib.sha256()
-    for block in _blocks(waveform):
-        digest.update(block.astype("<f4").tobytes())
+    for block in _integers(waveform):
+        digest.update(block.astype("<i4").tobytes())
     return digest.hexdigest()
 
 
-def _blocks(waveform: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, max(waveform.shape[1], 1), _BLOCK):
-        yield waveform[:, start:start + _BLOCK]
+def _integers(waveform: np.ndarray) -> Iterator[np.ndarray]:
+    """Blocks (n, C) int32, full scale 2**31, of a waveform (C, N) on 24 bits."""
+    for start in range(0, waveform.shape[1], _BLOCK):
+        yield (waveform[:, start:start + _BLOCK].T * np.float32(_FULL_SCALE)).astype(np.int32) << 8

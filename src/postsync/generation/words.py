@@ -14,10 +14,10 @@ from ..scenes.captions import vocabulary_words, words_of
 
 log = logging.getLogger(__name__)
 
-_SAY_NOTHING = frozenset(  # noqa: SIM905 (a list of words reads better as a text)
+_SAY_NOTHING = frozenset(words_of(
     "a an the and or but of in on at by to from with without into onto over under against off up down out for as is "
-    "are was be being it its his her their this that some no not very while then again".split())
-_ENDINGS = ("ings", "ing", "edly", "ed", "ers", "er", "ies", "es", "s", "ly", "y", "e")
+    "are was be being it its his her their this that some no not very while then again"))
+_ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly", "y", "e")
 _NEAR = 0.7  # least share of letters in common
 
 

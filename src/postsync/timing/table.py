@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def number(cell: Any, place: str, form: str) -> float:
 
 
 def read_json_rows(path: Path, keys: Sequence[str], form: str) -> list[tuple[int, list[Any]]]:
-    """Rows of a JSON list of lists, or of objects with `keys` (absent ones are left out), numbered from 1.
+    """Rows of a JSON list of lists, or of objects with `keys` (cells end before an absent one), numbered from 1.
 
     Raises ConditionError for unreadable files and other forms.
     """
@@ -57,7 +58,7 @@ def read_json_rows(path: Path, keys: Sequence[str], form: str) -> list[tuple[int
         raise ConditionError(f"{path}: holds no list; give a JSON list of {form}.")
     rows = []
     for position, item in enumerate(data, start=1):
-        cells = [item[key] for key in keys if key in item] if isinstance(item, dict) else item
+        cells = [item[key] for key in takewhile(item.__contains__, keys)] if isinstance(item, dict) else item
         if not isinstance(cells, list):
             raise ConditionError(f"{path}, row {position}: '{item}' is not {form}; write {form} a row.")
         rows.append((position, cells))
