@@ -36,7 +36,7 @@ def generate(video: Path | None, asked: Mapping[str, Any], cues: Path | None, ow
     outputs, tell = Outputs(**written), _Teller(as_json, quiet)
     files = [Path(given[name]) for name in ("reference", "envelope", "onsets") if name in given]
     read = tuple(files + ([] if cues is None else [cues]))
-    with _log_level(quiet):
+    with _warnings(quiet):
         if span is not None or from_ is not None:
             report = _again(video, given, num_samples, span, from_, outputs, read, tell)
         else:
@@ -123,12 +123,13 @@ class _Teller:
 
 
 @contextlib.contextmanager
-def _log_level(quiet: bool) -> Iterator[None]:
-    """Warnings are for a person, too: none of them where nothing but errors is to be said."""
-    log = logging.getLogger("postsync")
-    before = log.level
-    log.setLevel(logging.ERROR if quiet else before)
+def _warnings(quiet: bool) -> Iterator[None]:
+    """Warnings go to standard error, one line each; none of them where nothing but errors is to be said."""
+    log, handler = logging.getLogger("postsync"), logging.StreamHandler()
+    handler.setLevel(logging.ERROR if quiet else logging.WARNING)
+    handler.setFormatter(logging.Formatter("postsync: %(message)s"))
+    log.addHandler(handler)
     try:
         yield
     finally:
-        log.setLevel(before)
+        log.removeHandler(handler)

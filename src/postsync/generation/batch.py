@@ -29,7 +29,7 @@ class Report:
     results: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
-    failures: list[Exception] = field(default_factory=list)  # behind the errors, in their order
+    failures: list[PostsyncError] = field(default_factory=list)  # behind the errors, in their order
 
     def to_json(self) -> dict[str, Any]:
         """The report as one JSON document."""
@@ -37,6 +37,9 @@ class Report:
 
     def failed(self, video: Path, error: Exception) -> None:
         """Note that a clip could not be done."""
+        if not isinstance(error, PostsyncError):
+            log.debug("%s", video, exc_info=error)
+            error = PostsyncError(f"{video}: unforeseen {type(error).__name__} ({error}); please report it")
         self.errors.append({"input": str(video), "error": " ".join(str(error).split())})
         self.failures.append(error)
 
@@ -84,8 +87,6 @@ def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, s
             for entry in _make(group, outputs, pipeline, seed, provenance, report):
                 told(entry)
         except Exception as error:  # whatever is wrong with one clip, the others are still to be made
-            if not isinstance(error, PostsyncError):
-                log.exception("%s: unforeseen; please report it", group[0].request.video)
             report.failed(group[0].request.video, error)
     return report
 
