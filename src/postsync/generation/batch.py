@@ -79,9 +79,10 @@ def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, s
     if not sound:
         return report
     options = sound[0][0].request.options
+    timing = timing_name(options)  # the same for all clips, and known before anything is loaded
     pipeline, seed = load(options), fresh_seed()  # one seed for all clips that name none
     announce([group[0].request.options for group in sound], pipeline)
-    provenance = Provenance.of(pipeline, timing_name(options))
+    provenance = Provenance.of(pipeline, timing)
     for group in sound:
         try:
             for entry in _make(group, outputs, pipeline, seed, provenance, report):

@@ -96,7 +96,7 @@ def read_timing(video: Path, options: Options) -> tuple[VideoInfo, Timing]:
                         int((~inside).sum()), info.duration_s)
         envelope = ringing_envelope(onsets, strengths, info.duration_s)
         return info, Timing(envelope, onsets[inside], estimated=False)
-    reader = timing_reader(options.timing)
+    reader = _reader(timing_name(options))
     frames = iter_frames(video, size=(ANALYSIS_SIZE, ANALYSIS_SIZE), pixel_format="gray")
     for frame in frames:
         reader.push(frame.image, frame.time_s)
@@ -104,29 +104,29 @@ def read_timing(video: Path, options: Options) -> tuple[VideoInfo, Timing]:
     return frames.info, Timing(found.envelope, found.onsets_s, estimated=True)
 
 
-def timing_reader(name: str | None) -> Any:
-    """What reads frames one by one (`push`) and says when they sound (`finish`): "predicted" or "motion".
-
-    None: predicted where its weights are there. Raises WeightsError where it is asked for and they are not.
-    """
-    there = "timing" in weights.available()
-    if name == "predicted" and not there:
-        raise WeightsError("the timing predictor's weights are not installed; use --timing motion, or reinstall "
-                           "postsync.")
-    if name == "motion" or not there:
-        return MotionEnvelope()
-    from ..timing.predictor import TimingPredictor  # its network is loaded only where it is used
-
-    return TimingPredictor.from_pretrained(weights.bundled("timing")).reader()
-
-
 def timing_name(options: Options) -> str:
-    """Where the timing comes from: "envelope", "onsets", "predicted" or "motion"."""
+    """Where the timing comes from: "envelope", "onsets", "predicted" or "motion".
+
+    Nobody's choice: predicted where its weights are there. Raises WeightsError where it is asked for and they are not.
+    """
     if options.envelope is not None:
         return "envelope"
     if options.onsets is not None:
         return "onsets"
-    return options.timing or ("predicted" if "timing" in weights.available() else "motion")
+    there = "timing" in weights.available()
+    if options.timing == "predicted" and not there:
+        raise WeightsError("the weights of the timing predictor are not installed; use --timing motion, or reinstall "
+                           "postsync.")
+    return options.timing or ("predicted" if there else "motion")
+
+
+def _reader(name: str) -> Any:
+    """What reads frames one by one (`push`) and says at the end when they sound (`finish`)."""
+    if name == "motion":
+        return MotionEnvelope()
+    from ..timing.predictor import TimingPredictor  # its network is loaded only where it is used
+
+    return TimingPredictor.from_pretrained(weights.bundled("timing")).reader()
 
 
 def motion_timing(video: Path) -> tuple[VideoInfo, Tensor]:
