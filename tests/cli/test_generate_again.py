@@ -80,6 +80,19 @@ def test_from_repeats_byte_for_byte_wherever_the_folder_is_moved(folder):
     assert (folder / "hammer.postsync.again1.mp4").read_bytes() == before
 
 
+def test_a_reference_moves_along_and_must_be_the_same(folder, preset, capsys):
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, 16000)
+    soundfile.write(folder / "knock.wav", sound, 16000)
+    assert run(folder / "hammer.mp4", "--reference", folder / "knock.wav", "--preset", preset, "--steps", 1, "-o",
+               folder / "k.mp4", "--envelope", folder / "e.csv") == 0
+    moved = folder.rename(folder.with_name("moved"))
+    assert run("--from", moved / "k.mp4.json", "-o", moved / "again.mp4") == 0
+    assert (moved / "again.mp4").read_bytes() == (moved / "k.mp4").read_bytes()
+    soundfile.write(moved / "knock.wav", sound / 2, 16000)
+    assert run("--from", moved / "k.mp4.json", "-o", moved / "again.mp4") == 2
+    assert "not the reference" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_redo_changes_the_span_alone(folder, kept):
     if not kept:

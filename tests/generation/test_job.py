@@ -159,6 +159,15 @@ def test_an_offset_moves_timing_and_hits(pipe, clip):
     assert len(early.onsets_s) == 0
 
 
+def test_an_envelope_of_another_length_is_cut_or_followed_by_silence(pipe, clip):
+    for count in (50, 120):
+        result = generation.generate(clip, "hammer", pipeline=pipe, seed=1, envelope=torch.full((count,), 0.3))
+        assert result.envelope.tolist() == pytest.approx([0.3] * min(count, 80) + [0.0] * max(0, 80 - count))
+    for bad in (torch.full((80,), float("nan")), torch.full((1, 80), 0.3), torch.full((80,), 1.5)):
+        with pytest.raises(ConditionError, match="linear RMS"):
+            generation.generate(clip, "hammer", pipeline=pipe, seed=1, envelope=bad)
+
+
 def test_cues_say_what_is_heard_when(pipe, clip):
     asked = {"pipeline": pipe, "seed": 1, "envelope": torch.full((80,), 0.3)}
     plain = generation.generate(clip, "hammer", **asked).waveform

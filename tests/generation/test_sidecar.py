@@ -48,7 +48,8 @@ def change(key, value):
 @pytest.mark.parametrize("spoil", [
     change("format", 99), change("redo", 3), change("envelope", "loud"), change("envelope", [2.0]),
     change("envelope", [[0.1]]), change("options", {"tempo": 3}), change("options", {"seed": "x"}),
-    change("onsets", [3]), change("input", {}), change("weights", 3), lambda data: data.pop("soundtrack"),
+    change("onsets", [3]), change("input", {}), change("gain_db", "x"),
+    change("redo", [{}]), change("weights", 3), lambda data: data.pop("soundtrack"),
 ])
 def test_a_spoilt_sidecar_is_named(result, tmp_path, spoil):
     path = sidecar_path(publish(result, tmp_path / "out.mp4", MADE_BY, "0" * 64))

@@ -4,7 +4,7 @@ import pytest
 
 from postsync.errors import ConditionError, MediaError
 from postsync.generation.options import Options
-from postsync.generation.outputs import Outputs
+from postsync.generation.outputs import Outputs, make_folder
 from postsync.generation.sources import read_requests
 
 
@@ -74,6 +74,14 @@ def test_names_of_takes_files_and_extras(tmp_path):
     assert Outputs(output=tmp_path).plan(one, 1, batch=False)[0].target == tmp_path / "door.postsync.mp4"
     with pytest.raises(MediaError, match="name a folder"):
         Outputs(output=tmp_path / "car.mkv").plan(one, 2, batch=False)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    touch(tmp_path, "file")
+    with pytest.raises(MediaError, match="could not be made"):
+        make_folder(tmp_path / "file" / "b")
 
 
 def test_no_file_is_to_hold_two_things(tmp_path):

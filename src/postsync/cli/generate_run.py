@@ -15,7 +15,7 @@ import typer
 from ..errors import ConditionError
 from ..generation.cue_sheet import read_cues
 from ..generation.options import Options
-from ..generation.outputs import Outputs
+from ..generation.outputs import Outputs, make_folder
 from ..generation.sources import read_requests
 
 
@@ -54,7 +54,7 @@ def _anew(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_e
     if batch:
         read = (*read, video)
     if outputs.output is not None and not any(plan.target == outputs.output for plan in planned):
-        outputs.output.mkdir(parents=True, exist_ok=True)
+        make_folder(outputs.output)
     from ..generation.batch import run
 
     return run(planned, outputs, read, skip_existing=skip_existing, load=tell.load, told=tell.told)

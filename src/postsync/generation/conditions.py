@@ -44,7 +44,7 @@ def read_conditions(video: Path, options: Options, pipeline: Any, timing: Timing
     if options.reference is not None:
         reference = torch.from_numpy(read_audio(options.reference, pipeline.sampling_rate, mono=True))
     frames = _frames_for(pipeline, info) if picture_speaks(options, pipeline) else None
-    return Conditions(info, timing, frames, reference)
+    return Conditions(info, timing.fitted(info.duration_s), frames, reference)
 
 
 def picture_speaks(options: Options, pipeline: Any) -> bool:

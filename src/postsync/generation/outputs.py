@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MediaError
+from ..media.container import one_line
 from ..media.mux import check_container, default_output
 from ..media.output import check_writable
 from ..timing.onset_file import check_marker_suffix
@@ -15,6 +16,14 @@ from .sources import Request
 
 if TYPE_CHECKING:
     from .result import Result
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results. Raises MediaError where it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"{path}: the folder could not be made ({one_line(error)}); choose another output") from error
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,4 +109,5 @@ def _with_span(earlier: Result, recipe: Recipe, pipeline: Any) -> Result:
     conditions = read_conditions(earlier.video.path, recipe.options, pipeline, recipe.timing)
     new, _ = render(conditions, recipe.options, pipeline, first_s, last_s, kept_gain_db=earlier.gain_db)
     waveform = spliced(earlier.waveform, new, first_s, start_s, end_s)
+    recipe = replace(recipe, timing=conditions.timing)
     return Result(earlier.video, waveform, (*earlier.recipes, recipe), earlier.gain_db)

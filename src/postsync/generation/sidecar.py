@@ -76,8 +76,9 @@ class Sidecar:
                 raise ConditionError(f"it has format {data['format']}, and this version reads {FORMAT}")
             entries = [data, *data["redo"]]
             return cls(path, path.parent / data["input"]["path"], data["input"]["sha256"],
-                       tuple(_recipe(entry) for entry in entries),
-                       tuple(entry["reference_sha256"] for entry in entries), data["gain_db"],
+                       tuple(_recipe(entry, path.parent) for entry in entries),
+                       tuple(entry["reference_sha256"] for entry in entries),
+                       None if data["gain_db"] is None else float(data["gain_db"]),
                        data["soundtrack"]["sha256"], Provenance(dict(data["weights"]), dict(data["versions"])))
         except (OSError, ValueError, KeyError, TypeError, RecursionError, ConditionError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
@@ -85,13 +86,16 @@ class Sidecar:
                                  "it.") from error
 
 
-def _recipe(data: dict[str, Any]) -> Recipe:
+def _recipe(data: dict[str, Any], folder: Path) -> Recipe:
+    """One recipe; paths of references are read from the sidecar's folder."""
+    options, span = Options.from_json(data["options"]), data.get("span")
+    if options.reference is not None:
+        options = options.replaced({"reference": str(folder / options.reference)})
     timing = Timing(torch.tensor(data["envelope"], dtype=torch.float32),
                     torch.tensor([t for t, _ in data["onsets"]], dtype=torch.float64), bool(data["estimated"]))
     if timing.envelope.dim() != 1 or not bool(((timing.envelope >= 0) & (timing.envelope <= 1)).all()):
         raise ConditionError("its envelope is not a list of values in 0..1")
-    span = data.get("span")
-    return Recipe(Options.from_json(data["options"]), timing, None if span is None else (span[0], span[1]))
+    return Recipe(options, timing, None if span is None else (float(span[0]), float(span[1])))
 
 
 def _describe(result: Result, target: Path, provenance: Provenance, input_sha256: str) -> str:
@@ -101,22 +105,25 @@ def _describe(result: Result, target: Path, provenance: Provenance, input_sha256
         "input": {"name": result.video.path.name, "path": _path_from(target.parent, result.video.path),
                   "sha256": input_sha256},
         "duration_s": result.duration_s,
-        **_described(base),
+        **_described(base, target.parent),
         "gain_db": result.gain_db,
         "soundtrack": {"file": lossless_path(target).name, "sample_rate": DELIVERY_RATE,
                        "samples": result.waveform.shape[1], "sha256": fingerprint(result.waveform)},
-        "redo": [{"span": recipe.span, **_described(recipe)} for recipe in later],
+        "redo": [{"span": recipe.span, **_described(recipe, target.parent)} for recipe in later],
         "weights": provenance.weights,
         "versions": provenance.versions,
     }
     return "{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in data.items()) + "\n}\n"
 
 
-def _described(recipe: Recipe) -> dict[str, Any]:
+def _described(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """One recipe; its envelope and onsets are without the offset, which is among the options."""
     timing, reference = recipe.timing, recipe.options.reference
+    options = recipe.options.to_json()
+    if reference is not None:
+        options["reference"] = _path_from(folder, Path(reference))
     strengths = strengths_in(timing.envelope, timing.onsets_s)
-    return {"seed": recipe.options.seed, "options": recipe.options.to_json(),
+    return {"seed": recipe.options.seed, "options": options,
             "reference_sha256": None if reference is None else sha256_of(reference),
             "timing": timing_name(recipe.options), "estimated": timing.estimated,
             "onsets": [[t, s] for t, s in zip(timing.onsets_s.tolist(), _short(strengths))],

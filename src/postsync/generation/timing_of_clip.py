@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .. import weights
-from ..errors import WeightsError
+from ..errors import ConditionError, WeightsError
 from ..features.envelope import ENVELOPE_RATE
 from ..features.onsets import pick_onsets
 from ..media.video import VideoInfo, iter_frames, probe
@@ -39,8 +40,19 @@ class Timing:
 
     @classmethod
     def drawn(cls, envelope: Tensor) -> Timing:
-        """The timing of an envelope that somebody measured or drew."""
+        """The timing of an envelope that somebody measured or drew. Raises ConditionError for what is none."""
+        if envelope.dim() != 1 or not bool(((envelope >= 0) & (envelope <= 1)).all()):
+            raise ConditionError("an envelope is (M,) linear RMS in 0..1 at 100 Hz; this one has shape "
+                                 f"{tuple(envelope.shape)} or values outside; divide it by its peak.")
         return cls(envelope, pick_onsets(envelope, ENVELOPE_RATE), estimated=False)
+
+    def fitted(self, duration_s: float) -> Timing:
+        """As long as the clip: silent after its own end, cut at the clip's."""
+        missing = round(duration_s * ENVELOPE_RATE) - len(self.envelope)
+        if missing == 0:
+            return self
+        envelope = functional.pad(self.envelope.float(), (0, missing))
+        return replace(self, envelope=envelope, onsets_s=self.onsets_s[self.onsets_s < duration_s])
 
     def moved(self, offset_s: float) -> Timing:
         """Later by `offset_s` (negative: earlier); what leaves the clip is gone, what enters it is silent."""
