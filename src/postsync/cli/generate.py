@@ -67,7 +67,7 @@ def generate(
                                                        group=PART)] = None,
     from_: Annotated[Path | None, option("a sidecar whose result is repeated", "--from", group=PART)] = None,
     replace: Annotated[bool, option("it goes (default)", "--replace", group=OWN)] = False,
-    mix: Annotated[float | None, option("[dB] it stays, the new sound is added at this gain (default 0)",
+    mix: Annotated[float | None, option("DB, or nothing for 0: it stays, the new sound is added at this gain",
                                         group=OWN)] = None,
     keep: Annotated[bool, option("it stays as first track, the new sound is the second", "--keep", group=OWN)] = False,
     output: Annotated[Path | None, option("a file for one result, else a folder; default: beside the clip, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import soundfile
 from torch import Tensor
 
 from ..errors import MediaError
-from ..media.audio import blocks_of, resample
+from ..media.audio import blocks_of, resampled_blocks
 from ..media.loudness import LoudnessTarget, normalise_blocks
 
 log = logging.getLogger(__name__)
@@ -36,15 +36,25 @@ def level(audio: Tensor, sampling_rate: int, duration_s: float, envelope: Tensor
           target: LoudnessTarget) -> tuple[np.ndarray, float | None]:
     """`deliver` for any target; also gives the gain in dB, None where the result is silence."""
     num_samples = round(duration_s * DELIVERY_RATE)
-    waveform = resample(audio.detach().cpu().float().numpy(), sampling_rate, DELIVERY_RATE)
-    waveform = np.pad(waveform, ((0, 0), (0, max(0, num_samples - waveform.shape[1]))))[:, :num_samples]
+    source = audio.detach().cpu().float().numpy()
+    waveform = np.zeros((len(source), num_samples), np.float32)  # the only copy at this rate, levelled where it lies
     if not bool((envelope > 0).any()):
-        return np.zeros_like(waveform), None
+        return waveform, None
+    _fill(waveform, resampled_blocks(source, sampling_rate, DELIVERY_RATE))
     blocks, report = normalise_blocks(lambda: blocks_of(waveform), DELIVERY_RATE, target)
-    levelled = np.concatenate([waveform[:, :0], *blocks], axis=1)
+    _fill(waveform, blocks)
     log.info("loudness %.1f LUFS, gain %.1f dB, limited by %.1f dB",
              report.output_lufs, report.gain_db, report.limiting_db)
-    return levelled, report.gain_db if math.isfinite(report.input_lufs) else None
+    return waveform, report.gain_db if math.isfinite(report.input_lufs) else None
+
+
+def _fill(waveform: np.ndarray, blocks: Iterable[np.ndarray]) -> None:
+    """Write blocks (C, n) one after the other into a waveform (C, N), as far as it reaches."""
+    position = 0
+    for block in blocks:
+        part = block[:, :waveform.shape[1] - position]
+        waveform[:, position:position + part.shape[1]] = part
+        position += part.shape[1]
 
 
 def loudness_target(target_lufs: float, kept_gain_db: float | None) -> LoudnessTarget:
