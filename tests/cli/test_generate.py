@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from postsync import cli, generation
+from postsync import cli
+from postsync.media.audio import write_wav
 from postsync.scenes.export import render_mp4
 from postsync.scenes.render import clean_scenes, render_scene
 
@@ -20,7 +22,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def tiny(pipe, monkeypatch):
-    monkeypatch.setattr(generation.registry, "load_pipeline", lambda system, preset, **_: pipe)
+    monkeypatch.setattr("postsync.registry.load_pipeline", lambda system, preset, **_: pipe)
 
 
 def run(*arguments: object) -> int:
@@ -48,21 +50,26 @@ def test_a_drawn_seed_is_printed_and_repeats_the_run(clip, tmp_path, capsys):
     assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "two.wav").read_bytes()
 
 
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {str(p): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+
+
 def write(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
 
 
 def bad_inputs(clip: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
-    sound = folder / "sound.wav"
-    generation.write_wav(sound, generation.np.zeros((1, 4800), generation.np.float32), 48000)
+    sound, empty = folder / "sound.wav", folder / "none"
+    empty.mkdir()
+    write_wav(sound, np.zeros((1, 4800), np.float32), 48000)
     return {
         "missing": ([folder / "no.mp4"], "no.mp4"),
         "empty": ([write(folder / "empty.mp4", b"")], "empty.mp4"),
         "truncated": ([write(folder / "cut.mp4", clip.read_bytes()[:900])], "cut.mp4"),
         "not a video": ([write(folder / "text.mp4", b"hello" * 99)], "text.mp4"),
         "audio only": ([sound], "sound.wav"),
-        "a folder": ([folder], str(folder)),
+        "a folder without clips": ([empty], str(empty)),
         "no such output folder": ([clip, "--output", folder / "no" / "out.mp4"], "does not exist"),
         "output is the input": ([clip, "--output", clip], "input itself"),
         "unknown container": ([clip, "--output", folder / "out.xyz"], "out.xyz"),
@@ -73,20 +80,21 @@ def bad_inputs(clip: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
     }
 
 
-CASES = ("missing", "empty", "truncated", "not a video", "audio only", "a folder", "no such output folder",
+CASES = ("missing", "empty", "truncated", "not a video", "audio only", "a folder without clips",
+         "no such output folder",
          "output is the input", "unknown container", "bad envelope", "no reference", "no such device", "no such dtype")
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input_is_one_line_exit_2_and_leaves_nothing(clip, tmp_path, capsys, case):
     arguments, word = bad_inputs(clip, tmp_path)[case]
-    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    before = contents(tmp_path)
     assert run(*arguments, "--prompt", "hammer", "--quiet") == 2
     said = capsys.readouterr().err
     assert said.startswith("postsync: ")
     assert said.count("\n") == 1
     assert word in said
-    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+    assert contents(tmp_path) == before
 
 
 def test_ctrl_c_while_denoising_is_130_and_leaves_nothing(clip, tmp_path, monkeypatch, pipe):

@@ -24,8 +24,9 @@ def test_rows_at_any_rate_are_joined_by_lines_and_silence_lies_outside(tmp_path)
 
 
 @pytest.mark.parametrize(("text", "word"), [
-    ("", "empty"), ("0,0.1\n0,0.2\n", "rise"), ("0,0.5\n1,-0.1\n", "outside"), ("0,nan\n", "outside"),
-    ("0,0.1\n1,loud\n", "row 2"), ("0.5\n", "row 1"), ("nan,0.1\n", "rise"),
+    ("", "empty"), ("0,0.1\n0,0.2\n", "rise"), ("1,0.1\n0,0.1\n", "rise"), ("-1,0.1\n", "rise"),
+    ("0,0.5\n1,-0.1\n", "outside"), ("0,nan\n", "row 1"), ("0,inf\n", "row 1"), ("0,0.1\n1,loud\n", "row 2"),
+    ("0,0.1\n0.1,\n", "row 2"), ("0.5\n", "row 1"), ("nan,0.1\n", "row 1"), ("0,0.1,7\n", "row 1"),
 ])
 def test_a_bad_row_is_named(tmp_path, text, word):
     path = tmp_path / "bad.csv"
@@ -39,3 +40,25 @@ def test_a_missing_file_and_an_unwritable_folder_are_typed_errors(tmp_path):
         read_envelope(tmp_path / "nothing.csv", 1.0)
     with pytest.raises(MediaError, match="does not exist"):
         write_envelope(tmp_path / "no" / "e.csv", torch.zeros(3))
+
+
+def test_json_is_read_and_written_like_csv(tmp_path):
+    envelope = torch.rand(50, generator=torch.Generator().manual_seed(1))
+    write_envelope(tmp_path / "e.json", envelope)
+    assert torch.allclose(read_envelope(tmp_path / "e.json", 0.5), envelope, atol=1e-6)
+    (tmp_path / "o.json").write_text('[{"seconds": 0, "value": 0.5}, {"seconds": 0.2, "value": 0.5}]')
+    assert torch.equal(read_envelope(tmp_path / "o.json", 0.1), torch.full((10,), 0.5))
+    (tmp_path / "bad.json").write_text("[[0, NaN]]")
+    with pytest.raises(ConditionError, match="row 1"):
+        read_envelope(tmp_path / "bad.json", 0.1)
+
+
+def test_a_shorter_envelope_ends_in_silence_and_a_longer_one_is_cut_with_a_warning(tmp_path, caplog):
+    path = tmp_path / "e.csv"
+    path.write_text("0,0.5\n1,0.5\n")
+    longer = read_envelope(path, 1.5)
+    assert longer[:101].min() == 0.5
+    assert not longer[101:].any()
+    assert caplog.text == ""
+    assert read_envelope(path, 0.5).shape == (50,)
+    assert "is cut" in caplog.text

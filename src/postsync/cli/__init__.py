@@ -52,11 +52,12 @@ def build_app(command: str | None = None) -> typer.Typer:
             app.command(name, help=text)(_unloaded)
             continue
         module, attribute = place.split(":")
-        target: typer.Typer | Callable[..., None] = getattr(import_module(f".{module}", __package__), attribute)
+        found = import_module(f".{module}", __package__)
+        target: typer.Typer | Callable[..., None] = getattr(found, attribute)
         if isinstance(target, typer.Typer):
             app.add_typer(target, name=name, help=text)
         else:
-            app.command(name)(target)
+            app.command(name, cls=getattr(found, "Command", None))(target)
     return app
 
 

@@ -1,106 +1,98 @@
-"""`postsync generate`: put sound to a clip."""
+"""`postsync generate`: put sound to a clip, to the clips of a folder, or to the rows of a CSV file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
-if TYPE_CHECKING:
-    import torch
+ClipArgument = Annotated[Path | None, typer.Argument(
+    help="a clip, a folder of clips, or a CSV file `video,prompt[,negative_prompt,seed,start,end]`; with --redo an "
+         "earlier result or its sidecar. A clip's own sound is never listened to.", show_default=False)]
 
-    from ..generation import Result
+
+class Command(TyperCommand):
+    """The command with `--mix`, whose number may be left out."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        return super().parse_args(ctx, with_gain(args))
+
+
+def with_gain(arguments: list[str]) -> list[str]:
+    """The arguments with 0 put after a `--mix` that no number follows."""
+    complete = []
+    for position, argument in enumerate(arguments):
+        complete.append(argument)
+        if argument == "--mix" and not _is_number(arguments[position + 1:position + 2]):
+            complete.append("0")
+    return complete
+
+
+def _is_number(words: list[str]) -> bool:
+    try:
+        return bool(words) and isinstance(float(words[0]), float)
+    except ValueError:
+        return False
+
+
+def option(text: str, *names: str, group: str = "What is written") -> typer.models.OptionInfo:
+    """An option with its help, under a heading."""
+    return typer.Option(*names, help=text, rich_help_panel=group, show_default=False)
+
+
+WHAT, WHEN, PART, OWN = "What is heard", "When it is heard", "Parts and repetitions", "The clip's own sound"
+MODEL = "The model"
 
 
 def generate(
-    video: Annotated[Path, typer.Argument(help="the clip; its own sound is never listened to")],
-    prompt: Annotated[str | None, typer.Option(help="what is to be heard")] = None,
-    negative_prompt: Annotated[str | None, typer.Option(help="what is not to be heard")] = None,
-    reference: Annotated[Path | None, typer.Option(help="a recording whose timbre is imitated")] = None,
-    seed: Annotated[int, typer.Option(help="-1 draws one and prints it")] = -1,
-    steps: Annotated[int | None, typer.Option(min=1, max=1000, help="denoising steps")] = None,
-    guidance_scale: Annotated[float | None, typer.Option(min=0.0, max=50.0, help="how closely to follow words")] = None,
-    envelope: Annotated[Path | None, typer.Option(help="CSV `seconds,value` (RMS 0..1) instead of the motion")] = None,
-    save_envelope: Annotated[Path | None, typer.Option(help="write the envelope that was used as CSV")] = None,
-    control_scale: Annotated[float | None, typer.Option(min=0.0, max=5.0, help="how closely to follow time")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="default: <stem>.postsync.<ext>")] = None,
-    plot: Annotated[Path | None, typer.Option(help="draw spectrogram, envelope and onsets as PNG")] = None,
-    wav: Annotated[Path | None, typer.Option(help="also write the soundtrack alone as WAV")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16")] = "float32",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="say nothing but errors")] = False,
-    system: Annotated[str, typer.Option(help="see `postsync info`")] = "foleygram",
-    preset: Annotated[str, typer.Option(help="see `postsync info`")] = "mini",
+    video: ClipArgument = None,
+    prompt: Annotated[str | None, option("what is to be heard", group=WHAT)] = None,
+    negative_prompt: Annotated[str | None, option("what is not to be heard", group=WHAT)] = None,
+    cues: Annotated[Path | None, option("prompts over time, CSV `start,end,prompt`", group=WHAT)] = None,
+    reference: Annotated[Path | None, option("a recording whose timbre is imitated", group=WHAT)] = None,
+    seed: Annotated[int | None, option("default -1: drawn and told", group=WHAT)] = None,
+    num_samples: Annotated[int, option("takes, with seed, seed + 1, ... (default 1)", group=WHAT)] = 1,
+    steps: Annotated[int | None, option("denoising steps", group=WHAT)] = None,
+    guidance_scale: Annotated[float | None, option("how closely to follow words, 0 to 50", group=WHAT)] = None,
+    timing: Annotated[str | None, option("from the picture: predicted or motion", group=WHEN)] = None,
+    envelope: Annotated[Path | None, option("loudness, CSV or JSON `seconds,value` (RMS 0..1)", group=WHEN)] = None,
+    onsets_in: Annotated[Path | None, option("hits, CSV, JSON or labels `seconds[,strength]`", group=WHEN)] = None,
+    offset_ms: Annotated[float | None, option("move the sound: positive is later", group=WHEN)] = None,
+    control_scale: Annotated[float | None, option("how closely to follow time, 0 to 5", group=WHEN)] = None,
+    start: Annotated[float | None, option("sound from here on only (seconds)", group=PART)] = None,
+    duration: Annotated[float | None, option("sound for so long only (seconds)", group=PART)] = None,
+    redo: Annotated[tuple[float, float] | None, option("START END: make this span of an earlier result anew",
+                                                       group=PART)] = None,
+    from_: Annotated[Path | None, option("a sidecar whose result is repeated", "--from", group=PART)] = None,
+    replace: Annotated[bool, option("it goes (default)", "--replace", group=OWN)] = False,
+    mix: Annotated[float | None, option("DB, or nothing for 0: it stays, the new sound is added at this gain",
+                                        group=OWN)] = None,
+    keep: Annotated[bool, option("it stays as first track, the new sound is the second", "--keep", group=OWN)] = False,
+    output: Annotated[Path | None, option("a file for one result, else a folder; default: beside the clip, "
+                                          "<stem>.postsync.<ext>", "--output", "-o")] = None,
+    skip_existing: Annotated[bool, option("make no result whose file is there", "--skip-existing")] = False,
+    wav: Annotated[Path | None, option("also the soundtrack alone, WAV")] = None,
+    save_envelope: Annotated[Path | None, option("also the envelope that was used, CSV or JSON")] = None,
+    save_onsets: Annotated[Path | None, option("also the hits: .csv, .json, .txt (Audacity) or .edl markers")] = None,
+    plot: Annotated[Path | None, option("also a picture of spectrogram, envelope and onsets, PNG")] = None,
+    json_: Annotated[bool, option("report as JSON on standard output", "--json")] = False,
+    quiet: Annotated[bool, option("say nothing but errors", "--quiet", "-q")] = False,
+    system: Annotated[str | None, option("see `postsync info`", group=MODEL)] = None,
+    preset: Annotated[str | None, option("see `postsync info`", group=MODEL)] = None,
+    device: Annotated[str | None, option("cpu, cuda, mps", group=MODEL)] = None,
+    dtype: Annotated[str | None, option("float32 or bfloat16", group=MODEL)] = None,
 ) -> None:
-    """Put sound to a silent clip; the pictures are copied packet by packet."""
-    from rich.console import Console
+    """Put sound to silent clips; the pictures are copied packet by packet."""
+    from . import generate_run
 
-    from ..media.container import check_readable
-    from ..media.mux import check_container, default_output
-    from ..media.output import check_writable
-
-    check_readable(video)
-    target = output if output is not None else default_output(video)
-    if target.suffix.lower() != ".wav":
-        check_container(target)
-    for path in (target, wav, plot, save_envelope):  # refuse before the work, not after it
-        if path is not None:
-            check_writable(path, inputs=(video,))
-    import torch
-    from diffusers.utils import logging as diffusers_logging
-
-    from .. import generation
-
-    diffusers_logging.disable_progress_bar()  # of loading, which takes less than a second
-    pipeline = generation.load(system, preset, device=checked_device(device), dtype=checked_dtype(dtype))
-    pipeline.set_progress_bar_config(disable=quiet, desc="denoising", leave=False)
-    seed = generation.fresh_seed() if seed < 0 else seed
-    with torch.inference_mode():
-        result = generation.generate(
-            video, prompt, negative_prompt=negative_prompt, pipeline=pipeline, reference=reference, seed=seed,
-            num_inference_steps=steps, guidance_scale=guidance_scale, envelope=envelope, control_scale=control_scale)
-    written = _write(result, target, wav, save_envelope, plot)
-    if not quiet:
-        console = Console(highlight=False, soft_wrap=True)
-        console.print(f"{result.duration_s:.3f} s, {len(result.onsets_s)} onsets, seed {result.seed}")
-        for path in written:
-            console.print(f"wrote {path}")
-
-
-def _write(result: Result, target: Path, wav: Path | None, save_envelope: Path | None, plot: Path | None) -> list[Path]:
-    """Write all that was asked for; returns what was written."""
-    written = [result.save(target)]
-    if wav is not None:
-        written.append(result.save(wav))
-    if save_envelope is not None:
-        result.save_envelope(save_envelope)
-        written.append(save_envelope)
-    if plot is not None:
-        result.plot(plot)
-        written.append(plot)
-    return written
-
-
-def checked_device(name: str) -> str:
-    """The device if it is here; raises ConditionError naming those that are."""
-    import torch
-
-    from ..errors import ConditionError
-
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not here.get(name.split(":")[0], False):
-        choice = ", ".join(name for name, there in here.items() if there)
-        raise ConditionError(f"no device '{name}' here; choose one of {choice}.")
-    return name
-
-
-def checked_dtype(name: str) -> torch.dtype:
-    """The torch dtype of that name; raises ConditionError for others than float32 and bfloat16."""
-    import torch
-
-    from ..errors import ConditionError
-
-    if name not in ("float32", "bfloat16"):
-        raise ConditionError(f"no dtype '{name}'; choose float32 or bfloat16.")
-    return torch.float32 if name == "float32" else torch.bfloat16
+    own = [name for name, wanted in (("replace", replace), ("mix", mix is not None), ("keep", keep)) if wanted]
+    asked = {"system": system, "preset": preset, "device": device, "dtype": dtype, "prompt": prompt,
+             "negative_prompt": negative_prompt, "reference": reference, "seed": seed, "num_inference_steps": steps,
+             "guidance_scale": guidance_scale, "control_scale": control_scale, "timing": timing, "envelope": envelope,
+             "onsets": onsets_in, "offset_ms": offset_ms, "start_s": start, "duration_s": duration, "mix_db": mix}
+    generate_run.generate(
+        video, asked, cues, own, num_samples, redo, from_, skip_existing,
+        {"output": output, "wav": wav, "save_envelope": save_envelope, "save_onsets": save_onsets, "plot": plot},
+        as_json=json_, quiet=quiet)

@@ -1,7 +1,8 @@
 """Puts a soundtrack under a picture: the video packets are copied, never decoded; only the sound is encoded.
 
-The first video track, all subtitles, chapters and metadata go along. Old sound, further video tracks, cover art,
-attachments and data streams stay behind (logged). Same input and waveform give the same bytes.
+The first video track, all subtitles, chapters and metadata go along, and the first sound track where it is to be kept.
+Other old sound, further video tracks, cover art, attachments and data streams stay behind (logged). Same input and
+waveform give the same bytes.
 """
 
 from __future__ import annotations
@@ -65,17 +66,19 @@ def mux(
     sample_rate: int,
     output_path: str | os.PathLike[str],
     info: VideoInfo | None = None,
+    keep_sound: bool = False,
 ) -> Path:
-    """Write the picture of `video_path` with `waveform` as its only sound to `output_path`; give that path back.
+    """Write the picture of `video_path` with `waveform` as its sound to `output_path`; give that path back.
 
     Args:
         waveform: (C, N) in -1..1, 1 or 2 channels, or an iterable of such blocks (streamed, never held whole). Its
             first sample sounds with the first picture. Padded with silence or cut to the video's length.
         sample_rate: of the waveform, Hz. Encoded as AAC at 48 kHz, in webm as Opus at 48 kHz.
         info: what `probe` or a fully read `iter_frames` said of the video; probed where None.
+        keep_sound: copy the video's first sound track packet by packet; the waveform becomes the track after it.
 
     Raises MediaError: unusable input, output that is the input (through any link) or cannot be written, a container
-    that cannot hold the video's codec. Nothing half-written stays behind, whatever ends the work.
+    that cannot hold the video's codec or the kept sound's. Nothing half-written stays behind, whatever ends the work.
     """
     video_path, output_path = Path(video_path), Path(output_path)
     container_format = check_container(output_path)
@@ -88,21 +91,21 @@ def mux(
             options = options if container_format in ("mp4", "mov") else {}
             with av.open(os.path.abspath(temporary), "w", format=container_format, container_options=options) as target:
                 target.flags = target.flags | _BITEXACT
-                _copy(source, target, video_path, output_path, blocks, info.first_pts_s)
+                copied = _copied_streams(source, target, video_path, output_path, keep_sound)
+                _copy(source, target, copied, video_path, blocks, info.first_pts_s)
     return output_path
 
 
 def _copy(
     source: InputContainer,
     target: OutputContainer,
+    copied: dict[int, Stream],
     video_path: Path,
-    output_path: Path,
     blocks: Iterator[np.ndarray],
     start_s: float,
 ) -> None:
     """Copy packets in the source's order; the sound is encoded along, always a little ahead of the picture."""
     first = next(blocks)
-    copied = _copied_streams(source, target, video_path, output_path)
     sound = _SoundWriter(target, "libopus" if target.format.name == "webm" else "aac", len(first), start_s)
     block: np.ndarray | None = first
     target.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _OWN_KEYS})
@@ -136,13 +139,14 @@ def _packets(source: InputContainer, indices: list[int], video_path: Path) -> It
 
 
 def _copied_streams(
-    source: InputContainer, target: OutputContainer, video_path: Path, output_path: Path
+    source: InputContainer, target: OutputContainer, video_path: Path, output_path: Path, keep_sound: bool
 ) -> dict[int, Stream]:
     """Input stream index -> the output stream that takes its packets."""
     picture = picture_stream(source, video_path)
+    sound = source.streams.audio[0] if keep_sound and source.streams.audio else None
     copied: dict[int, Stream] = {}
     for stream in source.streams:
-        if stream is not picture and not isinstance(stream, SubtitleStream):
+        if stream not in (picture, sound) and not isinstance(stream, SubtitleStream):
             reason = "replaced" if isinstance(stream, AudioStream) else "only the picture and subtitles are copied"
             _logger.info("%s: stream %d (%s) left out: %s", video_path, stream.index, stream.type, reason)
             continue
@@ -150,9 +154,10 @@ def _copied_streams(
             # opaque: the decoder's context serves as template, so no encoder for the codec is needed.
             copied[stream.index] = twin = target.add_stream_from_template(stream, opaque=True)
         except (ValueError, av.FFmpegError) as error:
-            if stream is picture:
+            if stream in (picture, sound):
+                kind = "picture" if stream is picture else "sound"
                 raise MediaError(
-                    f"{output_path}: '{output_path.suffix}' cannot hold this picture ({one_line(error)}); "
+                    f"{output_path}: '{output_path.suffix}' cannot hold this {kind} ({one_line(error)}); "
                     f"write '{video_path.suffix}' or '.mkv' instead"
                 ) from error
             _logger.warning("%s: subtitles %d left out: %s", video_path, stream.index, one_line(error))

@@ -40,7 +40,8 @@ def paraphrases(family: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def vocabulary_words() -> tuple[str, ...]:
     """Every different word of all captions, sorted."""
-    return tuple(sorted({w for f in WORDS for s in chain(*paraphrases(f)) for w in words_of(s)}))
+    sentences = chain(*(_sentences(words, offset) for offset, words in enumerate(WORDS.values())))
+    return tuple(sorted({word for sentence in sentences for word in words_of(sentence)}))
 
 
 def words_of(sentence: str) -> list[str]:

@@ -11,19 +11,11 @@ import soundfile
 import torch
 
 from postsync import generation
-from postsync.errors import ConditionError, MediaError
+from postsync.errors import ConditionError, MediaError, WeightsError
+from postsync.generation.job import announce, takes
+from postsync.media.mux import mux
 from postsync.media.video import probe
-from postsync.scenes.export import render_mp4
-from postsync.scenes.render import clean_scenes, render_scene
 from postsync.timing.envelope_file import read_envelope
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    """A scene of 0.8 s in which a hammer strikes metal, without sound."""
-    path = tmp_path_factory.mktemp("clip") / "hammer.mp4"
-    render_mp4(render_scene(3, clean_scenes(duration_s=0.8, families=("metal_strike",))), path, with_audio=False)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +78,7 @@ def test_one_seed_one_sound_and_a_drawn_seed_is_named(pipe, clip):
 
 def test_the_clips_own_sound_is_never_listened_to(pipe, clip, tmp_path):
     loud = tmp_path / "loud.mp4"
-    generation.mux(clip, np.random.default_rng(0).uniform(-1, 1, (1, 48000)).astype(np.float32), 48000, loud)
+    mux(clip, np.random.default_rng(0).uniform(-1, 1, (1, 48000)).astype(np.float32), 48000, loud)
     assert probe(loud).has_audio
     heard = generation.generate(loud, "hammer", pipeline=pipe, seed=5)
     assert np.array_equal(heard.waveform, generation.generate(clip, "hammer", pipeline=pipe, seed=5).waveform)
@@ -131,3 +123,72 @@ def test_the_picture_speaks_where_words_are_missing_and_says_what_it_knows(pipe,
 def test_what_a_system_does_not_take_is_refused_by_name(pipe):
     with pytest.raises(ConditionError, match="does not take tempo"):
         generation.check_accepted(pipe, {"tempo": 120})
+
+
+def test_take_k_is_the_one_its_seed_gives_alone(pipe, clip):
+    options = generation.Options(prompt="hammer", seed=7)
+    three = list(takes(clip, options, pipe, range(3)))
+    assert [result.seed for result in three] == [7, 8, 9]
+    alone = generation.generate(clip, "hammer", pipeline=pipe, seed=9)
+    assert np.array_equal(three[2].waveform, alone.waveform)
+    assert not np.array_equal(three[0].waveform, three[1].waveform)
+
+
+def test_a_part_sounds_alone_and_the_soundtrack_stays_as_long(pipe, clip):
+    result = generation.generate(clip, "hammer", pipeline=pipe, seed=1, envelope=torch.full((80,), 0.3), start_s=0.2,
+                                 duration_s=0.3)
+    assert result.waveform.shape == (1, 38400)
+    heard = np.flatnonzero(result.waveform[0])
+    assert 9600 <= heard[0] < 9700
+    assert 23900 < heard[-1] < 24000
+    assert torch.equal(result.envelope[20:50], torch.full((30,), 0.3))
+    assert result.envelope.sum() == pytest.approx(9.0, abs=1e-4)
+    with pytest.raises(ConditionError, match=r"ends at 0\.800 s"):
+        generation.generate(clip, "hammer", pipeline=pipe, start_s=0.9)
+
+
+def test_an_offset_moves_timing_and_hits(pipe, clip):
+    curve = torch.zeros(80)
+    curve[30:40] = 0.4
+    still, late = (generation.generate(clip, "hammer", pipeline=pipe, seed=1, envelope=curve, offset_ms=ms)
+                   for ms in (0.0, 200.0))
+    assert torch.equal(late.envelope[20:], still.envelope[:60])
+    assert torch.allclose(late.onsets_s, still.onsets_s + 0.2)
+    early = generation.generate(clip, "hammer", pipeline=pipe, seed=1, envelope=curve, offset_ms=-350.0)
+    assert torch.equal(early.envelope[:5], curve[35:40])
+    assert len(early.onsets_s) == 0
+
+
+def test_an_envelope_of_another_length_is_cut_or_followed_by_silence(pipe, clip):
+    for count in (50, 120):
+        result = generation.generate(clip, "hammer", pipeline=pipe, seed=1, envelope=torch.full((count,), 0.3))
+        assert result.envelope.tolist() == pytest.approx([0.3] * min(count, 80) + [0.0] * max(0, 80 - count))
+    for bad in (torch.full((80,), float("nan")), torch.full((1, 80), 0.3), torch.full((80,), 1.5)):
+        with pytest.raises(ConditionError, match="linear RMS"):
+            generation.generate(clip, "hammer", pipeline=pipe, seed=1, envelope=bad)
+
+
+def test_cues_say_what_is_heard_when(pipe, clip):
+    asked = {"pipeline": pipe, "seed": 1, "envelope": torch.full((80,), 0.3)}
+    plain = generation.generate(clip, "hammer", **asked).waveform
+    cued = generation.generate(clip, "hammer", cues=((0.5, 0.8, "rain"),), **asked).waveform
+    rain = generation.generate(clip, "rain", **asked).waveform
+    assert not np.array_equal(plain, cued)
+    assert not np.array_equal(rain, cued)
+    whole = generation.generate(clip, "bell", cues=((0.0, 0.8, "rain"),), **asked).waveform
+    assert np.allclose(rain, whole, atol=1e-4)
+
+
+def test_a_predictor_that_is_not_installed_is_named_only_when_asked_for(pipe, clip, monkeypatch):
+    monkeypatch.setattr("postsync.weights.available", lambda: ["gram"])
+    assert generation.generate(clip, "hammer", pipeline=pipe, seed=1).options.timing == "motion"
+    with pytest.raises(WeightsError, match="--timing motion"):
+        generation.generate(clip, "hammer", pipeline=pipe, timing="predicted")
+
+
+def test_new_words_are_named_once_for_all_clips(pipe, caplog, monkeypatch):
+    monkeypatch.setattr(type(pipe), "sees_film", property(lambda _: False))
+    with caplog.at_level(logging.WARNING, "postsync"):
+        announce([generation.Options(prompt="theremin"), generation.Options(cues=((0.0, 1.0, "a theremin"),))], pipe)
+    assert len(caplog.records) == 1
+    assert caplog.text.count("theremin") == 1

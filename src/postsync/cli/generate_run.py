@@ -1,0 +1,135 @@
+"""What `postsync generate` does with its options: sees that they go together, starts the run, tells what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ..errors import ConditionError
+from ..generation.cue_sheet import read_cues
+from ..generation.options import Options
+from ..generation.outputs import Outputs, make_folder
+from ..generation.sources import read_requests
+
+
+def generate(video: Path | None, asked: Mapping[str, Any], cues: Path | None, own: Sequence[str], num_samples: int,
+             span: tuple[float, float] | None, from_: Path | None, skip_existing: bool,
+             written: Mapping[str, Path | None], *, as_json: bool, quiet: bool) -> None:
+    """Run `postsync generate`. `asked`: options by name, None where not given; `own`: what becomes of the clip's own
+    sound; `written`: fields of Outputs. Raises PostsyncError for a single clip, typer.Exit (2) for several."""
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in asked.items()
+             if value is not None}
+    if len(own) > 1:
+        raise ConditionError(f"--{' and --'.join(own)} do not go together; the clip's own sound is replaced, mixed or "
+                             "kept.")
+    given |= {"sound": own[0]} if own else {}
+    given |= {"cues": read_cues(cues)} if cues is not None else {}
+    if num_samples < 1 or num_samples > 1000:
+        raise ConditionError(f"--num-samples is {num_samples}; it lies between 1 and 1000.")
+    outputs, tell = Outputs(**written), _Teller(as_json, quiet)
+    files = [Path(given[name]) for name in ("reference", "envelope", "onsets") if name in given]
+    read = tuple(files + ([] if cues is None else [cues]))
+    with _warnings(quiet):
+        if span is not None or from_ is not None:
+            report = _again(video, given, num_samples, span, from_, outputs, read, tell)
+        else:
+            report = _anew(video, given, num_samples, skip_existing, outputs, read, tell)
+    tell.end(report)
+
+
+def _anew(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_existing: bool, outputs: Outputs,
+          read: tuple[Path, ...], tell: _Teller) -> Any:
+    if video is None:
+        raise ConditionError("no clip is named; give a clip, a folder of clips or a CSV file.")
+    requests = read_requests(video, Options(**given))
+    batch = [request.video for request in requests] != [video]
+    planned = outputs.plan(requests, num_samples, batch)
+    if batch:
+        read = (*read, video)
+    if outputs.output is not None and not any(plan.target == outputs.output for plan in planned):
+        make_folder(outputs.output)
+    from ..generation.batch import run
+
+    return run(planned, outputs, read, skip_existing=skip_existing, load=tell.load, told=tell.told)
+
+
+def _again(video: Path | None, given: Mapping[str, Any], num_samples: int, span: tuple[float, float] | None,
+           from_: Path | None, outputs: Outputs, read: tuple[Path, ...], tell: _Teller) -> Any:
+    from ..generation.again import redo_run, repeat_run
+
+    if span is not None and from_ is not None:
+        raise ConditionError("--redo and --from do not go together; name the earlier result and --redo alone.")
+    if from_ is not None:
+        if given or num_samples > 1:
+            extra = ", ".join(sorted(given)) or "num_samples"
+            raise ConditionError(f"--from repeats a result as it was; leave away: {extra}.")
+        return repeat_run(from_, video, outputs, load=tell.load, told=tell.told)
+    if video is None:
+        raise ConditionError("--redo needs an earlier result; name it, or its sidecar.")
+    assert span is not None
+    return redo_run(video, span, given, num_samples, outputs, read, load=tell.load, told=tell.told)
+
+
+class _Teller:
+    """Tells a person on standard output what is being done; with --json on standard error, and a report at the end."""
+
+    def __init__(self, as_json: bool, quiet: bool) -> None:
+        self.as_json, self.quiet = as_json, quiet
+
+    def load(self, options: Options) -> Any:
+        """The options' pipeline, with a progress bar unless quiet."""
+        from diffusers.utils import logging as diffusers_logging
+
+        from ..generation.loading import load_for
+
+        diffusers_logging.disable_progress_bar()  # of loading, which takes less than a second
+        pipeline = load_for(options)
+        pipeline.set_progress_bar_config(disable=self.quiet, desc="denoising", leave=False)
+        return pipeline
+
+    def say(self, text: str) -> None:
+        """A line for a person."""
+        if not self.quiet:
+            typer.echo(text, err=self.as_json)
+
+    def told(self, entry: Mapping[str, Any]) -> None:
+        """Tell of a result that was written."""
+        self.say(f"{entry['duration_s']:.3f} s, {entry['onsets']} onsets, seed {entry['seed']}")
+        for kind in ("output", "wav_file", "envelope_file", "onsets_file", "plot_file"):
+            if kind in entry:
+                self.say(f"wrote {entry[kind]}")
+
+    def end(self, report: Any) -> None:
+        """The report; raises the one error of a single clip, typer.Exit (2) after a list of several."""
+        for entry in report.skipped:
+            self.say(f"skipped {entry['input']}: {entry['output']} is there")
+        if self.as_json:
+            typer.echo(json.dumps(report.to_json(), indent=2))
+        if report.failures and not report.results and not report.skipped and len(report.failures) == 1:
+            raise report.failures[0]
+        if report.errors:
+            total = len({e["input"] for e in (*report.results, *report.skipped, *report.errors)})
+            print(f"postsync: {len(report.errors)} of {total} clips failed:", file=sys.stderr)
+            for entry in report.errors:
+                print(f"  {entry['error']}", file=sys.stderr)
+            raise typer.Exit(2)
+
+
+@contextlib.contextmanager
+def _warnings(quiet: bool) -> Iterator[None]:
+    """Warnings go to standard error, one line each; none of them where nothing but errors is to be said."""
+    log, handler = logging.getLogger("postsync"), logging.StreamHandler()
+    handler.setLevel(logging.ERROR if quiet else logging.WARNING)
+    handler.setFormatter(logging.Formatter("postsync: %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)

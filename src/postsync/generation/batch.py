@@ -1,0 +1,113 @@
+"""A run over one clip or many: every result is written as soon as it is made, and no bad clip stops the rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from ..errors import PostsyncError
+from ..media.container import check_readable
+from .job import announce, fresh_seed, takes
+from .options import Options
+from .outputs import Outputs, Planned
+from .provenance import Provenance, sha256_of
+from .result import Result
+from .sidecar import lossless_path, publish, sidecar_path
+from .timing_of_clip import timing_name
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Report:
+    """What a run did; every entry is ready for JSON."""
+
+    results: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    errors: list[dict[str, str]] = field(default_factory=list)
+    failures: list[PostsyncError] = field(default_factory=list)  # behind the errors, in their order
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as one JSON document."""
+        return {"results": self.results, "skipped": self.skipped, "errors": self.errors}
+
+    def failed(self, video: Path, error: Exception) -> None:
+        """Note that a clip could not be done."""
+        if not isinstance(error, PostsyncError):
+            log.debug("%s", video, exc_info=error)
+            error = PostsyncError(f"{video}: unforeseen {type(error).__name__} ({error}); please report it")
+        self.errors.append({"input": str(video), "error": " ".join(str(error).split())})
+        self.failures.append(error)
+
+    def made(self, result: Result, target: Path, extras: dict[str, Path], take: int) -> dict[str, Any]:
+        """Note a result that was written; gives its entry."""
+        entry = {"input": str(result.video.path), "output": str(target), "sidecar": str(sidecar_path(target)),
+                 "soundtrack": str(lossless_path(target)),
+                 **{f"{kind}_file": str(path) for kind, path in extras.items()},
+                 "take": take, "seed": result.seed, "prompt": result.prompt, "duration_s": result.duration_s,
+                 "onsets": len(result.onsets_s), "gain_db": result.gain_db}
+        self.results.append(entry)
+        return entry
+
+
+Told = Callable[[dict[str, Any]], None]  # is given the entry of each result as it is written
+Load = Callable[[Options], Any]  # gives the pipeline that the options name
+
+
+def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, skip_existing: bool, load: Load,
+        told: Told) -> Report:
+    """Make the planned results. `read`: further files of the user's, which are not written over.
+
+    What is wrong with one clip goes into the report; a pipeline that cannot be loaded raises.
+    """
+    report = Report()
+    wanted = [plan for plan in planned if not (skip_existing and plan.target.exists())]
+    report.skipped = [{"input": str(plan.request.video), "output": str(plan.target)} for plan in planned
+                      if plan not in wanted]
+    sound = []
+    for request, plans in groupby(wanted, key=lambda plan: plan.request):
+        group = list(plans)
+        try:
+            _check(group, outputs, read)
+            sound.append(group)
+        except PostsyncError as error:
+            report.failed(request.video, error)
+    if not sound:
+        return report
+    options = sound[0][0].request.options
+    timing = timing_name(options)  # the same for all clips, and known before anything is loaded
+    pipeline, seed = load(options), fresh_seed()  # one seed for all clips that name none
+    announce([group[0].request.options for group in sound], pipeline)
+    provenance = Provenance.of(pipeline, timing)
+    for group in sound:
+        try:
+            for entry in _make(group, outputs, pipeline, seed, provenance, report):
+                told(entry)
+        except Exception as error:  # whatever is wrong with one clip, the others are still to be made
+            report.failed(group[0].request.video, error)
+    return report
+
+
+def _check(group: Sequence[Planned], outputs: Outputs, read: Sequence[Path]) -> None:
+    """Raise what stands against making these takes of one request before the work begins."""
+    request = group[0].request
+    if request.error is not None:
+        raise request.error
+    check_readable(request.video)
+    for plan in group:
+        outputs.check(plan.target, plan.mark, inputs=(request.video, *read))
+
+
+def _make(group: Sequence[Planned], outputs: Outputs, pipeline: Any, seed: int, provenance: Provenance,
+          report: Report) -> Iterator[dict[str, Any]]:
+    """Make and write the takes of one request; gives the entry of each."""
+    video, options = group[0].request.video, group[0].request.options
+    digest = sha256_of(video)
+    seeded = options if options.seed >= 0 else options.replaced({"seed": seed})
+    for plan, result in zip(group, takes(video, seeded, pipeline, [plan.k for plan in group])):
+        publish(result, plan.target, provenance, digest)
+        yield report.made(result, plan.target, outputs.write_extras(result, plan.mark), plan.k + 1)

@@ -1,0 +1,100 @@
+"""Where results go, and what is written with them; told before the work whether it can be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import MediaError
+from ..media.container import one_line
+from ..media.mux import check_container, default_output
+from ..media.output import check_writable
+from ..timing.onset_file import check_marker_suffix
+from .sources import Request
+
+if TYPE_CHECKING:
+    from .result import Result
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results. Raises MediaError where it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"{path}: the folder could not be made ({one_line(error)}); choose another output") from error
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One result to be made: take number `k` of a request, its file, and what is put before the suffix of its extras
+    where a run makes several results ("" for a single one)."""
+
+    request: Request
+    k: int
+    target: Path
+    mark: str
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a run writes. `output`: a file for a single result, else a folder; None: beside each clip."""
+
+    output: Path | None = None
+    wav: Path | None = None
+    plot: Path | None = None
+    save_envelope: Path | None = None
+    save_onsets: Path | None = None
+
+    def plan(self, requests: Sequence[Request], num_samples: int, batch: bool) -> list[Planned]:
+        """All results of a run, named. `batch`: the clips came from a folder or a table. Raises MediaError."""
+        single = len(requests) * num_samples == 1
+        folder = self.output
+        if single and folder is not None and not folder.is_dir() and (folder.suffix or not batch):
+            if folder.suffix.lower() != ".wav":
+                check_container(folder)
+            return [Planned(requests[0], 0, folder, "")]
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise MediaError(f"{folder}: is a file, and this run writes several results; name a folder")
+        planned = []
+        for request in requests:
+            for k in range(num_samples):
+                marks = [request.label, str(k + 1) if num_samples > 1 else ""]
+                ending = "".join(f".{mark}" for mark in ("postsync", *marks) if mark)
+                target = default_output(request.video, suffix=ending)
+                target = target if folder is None else folder / target.name
+                whose = [request.video.stem] if batch else []
+                planned.append(Planned(request, k, target, ".".join(m for m in (*whose, *marks) if m)))
+        return planned
+
+    def extras(self, mark: str) -> dict[str, Path]:
+        """What is written besides the result, by kind: `hits.csv` becomes `hits.door.csv` where a mark is needed."""
+        paths = {"wav": self.wav, "envelope": self.save_envelope, "onsets": self.save_onsets, "plot": self.plot}
+        return {kind: path.with_name(f"{path.stem}.{mark}{path.suffix}") if mark else path
+                for kind, path in paths.items() if path is not None}
+
+    def check(self, target: Path, mark: str, inputs: Sequence[Path]) -> None:
+        """Raise MediaError unless all files of a result can be written without touching one of `inputs`."""
+        from .sidecar import lossless_path, sidecar_path
+
+        extras = self.extras(mark).values()
+        paths = [target, sidecar_path(target), lossless_path(target), *extras]
+        for path in paths:
+            check_writable(path, inputs)
+            if paths.count(path) > 1:
+                raise MediaError(f"{path}: is to hold two things; give each a name of its own")
+        if self.save_onsets is not None:
+            check_marker_suffix(self.save_onsets)
+        if self.wav is not None and self.wav.suffix.lower() != ".wav":
+            raise MediaError(f"{self.wav}: a soundtrack alone is written as WAV; end the name in .wav")
+
+    def write_extras(self, result: Result, mark: str) -> dict[str, Path]:
+        """Write all that was asked for besides the result; what was written, by kind."""
+        written = self.extras(mark)
+        writers: dict[str, Callable[[Path], object]] = {
+            "wav": result.save, "envelope": result.save_envelope, "onsets": result.save_onsets,
+            "plot": result.plot}
+        for kind, path in written.items():
+            writers[kind](path)
+        return written

@@ -1,0 +1,137 @@
+"""A soundtrack between pipeline and file: rate, length, loudness, 24 bits, splices, and its lossless copy."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from torch import Tensor
+
+from ..errors import MediaError
+from ..media.audio import blocks_of, resampled_blocks
+from ..media.loudness import LoudnessTarget, normalise_blocks
+
+log = logging.getLogger(__name__)
+
+DELIVERY_RATE = 48000  # what editors and AAC expect
+CROSS_FADE_S = 0.05  # at the ends of a span made anew, inside it
+_FULL_SCALE = 2.0**23  # of 24 bits, which float32 holds exactly
+_BLOCK = 1 << 18  # samples handled at a time
+
+
+def deliver(audio: Tensor, sampling_rate: int, duration_s: float, envelope: Tensor, target_lufs: float) -> np.ndarray:
+    """(C, N) at the pipeline's rate -> (C, round(duration_s * 48000)), at the loudness asked for.
+
+    Where nothing was asked to sound, the result is silence: what a network whispers must not be lifted to full level.
+    """
+    return level(audio, sampling_rate, duration_s, envelope, LoudnessTarget(lufs=target_lufs))[0]
+
+
+def level(audio: Tensor, sampling_rate: int, duration_s: float, envelope: Tensor,
+          target: LoudnessTarget) -> tuple[np.ndarray, float | None]:
+    """`deliver` for any target; also gives the gain in dB, None where the result is silence."""
+    num_samples = round(duration_s * DELIVERY_RATE)
+    source = audio.detach().cpu().float().numpy()
+    waveform = np.zeros((len(source), num_samples), np.float32)  # the only copy at this rate, levelled where it lies
+    if not bool((envelope > 0).any()):
+        return waveform, None
+    _fill(waveform, resampled_blocks(source, sampling_rate, DELIVERY_RATE))
+    blocks, report = normalise_blocks(lambda: blocks_of(waveform), DELIVERY_RATE, target)
+    _fill(waveform, blocks)
+    log.info("loudness %.1f LUFS, gain %.1f dB, limited by %.1f dB",
+             report.output_lufs, report.gain_db, report.limiting_db)
+    return waveform, report.gain_db if math.isfinite(report.input_lufs) else None
+
+
+def _fill(waveform: np.ndarray, blocks: Iterable[np.ndarray]) -> None:
+    """Write blocks (C, n) one after the other into a waveform (C, N), as far as it reaches."""
+    position = 0
+    for block in blocks:
+        part = block[:, :waveform.shape[1] - position]
+        waveform[:, position:position + part.shape[1]] = part
+        position += part.shape[1]
+
+
+def loudness_target(target_lufs: float, kept_gain_db: float | None) -> LoudnessTarget:
+    """The loudness asked for; or, where an earlier result's gain is kept, that gain and no other, peaks limited."""
+    if kept_gain_db is None:
+        return LoudnessTarget(lufs=target_lufs)
+    return LoudnessTarget(lufs=math.inf, max_gain_db=kept_gain_db)
+
+
+def placed(part: np.ndarray, start_s: float, num_samples: int) -> np.ndarray:
+    """A part (C, n) at its place in a soundtrack (C, num_samples) that is silent elsewhere."""
+    first = round(start_s * DELIVERY_RATE)
+    if first == 0 and part.shape[1] == num_samples:
+        return part
+    whole = np.zeros((len(part), num_samples), np.float32)
+    whole[:, first:first + part.shape[1]] = part[:, :num_samples - first]
+    return whole
+
+
+def spliced(old: np.ndarray, new: np.ndarray, new_start_s: float, start_s: float, end_s: float) -> np.ndarray:
+    """`old` (C, N) with the span from `start_s` to `end_s` taken from `new` (C, n), which begins at `new_start_s`.
+
+    Cross-fades lie inside the span (none at the soundtrack's own ends); every sample outside it is the old one.
+    """
+    first, offset = round(start_s * DELIVERY_RATE), round(new_start_s * DELIVERY_RATE)
+    last = min(round(end_s * DELIVERY_RATE), old.shape[1], offset + new.shape[1])
+    length = min(round(CROSS_FADE_S * DELIVERY_RATE), (last - first) // 4)
+    rise = (0.5 - 0.5 * np.cos(np.pi * (np.arange(length) + 0.5) / max(length, 1))).astype(np.float32)
+    share = np.ones(last - first, np.float32)
+    if first > 0:
+        share[:length] = rise
+    if last < old.shape[1]:
+        share[len(share) - length:] = rise[::-1]
+    result = old.copy()
+    result[:, first:last] += share * (new[:, first - offset:last - offset] - result[:, first:last])
+    return on_24_bits(result)
+
+
+def on_24_bits(waveform: np.ndarray) -> np.ndarray:
+    """The waveform rounded to 24 bits, in place: what is encoded is then exactly what the lossless copy holds."""
+    np.clip(waveform, -1.0, 1.0 - 1.0 / _FULL_SCALE, out=waveform)
+    np.multiply(waveform, np.float32(_FULL_SCALE), out=waveform)
+    np.rint(waveform, out=waveform)
+    np.divide(waveform, np.float32(_FULL_SCALE), out=waveform)
+    return np.add(waveform, np.float32(0.0), out=waveform)  # there is no -0 among integers
+
+
+def write_lossless(file: Path, waveform: np.ndarray, name: Path) -> None:
+    """Write (C, N) on 24 bits as FLAC to `file`, which is to become `name`. Raises MediaError."""
+    try:
+        with soundfile.SoundFile(file, "w", DELIVERY_RATE, len(waveform), "PCM_24", format="FLAC") as target:
+            for block in _integers(waveform):
+                target.write(block)
+    except soundfile.LibsndfileError as error:
+        raise MediaError(f"{name}: could not be written ({error}); check the free space of its folder") from error
+
+
+def read_lossless(path: Path) -> np.ndarray:
+    """(C, N) float32 of a soundtrack that `write_lossless` wrote. Raises MediaError."""
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise MediaError(f"{path}: the kept soundtrack cannot be read ({error}); delete it: it is rebuilt") from error
+    if rate != DELIVERY_RATE:
+        raise MediaError(f"{path}: is at {rate} Hz, not {DELIVERY_RATE}; delete it to have the soundtrack rebuilt")
+    return np.ascontiguousarray(samples.T)
+
+
+def fingerprint(waveform: np.ndarray) -> str:
+    """SHA-256 of the samples (C, N) as interleaved little-endian 32-bit integers, full scale 2**31."""
+    digest = hashlib.sha256()
+    for block in _integers(waveform):
+        digest.update(block.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def _integers(waveform: np.ndarray) -> Iterator[np.ndarray]:
+    """Blocks (n, C) int32, full scale 2**31, of a waveform (C, N) on 24 bits."""
+    for start in range(0, waveform.shape[1], _BLOCK):
+        yield (waveform[:, start:start + _BLOCK].T * np.float32(_FULL_SCALE)).astype(np.int32) << 8
