@@ -18,8 +18,8 @@ from . import registry
 from .errors import ConditionError
 from .features.envelope import ENVELOPE_RATE
 from .features.onsets import pick_onsets
-from .media.audio import read_audio, resample, write_wav
-from .media.loudness import normalise_loudness
+from .media.audio import blocks_of, read_audio, resampled_blocks, write_wav
+from .media.loudness import LoudnessTarget, normalise_blocks
 from .media.mux import default_output, mux
 from .media.output import check_writable
 from .media.video import VideoInfo, iter_frames, probe, read_frames
@@ -164,11 +164,20 @@ def deliver(audio: Tensor, sampling_rate: int, duration_s: float, envelope: Tens
     Where nothing was asked to sound, the result is silence: what a network whispers must not be lifted to full level.
     """
     num_samples = round(duration_s * DELIVERY_RATE)
-    waveform = resample(audio.detach().cpu().float().numpy(), sampling_rate, DELIVERY_RATE)
-    waveform = np.pad(waveform, ((0, 0), (0, max(0, num_samples - waveform.shape[1]))))[:, :num_samples]
+    mono = audio.detach().cpu().float().numpy()
+    waveform = np.zeros((len(mono), num_samples), np.float32)  # the only copy at this rate, levelled where it lies
     if not bool((envelope > 0).any()):
-        return np.zeros_like(waveform)
-    levelled, report = normalise_loudness(waveform, DELIVERY_RATE, target_lufs=target_lufs)
+        return waveform
+    position = 0
+    for block in resampled_blocks(mono, sampling_rate, DELIVERY_RATE):
+        part = block[:, :num_samples - position]
+        waveform[:, position:position + part.shape[1]] = part
+        position += part.shape[1]
+    blocks, report = normalise_blocks(lambda: blocks_of(waveform), DELIVERY_RATE, LoudnessTarget(lufs=target_lufs))
+    position = 0
+    for block in blocks:
+        waveform[:, position:position + block.shape[1]] = block
+        position += block.shape[1]
     log.info("loudness %.1f LUFS, gain %.1f dB, limited by %.1f dB",
              report.output_lufs, report.gain_db, report.limiting_db)
-    return np.asarray(levelled)
+    return waveform

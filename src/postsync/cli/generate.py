@@ -47,6 +47,9 @@ def generate(
     for path in (target, wav, plot, save_envelope):  # refuse before the work, not after it
         if path is not None:
             check_writable(path, inputs=(video,))
+    from .lean_imports import import_diffusers
+
+    import_diffusers()  # before anything else does it the long way
     import torch
     from diffusers.utils import logging as diffusers_logging
 
