@@ -23,15 +23,18 @@ from postsync.features.spectrogram import audioldm_log_mel
 from postsync.metrics.envelope import envelope_correlation
 from postsync.metrics.frechet import frechet_distance
 from postsync.metrics.scene_classifier import SceneClassifier, family_accuracy
+from postsync.scenes.recordings import RecordingBank
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, full_scenes, render_scene
+from postsync.scenes.sounds import SoundConfig
 from postsync.systems.foleygram.fader import ride_fader
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
 from postsync.weights import bundled
 
 
-def held_out_clips(seed: int, count: int, config: SceneConfig) -> tuple[list[Clip], Tensor]:
+def held_out_clips(seed: int, count: int, config: SceneConfig,
+                   bank: RecordingBank | None) -> tuple[list[Clip], Tensor]:
     """Scenes with sound only, and their peak-normalised waveforms (count, N)."""
-    clips = [render_scene(seed + i, config, needs=frozenset({"waveform"})) for i in range(count)]
+    clips = [render_scene(seed + i, config, needs=frozenset({"waveform"}), bank=bank) for i in range(count)]
     sounds = torch.cat([c.waveform for c in clips if c.waveform is not None])
     return clips, sounds / sounds.abs().amax(-1, keepdim=True).clamp(min=1e-4)
 
@@ -59,9 +62,11 @@ def mel_distance(first: Tensor, second: Tensor) -> Tensor:
 @torch.no_grad()
 def measure(pipe: FoleyGRAMPipeline, classifier: SceneClassifier, arguments: argparse.Namespace) -> dict[str, float]:
     """Every figure of the table, by name."""
-    config = full_scenes(duration_s=arguments.duration, held_out_captions=arguments.held_out_captions)
-    clips, real = held_out_clips(arguments.seed, arguments.count, config)
-    other = held_out_clips(arguments.seed + arguments.count, arguments.count, config)[1]
+    bank = RecordingBank(arguments.recordings, folds=(5,)) if arguments.recordings else None
+    config = full_scenes(duration_s=arguments.duration, held_out_captions=arguments.held_out_captions,
+                         sound=SoundConfig(recordings=0.5 if bank else 0.0))
+    clips, real = held_out_clips(arguments.seed, arguments.count, config, bank)
+    other = held_out_clips(arguments.seed + arguments.count, arguments.count, config, bank)[1]
     captions, labels = [c.captions[0] for c in clips], [str(c.label) for c in clips]
     envelopes = frame_rms(real, pipe.sampling_rate)
     fader_db = pipe.settings.fader_db
@@ -107,6 +112,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=None, help="default: the preset's")
     parser.add_argument("--guidance-scale", type=float, default=None)
     parser.add_argument("--control-scale", type=float, default=None)
+    parser.add_argument("--recordings", type=Path, help="folder laid out like shared/sounds: half of the real sounds "
+                        "are then recordings of fold 5, where it has the family, as in training (folds 1 to 4)")
     parser.add_argument("--held-out-captions", action="store_true")
     arguments = parser.parse_args()
     pipe = FoleyGRAMPipeline.from_pretrained(arguments.folder or bundled("foleygram"))

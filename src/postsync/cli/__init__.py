@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated
 
-import typer
+try:
+    import typer
+except KeyboardInterrupt:  # before `main` could look after it
+    raise SystemExit(130) from None
 
 from .. import __version__
 from ..errors import PostsyncError
+from .interruption import stopped_by_signals
 
 COMMANDS = {  # name -> (module and attribute in this package, one line of help)
     "generate": ("generate:generate", "Put sound to a silent video."),
@@ -24,13 +28,20 @@ EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line on `argv` (default: the process's); exits 0, 2 for what a user can mend, 130 for Ctrl-C."""
+    """Run the command line on `argv` (default: the process's).
+
+    Exits with 0, 2 for what a user can mend, 130 for Ctrl-C, 143 for SIGTERM.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if not a.startswith("-")), None)
     try:
-        build_app(command)(args=arguments, prog_name="postsync")
+        with stopped_by_signals():
+            build_app(command)(args=arguments, prog_name="postsync")
     except PostsyncError as error:
         print("postsync: " + " ".join(str(error).split()), file=sys.stderr)
+        raise SystemExit(EXIT_ERROR) from None
+    except MemoryError:
+        print("postsync: not enough memory; close other programs, or cut the clip into parts", file=sys.stderr)
         raise SystemExit(EXIT_ERROR) from None
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None

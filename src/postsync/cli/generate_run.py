@@ -55,6 +55,9 @@ def _anew(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_e
         read = (*read, video)
     if outputs.output is not None and not any(plan.target == outputs.output for plan in planned):
         make_folder(outputs.output)
+    from .lean_imports import import_diffusers
+
+    import_diffusers()  # before anything else does it the long way
     from ..generation.batch import run
 
     return run(planned, outputs, read, skip_existing=skip_existing, load=tell.load, told=tell.told)
@@ -62,6 +65,9 @@ def _anew(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_e
 
 def _again(video: Path | None, given: Mapping[str, Any], num_samples: int, span: tuple[float, float] | None,
            from_: Path | None, outputs: Outputs, read: tuple[Path, ...], tell: _Teller) -> Any:
+    from .lean_imports import import_diffusers
+
+    import_diffusers()
     from ..generation.again import redo_run, repeat_run
 
     if span is not None and from_ is not None:

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from ..errors import WeightsError
 from ..features.spectrogram import audioldm_log_mel
+from .long_decoder import decode_in_pieces, decodes_in_pieces
 from .vocoder import VocosVocoder
 
 NUM_MELS = 64
@@ -91,12 +92,14 @@ class MelCodec(ModelMixin, ConfigMixin):
     def decode_mel(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, 8, L, 16) -> log-mel (B, 4 L, 64).
 
-        Beyond `chunk_frames` the VAE works on overlapping pieces that are cross-faded; its group norms look at a whole
-        piece, so the result is close to, not equal to, that of one piece.
+        Beyond `chunk_frames` the VAE works in pieces, with the same result (where gradients are wanted, in one). With
+        attention in the middle (AudioLDM's own) the pieces overlap and are cross-faded: close to one pass, not equal.
         """
         length = max(self.chunk_frames // self.ratio, 8)
         if latents.shape[2] <= length:
             return self._decode_piece(latents)
+        if decodes_in_pieces(self.vae.decoder):
+            return self._decode_piece(latents, None if torch.is_grad_enabled() and latents.requires_grad else length)
         overlap = length // 8
         starts = range(0, latents.shape[2] - overlap, length - overlap)
         ramp = torch.linspace(0, 1, overlap * self.ratio, device=latents.device)[:, None]
@@ -107,9 +110,15 @@ class MelCodec(ModelMixin, ConfigMixin):
             log_mel = torch.cat([log_mel[:, : -len(ramp)], faded, piece[:, len(ramp) :]], dim=1)
         return log_mel
 
-    def _decode_piece(self, latents: Tensor) -> Tensor:
+    def _decode_piece(self, latents: Tensor, length: int | None = None) -> Tensor:
+        """`decode_mel` in one pass, or `length` latent frames at a time."""
         p = self.config.patch_size
-        x = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
+        z = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
+        if length is None:
+            x = self.vae.decode(z).sample
+        else:
+            z = z if self.vae.post_quant_conv is None else self.vae.post_quant_conv(z)
+            x = decode_in_pieces(self.vae.decoder, z, length)
         x = rearrange(x, "b (p q) t f -> b 1 (t p) (f q)", p=p, q=p)
         return x[:, 0].float() * self.config.mel_std + self.config.mel_mean
 

@@ -124,7 +124,9 @@ class PositionalConv(nn.Module):
         width, self.taps, self.groups = config.encoder_embed_dim, config.conv_pos, config.conv_pos_groups
         self.weight_v = nn.Parameter(torch.empty(width, width // self.groups, self.taps))
         nn.init.normal_(self.weight_v, std=math.sqrt(4 / (self.taps * width)))
-        self.weight_g = nn.Parameter(self.weight_v.detach().norm(dim=(0, 1), keepdim=True))
+        self.weight_g = nn.Parameter(torch.ones(1, 1, self.taps))
+        if not self.weight_v.is_meta:  # there, where weights are only built to be loaded, it would import the compiler
+            self.weight_g.data = self.weight_v.detach().norm(dim=(0, 1), keepdim=True)
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:

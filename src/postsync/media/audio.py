@@ -13,13 +13,16 @@ import soundfile
 import soxr
 
 from postsync.errors import MediaError
-from postsync.media.container import check_readable, one_line, open_media, picture_stream
+from postsync.media.container import check_readable, one_line, open_media, picture_stream, reading
+from postsync.media.decoding import MAX_DURATION_S, MAX_HOLD_S
 from postsync.media.output import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _BLOCK = 1 << 18  # samples handled at a time
+_RATES = (1000, 768_000)  # Hz; a header that claims others is damaged, and resampling it would fill the memory
+_MAX_CHANNELS = 64
 
 
 def read_audio(
@@ -37,9 +40,10 @@ def read_audio(
         max_duration_s: read no more than this many seconds.
         from_picture: let sample 0 be the moment of the first picture (silence is added or sound cut at the start).
 
-    Returns (C, N) float32, C = 1 where `mono`. Raises MediaError: missing, damaged or without sound.
+    Returns (C, N) float32, C = 1 where `mono`. Raises MediaError: missing, damaged, without sound, or too long to hold.
     """
     rate, blocks = audio_blocks(path, from_picture)
+    blocks = _usable(blocks, rate, path)
     if mono:
         blocks = (block.mean(axis=0, keepdims=True) for block in blocks)
     if max_duration_s is not None:
@@ -57,47 +61,74 @@ def audio_blocks(path: str | os.PathLike[str], from_picture: bool = False) -> tu
     check_readable(path)
     if not from_picture:
         try:
-            return soundfile.info(str(path)).samplerate, _sound_file_blocks(path)
-        except soundfile.LibsndfileError:
+            header = soundfile.info(str(path))
+        except (soundfile.SoundFileError, TypeError):
             pass  # not a plain sound file: a video, m4a or the like, which PyAV reads
+        else:
+            return _plausible(header.samplerate, header.channels, path), _sound_file_blocks(path, header.channels)
     with open_media(path) as container:
-        if not container.streams.audio or container.streams.audio[0].codec_context is None:
+        context = container.streams.audio[0].codec_context if container.streams.audio else None
+        if context is None:
             raise MediaError(f"{path}: has no sound that can be read; give a recording or a video with sound")
-        rate = container.streams.audio[0].codec_context.sample_rate
+        rate = _plausible(context.sample_rate, context.channels, path)
         start_s = None
         if from_picture:
-            start_s = next(float(f.time or 0.0) for f in container.decode(picture_stream(container, path)))
+            frames = reading(container.decode(picture_stream(container, path)), path)
+            start_s = next((float(f.time or 0.0) for f in frames), 0.0)
     return rate, _decoded_blocks(path, rate, start_s)
 
 
-def _sound_file_blocks(path: Path) -> Iterator[np.ndarray]:
-    with soundfile.SoundFile(path) as file:
-        for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
-            yield np.ascontiguousarray(block.T)
+def _plausible(rate: int, channels: int, path: Path) -> int:
+    """The sample rate in Hz; raises MediaError where the header says what no recording has."""
+    if not _RATES[0] <= rate <= _RATES[1] or not 1 <= channels <= _MAX_CHANNELS:
+        raise MediaError(
+            f"{path}: its header says {rate} Hz and {channels} channels; {_RATES[0]} to {_RATES[1]} Hz and up to "
+            f"{_MAX_CHANNELS} channels can be read: it is damaged, export it again"
+        )
+    return rate
+
+
+def _usable(blocks: Iterable[np.ndarray], rate: int, path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
+    """The blocks, as long as they are finite and of a length that can be held."""
+    remaining = round(MAX_DURATION_S * rate)
+    for block in blocks:
+        remaining -= block.shape[1]
+        if remaining < 0:
+            raise MediaError(f"{path}: longer than {MAX_DURATION_S / 3600:.0f} hours; cut out the part that is meant")
+        if not np.isfinite(block).all():
+            raise MediaError(f"{path}: holds NaN or infinite samples; export it again as 24-bit or float WAV")
+        yield block
+
+
+def _sound_file_blocks(path: Path, channels: int) -> Iterator[np.ndarray]:
+    try:
+        with soundfile.SoundFile(path) as file:
+            for block in file.blocks(_BLOCK // channels, dtype="float32", always_2d=True):
+                yield np.ascontiguousarray(block.T)
+    except soundfile.SoundFileError as error:
+        raise MediaError(
+            f"{path}: its sound is damaged ({one_line(error)}); export it again, or give another recording"
+        ) from error
 
 
 def _decoded_blocks(path: Path, rate: int, start_s: float | None) -> Iterator[np.ndarray]:
     """Decode the first sound track; `start_s` (on the file's clock) becomes sample 0 where it is given."""
     with open_media(path) as container:
-        stream = container.streams.audio[0]
         convert = av.AudioResampler(format="fltp", rate=rate)
         skip: int | None = None  # samples still to be dropped
-        try:
-            for frame in container.decode(stream):
-                for part in convert.resample(frame):
-                    block = part.to_ndarray()
-                    if skip is None:
-                        skip = 0 if start_s is None else round((start_s - float(part.time or 0.0)) * rate)
-                        if skip < 0:
-                            yield np.zeros((len(block), -skip), np.float32)
-                            skip = 0
-                    dropped = min(skip, block.shape[1])
-                    skip -= dropped
-                    yield block[:, dropped:]
-        except av.FFmpegError as error:
-            raise MediaError(
-                f"{path}: its sound is damaged ({one_line(error)}); export it again, or give another recording"
-            ) from error
+        parts = (part for frame in container.decode(container.streams.audio[0]) for part in convert.resample(frame))
+        for part in reading(parts, path):
+            block = part.to_ndarray()
+            if skip is None:
+                skip = 0 if start_s is None else round((start_s - float(part.time or 0.0)) * rate)
+                if -skip > MAX_HOLD_S * rate:
+                    raise MediaError(f"{path}: its sound starts {-skip / rate:.0f} s after the picture; export it")
+                if skip < 0:
+                    yield np.zeros((len(block), -skip), np.float32)
+                    skip = 0
+            dropped = min(skip, block.shape[1])
+            skip -= dropped
+            yield block[:, dropped:]
 
 
 def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import av
 from av.container import InputContainer
@@ -15,8 +15,13 @@ from av.video.stream import VideoStream
 
 from postsync.errors import MediaError
 
+MAX_PIXELS = 8192 * 4608  # of one picture: 8K and a little more; the decoder refuses larger ones before it allocates
+_PLAYLISTS = ("hls", "dash", "concat", "sdp", "rtsp")  # they name other files and addresses to read
 _STILL_FORMATS = ("image2", "tty", "_pipe")  # FFmpeg reads pictures and plain text as one-frame "videos"
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+# No media file may make us read another file or address.
+_OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+Item = TypeVar("Item")
 
 
 def one_line(error: BaseException) -> str:
@@ -35,8 +40,8 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     check_readable(path)
     try:
         # An absolute path keeps names such as "a:b.mp4" from being read as a protocol.
-        container = av.open(os.path.abspath(path), "r", metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as error:
+        container = av.open(os.path.abspath(path), "r", options=_OPTIONS, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         if is_truncated(path):
             raise truncated(path) from error
         raise MediaError(
@@ -44,15 +49,38 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
             "play it in a video player, or download or export it again"
         ) from error
     with container:
+        if container.format.name in _PLAYLISTS:
+            raise MediaError(f"{path}: a playlist, which names other files; give the video itself")
         yield container
+
+
+def reading(items: Iterable[Item], path: str | os.PathLike[str]) -> Iterator[Item]:
+    """`items`, read from the media file `path`; what FFmpeg cannot go on with becomes a MediaError."""
+    iterator = iter(items)
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
+            raise MediaError(
+                f"{path}: damaged, cannot be read to its end ({one_line(error)}); copy, download or export it again"
+            ) from error
+        yield item
 
 
 def check_readable(path: Path) -> None:
     """Raise MediaError unless `path` is a readable file with something in it."""
-    if not path.exists():
-        raise MediaError(f"{path}: no such file; check the name and the folder")
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise MediaError(f"{path}: no such file; check the name and the folder") from error
+    except (OSError, ValueError) as error:  # a name too long, a file where a folder should be, a circle of links
+        raise MediaError(f"{path}: no such file ({one_line(error)}); check the name and the folder") from error
     if path.is_dir():
         raise MediaError(f"{path}: is a folder, not a file; name a file inside it")
+    if not path.is_file():
+        raise MediaError(f"{path}: a pipe or device, not a file; save it to a file first, for it is read twice")
     if not os.access(path, os.R_OK):
         raise MediaError(f"{path}: no permission to read it; change its permissions or copy it")
     if path.stat().st_size == 0:
@@ -68,6 +96,7 @@ def picture_stream(container: InputContainer, path: str | os.PathLike[str]) -> V
             continue
         if stream.codec_context is None:
             raise MediaError(f"{path}: no decoder for its picture; convert it to H.264 first")
+        stream.codec_context.options = {"max_pixels": _OPTIONS["max_pixels"]}
         return stream
     if container.streams.audio:
         raise MediaError(f"{path}: has sound but no moving picture; give a video file")
@@ -123,6 +152,8 @@ def _matroska_end(head: bytes) -> int:
         value = int.from_bytes(head[position : position + width], "big") & ((1 << 7 * width) - 1)
         return (0 if value == (1 << 7 * width) - 1 else value), position + width
 
+    if len(head) < 16:
+        return 0
     header_length, position = length_at(4)
     segment = position + header_length
     if segment + 12 > len(head) or head[segment : segment + 4] != b"\x18\x53\x80\x67":

@@ -15,6 +15,7 @@ import numpy as np
 import soxr
 
 from postsync.media.audio import blocks_of
+from postsync.media.k_weighting import KWeighting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -147,7 +148,7 @@ class LoudnessMeter:
         weights = np.ones(num_channels)
         weights[: len(_CHANNEL_WEIGHTS)] = _CHANNEL_WEIGHTS[:num_channels]
         self._weights = weights[:, None]
-        self._filter = _KWeighting(sample_rate, num_channels)
+        self._filter = KWeighting(sample_rate, num_channels)
         self._oversample = soxr.ResampleStream(1, _OVERSAMPLING, num_channels, dtype="float32", quality="HQ")
         self._energy = _Steps(self.hop, np.add)
         self._peaks = _Steps(self.hop * _OVERSAMPLING, np.maximum)
@@ -241,34 +242,6 @@ def _fade(at: np.ndarray, num_samples: int, fade_samples: int) -> np.ndarray:
         return np.ones(len(at))
     from_end = np.minimum(at + 0.5, num_samples - at - 0.5)
     return 0.5 - 0.5 * np.cos(np.pi * np.clip(from_end / fade_samples, 0.0, 1.0))
-
-
-class _KWeighting:
-    """The K filter of BS.1770 on a stream of blocks (C, n), as FIR: its response has died away (-500 dB) after 0.25 s.
-
-    Coefficients are pyloudnorm's, so that its meter reads the same.
-    """
-
-    def __init__(self, sample_rate: int, num_channels: int) -> None:
-        from pyloudnorm.iirfilter import IIRfilter
-
-        length = 1 << math.ceil(math.log2(0.25 * sample_rate))
-        z = np.exp(-2j * np.pi * np.arange(length // 2 + 1) / length)[:, None] ** np.arange(3)
-        response = np.ones(length // 2 + 1, dtype=complex)
-        for stage in (
-            IIRfilter(4.0, 1 / math.sqrt(2), 1500.0, sample_rate, "high_shelf"),
-            IIRfilter(0.0, 0.5, 38.0, sample_rate, "high_pass"),
-        ):
-            response *= (z @ stage.b) / (z @ stage.a)
-        self._taps = np.fft.irfft(response, length)
-        self._past = np.zeros((num_channels, length - 1))
-
-    def __call__(self, block: np.ndarray) -> np.ndarray:
-        signal = np.concatenate([self._past, block], axis=1)
-        self._past = signal[:, signal.shape[1] - len(self._taps) + 1 :]
-        size = 1 << (signal.shape[1] - 1).bit_length()  # wrap-around falls on the past, which is cut off
-        filtered = np.fft.irfft(np.fft.rfft(signal, size) * np.fft.rfft(self._taps, size), size)
-        return filtered[:, len(self._taps) - 1 : signal.shape[1]]
 
 
 class _Steps:

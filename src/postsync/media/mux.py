@@ -27,7 +27,7 @@ from av.video.stream import VideoStream
 
 from postsync.errors import MediaError
 from postsync.media.audio import resampled_blocks
-from postsync.media.container import one_line, open_media, picture_stream
+from postsync.media.container import one_line, open_media, picture_stream, reading
 from postsync.media.output import whole_file
 from postsync.media.video import VideoInfo, probe
 
@@ -119,7 +119,7 @@ def _copy(
             if time is None:
                 break
         packet.stream = copied[packet.stream_index]
-        target.mux(packet)
+        _copy_packet(target, packet, video_path)
     while block is not None:
         sound.write(block)
         block = next(blocks, None)
@@ -128,11 +128,16 @@ def _copy(
 
 def _packets(source: InputContainer, indices: list[int], video_path: Path) -> Iterator[Packet]:
     """The packets to copy. Only the end mark (size 0) is dropped; packets without dts are real pictures."""
+    for packet in reading(source.demux([source.streams[index] for index in indices]), video_path):
+        if packet.size:
+            yield packet
+
+
+def _copy_packet(target: OutputContainer, packet: Packet, video_path: Path) -> None:
+    """Hand on one packet. Raises MediaError where the muxer cannot place it: times that run backwards, a broken one."""
     try:
-        for packet in source.demux([source.streams[index] for index in indices]):
-            if packet.size:
-                yield packet
-    except av.FFmpegError as error:
+        target.mux(packet)
+    except (av.error.ArgumentError, av.error.InvalidDataError) as error:
         raise MediaError(
             f"{video_path}: its packets cannot be copied ({one_line(error)}); it is damaged: export it again"
         ) from error

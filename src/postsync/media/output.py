@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import uuid
 from collections.abc import Iterator, Sequence
@@ -23,7 +25,9 @@ def whole_file(path: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[
     """
     path = Path(path)
     check_writable(path, inputs)
-    temporary = path.with_name(f".{path.stem[:80]}.{uuid.uuid4().hex[:12]}.part{path.suffix}")
+    temporary = _beside(path)
+    remove = functools.partial(temporary.unlink, missing_ok=True)
+    atexit.register(remove)  # a second Ctrl-C may break off the removal below
     try:
         yield temporary
         os.replace(temporary, path)
@@ -32,17 +36,37 @@ def whole_file(path: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[
             f"{path}: could not be written ({one_line(error)}); check the free space and permissions of its folder"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        remove()
+        atexit.unregister(remove)
 
 
 def check_writable(path: Path, inputs: Sequence[str | os.PathLike[str]] = ()) -> None:
-    """Raise MediaError unless `path` can be written without touching one of `inputs`. Call it before the work."""
-    if path.is_dir():
-        raise MediaError(f"{path}: is a folder; name the file to write")
-    if not path.parent.is_dir():
-        raise MediaError(f"{path}: the folder {path.parent} does not exist; create it or write elsewhere")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise MediaError(f"{path}: no permission to write into {path.parent}; choose another output")
-    for source in inputs:
-        if path.exists() and Path(source).exists() and os.path.samefile(path, source):
-            raise MediaError(f"{path}: is the input itself, which is never changed; choose another output")
+    """Raise MediaError unless `path` can be written without touching one of `inputs`. Call it before the work.
+
+    A file is made beside `path` and removed: permissions alone do not tell (root, read-only and virtual folders).
+    """
+    try:
+        if path.is_dir():
+            raise MediaError(f"{path}: is a folder; name the file to write")
+        if path.parent.exists() and not path.parent.is_dir():
+            raise MediaError(f"{path}: {path.parent} is a file, not a folder; write elsewhere")
+        if not path.parent.is_dir():
+            raise MediaError(f"{path}: the folder {path.parent} does not exist; create it or write elsewhere")
+        for source in inputs:
+            if path.exists() and Path(source).exists() and os.path.samefile(path, source):
+                raise MediaError(f"{path}: is the input itself, which is never changed; choose another output")
+        attempt = _beside(path)
+        try:
+            attempt.open("xb").close()
+        finally:
+            attempt.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise MediaError(
+            f"{path}: cannot write into {path.parent} ({one_line(error)}): no permission, or no such place; "
+            "choose another output"
+        ) from error
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name in the same folder that nobody else uses; cut to what file systems take."""
+    return path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex[:12]}.part{path.suffix}")

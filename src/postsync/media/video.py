@@ -6,29 +6,24 @@ frame's time; header values are not trusted (variable rates, edit lists and webm
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal, cast
 
 import av
 import numpy as np
-from av.container import InputContainer
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
-from av.video.stream import VideoStream
 
 from postsync.errors import MediaError
-from postsync.media.container import is_truncated, one_line, open_media, picture_stream, truncated
+from postsync.media.container import MAX_PIXELS, is_truncated, one_line, open_media, picture_stream, truncated
+from postsync.media.decoding import SEEK_FROM_S, decoded, timed, warn_of_missing_end
 
-_logger = logging.getLogger(__name__)
 PixelFormat = Literal["rgb24", "gray"]
-_SEEK_FROM_S = 4.0  # windows that start later are reached by a seek, earlier ones by decoding
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,7 @@ def iter_frames(
     path = Path(path)
     found: list[VideoInfo] = []
     shown = _shown(path, found, max(start_s, 0.0))
-    convert = _Converter(size, pixel_format)
+    convert = _Converter(path, size, pixel_format)
     end = math.inf if end_s is None else end_s
     frames = _native(shown, convert, start_s, end) if fps is None else _held(shown, convert, fps, start_s, end)
     return FrameStream(frames, found, path)
@@ -125,7 +120,7 @@ def read_frames(path: str | os.PathLike[str], num_frames: int, size: tuple[int, 
     slots = np.arange(max(info.num_frames, num_frames))
     parts = np.array_split(slots, num_frames)
     times = [(part[(len(part) + 1) // 2 - 1] + 0.5) * info.duration_s / len(slots) for part in parts]
-    convert = _Converter(size, "rgb24")
+    convert = _Converter(Path(path), size, "rgb24")
     images: list[np.ndarray] = []
     for start, duration, frame in _shown(Path(path), [], 0.0):
         while len(images) < num_frames and times[len(images)] < start + duration:
@@ -163,8 +158,8 @@ def _held(shown: Iterator[Shown], convert: _Converter, fps: float, start_s: floa
 class _Converter:
     """Decoded frame -> upright image of the wished size. One scaler is kept for the whole stream."""
 
-    def __init__(self, size: tuple[int, int] | None, pixel_format: PixelFormat) -> None:
-        self.size, self.pixel_format, self.scaler = size, pixel_format, VideoReformatter()
+    def __init__(self, path: Path, size: tuple[int, int] | None, pixel_format: PixelFormat) -> None:
+        self.path, self.size, self.pixel_format, self.scaler = path, size, pixel_format, VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         swap, flip_x, flip_y = _orientation(frame)
@@ -173,10 +168,16 @@ class _Converter:
             width, height = self.size
         stored = (height, width) if swap else (width, height)
         smaller = stored[0] * stored[1] < frame.width * frame.height
-        scaled = self.scaler.reformat(
-            frame, *stored, format=self.pixel_format, interpolation="AREA" if smaller else "BICUBIC", threads=1
-        )
-        image = scaled.to_ndarray()
+        try:
+            scaled = self.scaler.reformat(
+                frame, *stored, format=self.pixel_format, interpolation="AREA" if smaller else "BICUBIC", threads=1
+            )
+            image = scaled.to_ndarray()
+        except (av.FFmpegError, ValueError, MemoryError) as error:
+            raise MediaError(
+                f"{self.path}: a picture of {frame.width} x {frame.height} in '{frame.format.name}' cannot be "
+                f"converted ({one_line(error)}); convert the clip to H.264 first"
+            ) from error
         image = image.swapaxes(0, 1) if swap else image
         return np.ascontiguousarray(image[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
 
@@ -185,7 +186,7 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """(swap rows and columns, then mirror x, then mirror y) from the display matrix; all eight orientations."""
     side_data = cast("Iterable[SideData]", frame.side_data)  # PyAV's stub calls it a dictionary
     matrix = next((data for data in side_data if data.type is SideDataType.DISPLAYMATRIX), None)
-    if matrix is None:
+    if matrix is None or len(bytes(matrix)) < 36:
         return False, False, False
     # x' = a x + c y, y' = b x + d y, stored row by row as (a, b, u, c, d, v, ...).
     a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()
@@ -199,80 +200,36 @@ def _shown(path: Path, found: list[VideoInfo], start_s: float) -> Iterator[Shown
 
     With a late start the frames after the first begin at or before `start_s`: those before are needed to hold.
     """
-    if path.is_file() and is_truncated(path):
-        raise truncated(path)
     with open_media(path) as container:
+        if is_truncated(path):
+            raise truncated(path)
         stream = picture_stream(container, path)
         stream.thread_type = "AUTO"
-        base = stream.time_base or Fraction(1, 1000)
-        usual = 1 / stream.average_rate if stream.average_rate else Fraction(1, 25)
-        first: int | None = None
-        count = 0
-        held: tuple[int, av.VideoFrame] | None = None  # the frame whose end is still unknown
-        for frame in _decoded(container, stream, path, start_s):
-            if frame.pts is not None:
-                ticks = frame.pts
-            else:
-                ticks = held[0] + max(1, round(usual / base)) if held else 0
-            first = ticks if first is None else first
-            if held is not None:
-                if ticks <= held[0]:
-                    continue  # two pictures for one moment: the earlier one stays
-                usual = (ticks - held[0]) * base
-                yield float((held[0] - first) * base), float(usual), held[1]
-            held = (ticks, frame)
-            count += 1
-        if held is None or first is None:
-            raise MediaError(f"{path}: not one frame could be decoded; play it in a video player, or export it again")
-        last, start = held[1], (held[0] - first) * base
-        length = start + (last.duration * base or usual)
-        yield float(start), float(length - start), last
-        if start_s < _SEEK_FROM_S:
-            width, height = (last.height, last.width) if _orientation(last)[0] else (last.width, last.height)
+        count, last, first_pts_s = 0, None, 0.0
+        for time, duration, frame in timed(decoded(container, stream, path, start_s), stream, path):
+            if last is None and frame.pts is not None and stream.time_base is not None:
+                first_pts_s = float(frame.pts * stream.time_base)
+            count, last = count + 1, (time, duration, frame)
+            yield last
+        if last is None:
+            raise MediaError(
+                f"{path}: not one frame could be decoded: it is damaged, or larger than {MAX_PIXELS / 1e6:.1f} million "
+                "pixels a picture; play it in a video player, or export it again"
+            )
+        if start_s < SEEK_FROM_S:
+            time, duration, frame = last
+            warn_of_missing_end(container, stream, time + duration, path)
+            width, height = (frame.height, frame.width) if _orientation(frame)[0] else (frame.width, frame.height)
             found.append(
                 VideoInfo(
                     path=path,
                     width=width,
                     height=height,
-                    duration_s=float(length),
-                    first_pts_s=float(first * base),
+                    duration_s=time + duration,
+                    first_pts_s=first_pts_s,
                     num_frames=count,
-                    fps=float(count / length),
+                    fps=count / (time + duration),
                     has_audio=bool(container.streams.audio),
                     codec=stream.codec_context.name,
                 )
             )
-
-
-def _decoded(container: InputContainer, stream: VideoStream, path: Path, start_s: float) -> Iterator[av.VideoFrame]:
-    """The stream's frames in display order; from `_SEEK_FROM_S` on: the first frame, then those around `start_s`."""
-    frames = _frames_of_packets(container, stream, path)
-    first = next(frames, None)
-    if first is None:
-        return
-    yield first
-    if start_s >= _SEEK_FROM_S and first.pts is not None and stream.time_base:
-        target = first.pts + math.floor(start_s / stream.time_base)
-        try:
-            container.seek(target, stream=stream)
-            frames = _frames_of_packets(container, stream, path)
-            landed = next(frames, None)
-            if landed is None or landed.pts is None or landed.pts > target:  # no usable index: read from the start
-                container.seek(first.pts, stream=stream)
-                frames = _frames_of_packets(container, stream, path)
-            else:
-                yield landed
-        except av.FFmpegError as error:
-            _logger.debug("%s: cannot seek (%s), reading from the start", path, one_line(error))
-    yield from frames
-
-
-def _frames_of_packets(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[av.VideoFrame]:
-    """Decode packet by packet; a damaged packet is passed over with a warning, as players do."""
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError as error:
-            _logger.warning("%s: passed over a damaged picture at packet %s (%s)", path, packet.pts, one_line(error))
-            continue
-        yield from frames

@@ -1,7 +1,8 @@
 """A small convolutional network that names the family of a scene's sound, and the objective that trains it.
 
 It judges generated sounds: does a sound made from a caption belong to the caption's family, and how far are generated
-sounds from real ones in its feature space. It was trained on scenes only and says nothing about real recordings.
+sounds from real ones in its feature space. It was trained on scenes, drawn and recorded; of other recordings it knows
+little.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ Recipe of envelope_from_video.md section 5; frames are read once, 64 numbers a f
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -64,7 +65,9 @@ class MotionEnvelope:
         self.config = config or MotionConfig()
         self._previous: Tensor | None = None
         self._times: list[float] = []
-        self._cells: list[Tensor] = []  # (grid * grid,) for each pair of neighbouring frames
+        # grid * grid numbers for each pair of neighbouring frames, in one growing piece: small tensors kept between
+        # large ones that come and go would leave the memory full of holes, 36 KB for each frame
+        self._cells = array("f")
 
     def push(self, frame: Tensor | np.ndarray, time_s: float) -> None:
         """Take the next frame, (H, W) luma or (3, H, W) RGB, uint8 or float 0..1; `time_s` is when its display starts.
@@ -78,7 +81,7 @@ class MotionEnvelope:
             if luma.shape != self._previous.shape:
                 raise ValueError(f"frame of {tuple(luma.shape)} follows one of {tuple(self._previous.shape)}; "
                                  "scale all frames to one size")
-            self._cells.append(self._difference(luma - self._previous))
+            self._cells.extend(self._difference(luma - self._previous).tolist())
         self._previous = luma
         self._times.append(float(time_s))
 
@@ -91,7 +94,8 @@ class MotionEnvelope:
         if not self._cells:
             none = torch.zeros(0)
             return MotionResult(torch.zeros(num_values), none.double(), none, none, none.double())
-        cells, start, end = merge_repeats(torch.stack(self._cells).double(), times[:-1], times[1:])
+        cells = torch.tensor(self._cells, dtype=torch.float64).reshape(len(times) - 1, -1)
+        cells, start, end = merge_repeats(cells, times[:-1], times[1:])
         cells = cells / ((end - start).clamp_min(1 / 120) * _REFERENCE_FPS)[:, None]
         energy = self._energy(suppress_cuts(cells, self.config))
         onsets, strengths = self._impacts(energy, end)

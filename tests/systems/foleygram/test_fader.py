@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from postsync.features.envelope import frame_rms
+from postsync.systems.foleygram import fader
 from postsync.systems.foleygram.fader import ride_fader
 
 NOISE = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0)) * 0.1
@@ -30,3 +32,14 @@ def test_each_sound_has_its_own_envelope():
 def test_silence_is_not_blown_up():
     out = ride_fader(NOISE * 1e-5, torch.full((100,), 1e-3), 16000, 40.0)
     assert out.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 16010.5])
+@pytest.mark.parametrize("num_samples", [70, 999, 15000, 16000])
+def test_blocks_give_what_the_whole_gives(monkeypatch, rate, num_samples):
+    asked = 0.2 * torch.rand(100, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(fader, "BLOCK", 10**6)
+    whole = ride_fader(NOISE[:, :num_samples], asked, rate, 12.0)
+    monkeypatch.setattr(fader, "BLOCK", 7)
+    torch.testing.assert_close(ride_fader(NOISE[:, :num_samples], asked, rate, 12.0), whole, atol=1e-6, rtol=1e-5)
+    assert num_samples < 100 or not torch.equal(whole, NOISE[:, :num_samples])

@@ -196,7 +196,10 @@ class DiTTrunk(ModelMixin, ConfigMixin):  # type: ignore[misc]
                                            nn.Linear(cond_token_dim, cond_token_dim, bias=False))
         self.to_global_embed = nn.Sequential(nn.Linear(global_cond_dim, embed_dim, bias=False), nn.SiLU(),
                                              nn.Linear(embed_dim, embed_dim, bias=False))
-        self.to_pooled_embed = nn.Linear(cond_token_dim, embed_dim, bias=False) if pooled_cond else None
+        self.to_pooled_embed: nn.Linear | None = None
+        if pooled_cond:
+            self.to_pooled_embed = nn.Linear(cond_token_dim, embed_dim, bias=False)
+            nn.init.zeros_(self.to_pooled_embed.weight)
         self.transformer = ContinuousTransformer(io_channels, embed_dim, depth, cond_token_dim,
                                                  embed_dim // num_heads, round(embed_dim * ff_mult),
                                                  global_cond_type == "adaLN")
@@ -213,9 +216,8 @@ class DiTTrunk(ModelMixin, ConfigMixin):  # type: ignore[misc]
         embedded context, rotary angles, modulation."""
         time = self.to_timestep_embed(self.timestep_features(t[:, None].to(x.dtype)))
         token = time + self.to_global_embed(global_cond)
-        context = self.to_cond_embed(cross_attn_cond)
         if self.to_pooled_embed is not None:
-            token = token + self.to_pooled_embed(context.sum(1))
+            token = token + self.to_pooled_embed(cross_attn_cond.sum(1))
         hidden = self.transformer.project_in(x.transpose(1, 2))
         modulation = None
         if self.config["global_cond_type"] == "adaLN":
@@ -223,7 +225,7 @@ class DiTTrunk(ModelMixin, ConfigMixin):  # type: ignore[misc]
         else:
             hidden = torch.cat([token[:, None], hidden], dim=1)
         angles = self.transformer.rotary_pos_emb(hidden.shape[1], x.device)
-        return hidden, (context, angles, modulation)
+        return hidden, (self.to_cond_embed(cross_attn_cond), angles, modulation)
 
 
 class StableAudioDiT(DiTTrunk):

@@ -168,7 +168,7 @@ class FoleyGRAMObjective(nn.Module):
 
     def _times(self, size: int, generator: torch.Generator) -> Tensor:
         """Times (B,): sigmoid of a normal number, a share of them even over 0..1."""
-        t = torch.sigmoid(_normal((size,), generator))
+        t = torch.sigmoid(self.preset.training.time_mean + _normal((size,), generator))
         even = _uniform((size,), generator)
         return torch.where(_uniform((size,), generator) < self.preset.training.uniform_time, even, t)
 

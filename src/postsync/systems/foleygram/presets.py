@@ -37,6 +37,7 @@ class TrainingDefaults:
     envelope_spoil: float = 0.5  # share of envelopes made imperfect, as predicted ones are
     crop_frames: int = 0  # length of the crops that most steps train on, 0 for none: short ones make more steps an hour
     crop_share: float = 0.75  # of the steps; the others see the native length
+    time_mean: float = 0.0  # of the normal number whose sigmoid is the time: above 0, more noise
     uniform_time: float = 0.0  # share of times drawn evenly instead of logit-normally
     train_projections: bool = True  # of the conditioner, in the control stage
     num_captions: int = 8  # paraphrases kept of a clip, one drawn at each step
@@ -69,19 +70,20 @@ def paper() -> FoleyGRAMPreset:
 def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
     """The bundled model: 8.16 s of the mel codec's latents, (8, 204, 16) folded to (128, 204); 5.3 M values.
 
-    adaLN, and embeddings far above unit scale, because it has a thousand steps to learn in, not a million.
+    adaLN, pooled tokens, embeddings far above unit scale and times of much noise, where it is decided what sounds,
+    because it has a few thousand steps to learn in, not a million.
     """
     return FoleyGRAMPreset(
         dit={"io_channels": 128, "embed_dim": 192, "depth": 6, "num_heads": 3, "cond_token_dim": 64,
              "global_cond_dim": 128, "ff_mult": 8 / 3, "global_cond_type": "adaLN", "pooled_cond": True},
         conditioner={"gram_dim": gram_dim, "cond_token_dim": 64, "number_dim": 64,
-                     "embedding_gain": 12 * sqrt(gram_dim)},
+                     "embedding_gain": 8 * sqrt(gram_dim)},
         layout={"channels": 8, "bins": 16}, native_frames=204, control_encoder="frames", control_depth_factor=0.34,
         sees_film=False,
         sampler=SamplerDefaults(num_inference_steps=50, guidance_scale=2.0, sigma_min=0.03, sigma_max=100.0,
                                 window_overlap=51, guide_envelope=True, fader_db=12.0),
         training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, crop_frames=102, crop_share=0.9,
-                                  uniform_time=0.1, train_projections=False))
+                                  time_mean=1.0, uniform_time=0.3, train_projections=False))
 
 
 def tiny(gram_dim: int = 8) -> FoleyGRAMPreset:

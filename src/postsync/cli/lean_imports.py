@@ -1,0 +1,80 @@
+"""Import of diffusers in a second instead of six, for a program that only runs models.
+
+What a pipeline's base classes drag in is for compiling (torch._dynamo, with sympy and FSDP), for adapters
+(transformers' quantizers and losses), for schedulers (scipy), or for other models (package files of diffusers that
+import all transformers, U-Nets and autoencoders). diffusers copes without each of these. They are hidden while it is
+imported, and found again afterwards; only diffusers itself goes on as if transformers and scipy were not installed.
+That is why the command line does this and the library does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HIDDEN = ("torch._dynamo", "transformers", "scipy")
+PACKAGES = ("diffusers.models.transformers", "diffusers.models.unets", "diffusers.models.autoencoders",
+            "diffusers.hooks")  # their submodules are imported one by one
+WANTED = ("diffusers.models.modeling_utils", "diffusers.models.autoencoders.autoencoder_kl",
+          "diffusers.pipelines.pipeline_utils")
+
+
+def import_diffusers() -> None:
+    """Import `WANTED` without what only other uses need; as a whole where this version of diffusers insists on it."""
+    if "diffusers" in sys.modules:
+        return
+    import torch  # noqa: F401  (the heavy part of it comes in before anything is hidden)
+
+    try:
+        with _left_out():
+            _ask_no_compiler(importlib.import_module("diffusers.utils.torch_utils"))
+            for name in WANTED:
+                importlib.import_module(name)
+    except (ImportError, AttributeError, RuntimeError):
+        for name in [n for n in sys.modules if n.split(".")[0] == "diffusers"]:
+            del sys.modules[name]
+        for name in WANTED:
+            importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _left_out() -> Iterator[None]:
+    """Within the block `HIDDEN` cannot be imported and the files of `PACKAGES` themselves are not run."""
+    import torch
+
+    spec = importlib.util.find_spec("diffusers")
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError("diffusers is not installed")
+    root = Path(next(iter(spec.submodule_search_locations))).parent
+    replaced: dict[str, Any] = dict.fromkeys(HIDDEN)
+    for name in PACKAGES:
+        replaced[name] = types.ModuleType(name)
+        replaced[name].__path__ = [str(root.joinpath(*name.split(".")))]
+    before = {name: sys.modules[name] for name in replaced if name in sys.modules}
+    disable = torch.compiler.disable
+    sys.modules.update(replaced)
+    setattr(torch.compiler, "disable", _untouched)  # noqa: B010 (mypy)
+    try:
+        yield
+    finally:
+        torch.compiler.disable = disable
+        for name in replaced:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
+
+
+def _ask_no_compiler(torch_utils: types.ModuleType) -> None:
+    """diffusers imports the compiler to ask whether a module is compiled; none is while the compiler is not there."""
+    original = torch_utils.is_compiled_module
+    setattr(torch_utils, "is_compiled_module", lambda module: "torch._dynamo" in sys.modules and original(module))  # noqa: B010 (mypy)
+
+
+def _untouched(fn: Any = None, **_options: Any) -> Any:
+    """Stands for `torch.compiler.disable`, as a decorator with or without arguments: nothing here is compiled."""
+    return fn if fn is not None else lambda function: function
