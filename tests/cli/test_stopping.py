@@ -76,7 +76,7 @@ def watched(command: list[str], word: str, number: signal.Signals) -> tuple[int,
 
 
 @pytest.mark.parametrize(("options", "word", "number", "code"), [
-    (["-X", "importtime"], "postsync.cli.generate", signal.SIGTERM, 143),
+    (["-X", "importtime"], "postsync.media.container", signal.SIGTERM, 143),
     (["-X", "importtime"], "torch.nn.modules", signal.SIGINT, 130),
     ([], "denoising", signal.SIGINT, 130)])
 def test_a_signal_from_outside(clip, tmp_path, options, word, number, code):
