@@ -16,7 +16,8 @@ from postsync.scenes.render import clean_scenes, render_scene
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and POSIX signals")
 DRIVER = Path(__file__).with_name("stopping_driver.py")
-STAGES = ("reading", "denoising", "levelling", "writing sound", "writing video", "renaming")
+RESULT = ["out.mp4", "out.mp4.flac", "out.mp4.json"]
+STAGES = ("reading", "denoising", "levelling", "keeping sound", "writing sound", "writing video", "renaming")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,8 @@ def report(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tu
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_left_alone_it_writes_both_files(report):
-    assert report["nothing"] == [0, "", ["out.mp4", "out.wav"]]
+def test_left_alone_it_writes_all_files(report):
+    assert report["nothing"] == [0, "", [*RESULT, "out.wav"]]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -50,7 +51,7 @@ def test_a_signal_ends_it_cleanly(report, stage, name, code):
     exit_code, said, left = report[f"{name} {stage}"]
     assert exit_code == code
     assert "Traceback" not in said
-    assert left == (["out.mp4"] if stage == "writing sound" else [])  # whole: it was finished before
+    assert left == (RESULT if stage == "writing sound" else [])  # whole: it was finished before
 
 
 def test_a_full_disk_is_one_sentence(report):
