@@ -31,7 +31,7 @@ class ShapingConfig:
     amplitude_weight: float = 0.5  # of the network's amplitude in the envelope
     peak: float = 0.5  # loudness where the curve is highest
     least_presence: float = 0.25  # a clip in which nothing sounds with more than this probability is silent
-    onset_threshold: float = 0.4  # smallest probability of an onset
+    onset_threshold: float = 0.5  # smallest probability of an onset
     min_distance_s: float = 0.08  # between two onsets
 
 
