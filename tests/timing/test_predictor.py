@@ -83,9 +83,9 @@ def test_long_clips_are_read_in_windows_without_a_seam(bundled, monkeypatch):
     monkeypatch.setattr(module, "HOP", 375)
     windowed = predict(bundled, lively(15.9), 15.9).envelope
     assert torch.corrcoef(torch.stack([whole, windowed]))[0, 1] > 0.9
-    jump = windowed.diff().abs()
-    seams = torch.cat([jump[k - 3 : k + 3] for k in (600, 800, 1200, 1400)])
-    assert seams.max() <= jump.quantile(0.995)
+    near_seams = torch.cat([torch.arange(k - 3, k + 3) for k in (600, 800, 1200, 1400)])
+    jump, usual = windowed.diff().abs()[near_seams], whole.diff().abs()[near_seams]
+    assert jump.max() <= 1.2 * usual.max()  # a hit that falls on a seam jumps in both
 
 
 def test_cells_are_chosen_by_energy_and_scaled_by_the_clip():
