@@ -51,8 +51,10 @@ class MotionFeatures:
         self._previous: list[Array] = []
         self._median = np.zeros((SIDE, SIDE), np.float32)
         self._times: list[float] = []
-        self._cells: list[Array] = []  # (CELL_CHANNELS, 144) float16 for each pair of neighbouring frames
-        self._whole: list[Array] = []
+        # (CELL_CHANNELS, 144) float16 and (GLOBAL_CHANNELS,) float32 for each pair of neighbouring frames, each in one
+        # growing piece: small arrays kept between large ones that come and go would leave the memory full of holes
+        self._cells, self._whole = bytearray(), bytearray()
+        self._last = _no_change()
         self._noise: deque[float] = deque(maxlen=_NOISE_WINDOW)
         self._change: deque[float] = deque(maxlen=_CUT_WINDOW)
 
@@ -67,8 +69,9 @@ class MotionFeatures:
         levels = pyramid(luma)
         if self._previous:
             cells, whole = self._compare(self._previous, levels, time_s - self._times[-1])
-            self._cells.append(cells)
-            self._whole.append(whole)
+            self._cells += cells.tobytes()
+            self._whole += whole.tobytes()
+            self._last = cells, whole
         else:
             self._median = luma.copy()
         self._previous = levels
@@ -83,14 +86,17 @@ class MotionFeatures:
         if not self._cells or not count:
             return CellFeatures(torch.zeros(count, CELL_CHANNELS, CELLS * CELLS, dtype=torch.float16),
                                 torch.zeros(count, GLOBAL_CHANNELS))
-        cells, whole = np.stack(self._cells), np.stack(self._whole)
+        cells = np.frombuffer(self._cells, np.float16).reshape(-1, CELL_CHANNELS, CELLS * CELLS)
+        whole = np.frombuffer(self._whole, np.float32).reshape(-1, GLOBAL_CHANNELS)
         keep, start = joined_repeats(torch.from_numpy(cells[:, 0].astype(np.float32).sum(1)),
                                      torch.from_numpy(times[:-1]), torch.from_numpy(times[1:]))
         kept, begin, end = keep.numpy(), start.numpy(), times[1:]
         # a change that took several frames was measured for one
         rate = ((times[1:] - times[:-1]) / np.maximum(end - begin, 1e-6))[kept].astype(np.float32)
-        cells, whole = cells[kept], whole[kept] * rate[:, None]
-        cells[:, :5] *= rate[:, None, None].astype(np.float16)
+        whole = whole[kept] * rate[:, None]
+        if not kept.all():
+            cells = cells[kept]
+            cells[:, :5] *= rate[:, None, None].astype(np.float16)
         middle = ((begin + end) / 2)[kept]
         grid = np.arange(count) / FEATURE_RATE
         return CellFeatures(torch.from_numpy(_interpolated(cells, middle, grid)),
@@ -125,7 +131,7 @@ class MotionFeatures:
             return _no_change()
         if self._is_cut(cell_means(_above(size, 2.5 * self._sigma()))):
             self._median = second.copy()
-            return (self._cells[-1], self._whole[-1]) if self._cells else _no_change()
+            return self._last
         dx, dy, flow = camera_motion(before, after)
         left, slack = _compensated(first, second - np.float32(brightness), dx, dy)
         noise = _median(np.abs(left[::3, ::3]))
