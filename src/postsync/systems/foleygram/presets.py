@@ -80,8 +80,8 @@ def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
                      "embedding_gain": 8 * sqrt(gram_dim)},
         layout={"channels": 8, "bins": 16}, native_frames=204, control_encoder="frames", control_depth_factor=0.34,
         sees_film=False,
-        sampler=SamplerDefaults(num_inference_steps=50, guidance_scale=2.0, sigma_min=0.03, sigma_max=100.0,
-                                window_overlap=51, guide_envelope=True, fader_db=12.0),
+        sampler=SamplerDefaults(num_inference_steps=25, guidance_scale=4.0, sigma_min=0.03, sigma_max=100.0,
+                                window_overlap=51, guide_envelope=True, fader_db=18.0),
         training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, crop_frames=102, crop_share=0.9,
                                   time_mean=1.0, uniform_time=0.3, train_projections=False))
 
