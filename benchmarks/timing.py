@@ -78,12 +78,12 @@ def clip_scores(readers: Readers, folder: Path) -> dict[str, tuple[float, float,
         if not frames.info.has_audio:
             continue
         sound = torch.from_numpy(read_audio(path, 16000, mono=True))[0]
-        real.append(_curves(frame_rms(sound, 16000, CURVE_RATE, 0.064).numpy()))
+        real.append(curves_of(frame_rms(sound, 16000, CURVE_RATE, 0.064).numpy()))
         for name, reader in opened.items():
             envelope = reader.finish(frames.info.duration_s).envelope.numpy()
             grid = np.arange(int(frames.info.duration_s * CURVE_RATE)) / CURVE_RATE
-            guessed[name].append(_curves(np.interp(grid, np.arange(len(envelope)) / 100, envelope)))
-    return {name: tuple(v for k in (0, 1) for v in _own_and_auc([c[k] for c in real], [c[k] for c in curves]))
+            guessed[name].append(curves_of(np.interp(grid, np.arange(len(envelope)) / 100, envelope)))
+    return {name: tuple(v for k in (0, 1) for v in own_and_auc([c[k] for c in real], [c[k] for c in curves]))
             for name, curves in guessed.items()}
 
 
@@ -95,12 +95,14 @@ def _videos(folder: Path) -> list[Path]:
     return [folder / row["file"] for row in rows if row["visible_sync"]]
 
 
-def _curves(envelope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def curves_of(envelope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log loudness and its rise, of an envelope (M,) of linear RMS."""
     level = np.log(envelope + 1e-3)
     return level, np.maximum(0, np.gradient(level))
 
 
-def _own_and_auc(real: list[np.ndarray], guessed: list[np.ndarray]) -> tuple[float, float]:
+def own_and_auc(real: list[np.ndarray], guessed: list[np.ndarray]) -> tuple[float, float]:
+    """Mean r of each clip's curves with its own, and how often that beats those of another clip (AUC)."""
     table = np.array([[_best_r(first, second) for second in guessed] for first in real])
     own = np.diag(table)
     others = ~np.eye(len(table), dtype=bool)
