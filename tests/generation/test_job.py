@@ -192,3 +192,11 @@ def test_new_words_are_named_once_for_all_clips(pipe, caplog, monkeypatch):
         announce([generation.Options(prompt="theremin"), generation.Options(cues=((0.0, 1.0, "a theremin"),))], pipe)
     assert len(caplog.records) == 1
     assert caplog.text.count("theremin") == 1
+
+
+def test_the_predictor_is_followed_to_the_letter_and_motion_is_not(still):
+    from postsync.generation.options import Options
+    from postsync.generation.timing_of_clip import read_timing
+
+    assert not read_timing(still, Options(timing="predicted"))[1].estimated
+    assert read_timing(still, Options(timing="motion"))[1].estimated

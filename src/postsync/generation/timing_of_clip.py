@@ -31,7 +31,8 @@ ANALYSIS_SIZE = 96  # pixels a side; larger pictures did not time better
 class Timing:
     """An envelope (M,) of linear RMS 0..1 at 100 Hz over the whole clip, and its hits (K,) in seconds, ascending.
 
-    `estimated`: guessed from the picture, so that what follows it may depart from it; else followed to the letter.
+    `estimated`: a coarse guess, so that what follows it may depart from it (what `motion` gives); else followed to the
+    letter (what the predictor gives, or a file).
     """
 
     envelope: Tensor
@@ -113,7 +114,7 @@ def read_timing(video: Path, options: Options) -> tuple[VideoInfo, Timing]:
     for frame in frames:
         reader.push(frame.image, frame.time_s)
     found = reader.finish(frames.info.duration_s)
-    return frames.info, Timing(found.envelope, found.onsets_s, estimated=True)
+    return frames.info, Timing(found.envelope, found.onsets_s, estimated=isinstance(reader, MotionEnvelope))
 
 
 def timing_name(options: Options) -> str:
