@@ -14,6 +14,8 @@ from postsync import cli
 from postsync.media import probe
 from postsync.media.audio import read_audio
 
+pytestmark = pytest.mark.usefixtures("tiny")
+
 PIXELS = np.random.default_rng(0).integers(0, 255, (40, 32, 48, 3), dtype=np.uint8)
 
 
@@ -26,11 +28,6 @@ def write_clip(path: Path, num_frames: int = 20, codec: str = "libx264", options
             target.mux(stream.encode(av.VideoFrame.from_ndarray(image).reformat(format=stream.pix_fmt)))
         target.mux(stream.encode(None))
     return path
-
-
-@pytest.fixture(autouse=True)
-def tiny(pipe, monkeypatch):
-    monkeypatch.setattr("postsync.registry.load_pipeline", lambda system, preset, **_: pipe)
 
 
 def run(*arguments: object) -> int:

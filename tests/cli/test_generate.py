@@ -12,17 +12,14 @@ from postsync.media.audio import write_wav
 from postsync.scenes.export import render_mp4
 from postsync.scenes.render import clean_scenes, render_scene
 
+pytestmark = pytest.mark.usefixtures("tiny")
+
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     path = tmp_path / "hammer.mp4"
     render_mp4(render_scene(3, clean_scenes(duration_s=0.6, families=("metal_strike",))), path, with_audio=False)
     return path
-
-
-@pytest.fixture(autouse=True)
-def tiny(pipe, monkeypatch):
-    monkeypatch.setattr("postsync.registry.load_pipeline", lambda system, preset, **_: pipe)
 
 
 def run(*arguments: object) -> int:

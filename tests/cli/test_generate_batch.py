@@ -16,6 +16,8 @@ from postsync.media.mux import mux
 from postsync.scenes.export import render_mp4
 from postsync.scenes.render import clean_scenes, render_scene
 
+pytestmark = pytest.mark.usefixtures("tiny")
+
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
@@ -31,11 +33,6 @@ def folder(clip, tmp_path):
         shutil.copy(clip, tmp_path / name)
     (tmp_path / "bad.mp4").write_bytes(b"hello" * 99)
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def tiny(pipe, monkeypatch):
-    monkeypatch.setattr("postsync.registry.load_pipeline", lambda system, preset, **_: pipe)
 
 
 def run(*arguments: object) -> int:

@@ -61,8 +61,7 @@ def mini() -> GramObjectiveConfig:
 
 def mini_pictures() -> GramObjectiveConfig:
     """The mini's second stage: the picture tower alone, towards the places that sound and text have found."""
-    return replace(mini(), trained=("video",), cosine_warmup_steps=0, captions_per_clip=24, seen_frames=2,
-                   shift_pixels=6, gain_db=0.0, heard_frames=None)
+    return replace(mini(), trained=("video",), cosine_warmup_steps=0, seen_frames=2, shift_pixels=6)
 
 
 def clip_captions(clip: Clip) -> Sequence[str]:

@@ -103,10 +103,10 @@ def predict(predictor: TimingPredictor, features: CellFeatures, duration_s: floa
     """The timing of a clip from its features; `duration_s` defaults to their length."""
     count = len(features.cells)
     duration_s = count / FEATURE_RATE if duration_s is None else duration_s
-    if not count or cell_scale(features) < LEAST_ENERGY:
+    usual = cell_scale(features) if count else 0.0
+    if usual < LEAST_ENERGY:
         return silence(duration_s)
     predictor.eval()
-    usual = cell_scale(features)
     answer, cues, weight = torch.zeros(len(OUTPUTS), count), torch.zeros(3, count), torch.zeros(count)
     for window in _windows(count):
         part = CellFeatures(features.cells[window], features.whole[window])

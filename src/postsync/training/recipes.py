@@ -47,13 +47,10 @@ def gram(preset: str) -> nn.Module:
 
 def gram_pictures(preset: str) -> nn.Module:
     """GRAM's picture tower, on towards where the bundled towers of sound and text stand."""
-    from ..encoders import gram as towers
     from ..encoders import gram_objective
+    from ..encoders.gram import GramEncoder
 
-    trained = towers.GramEncoder.from_pretrained(weights.bundled("gram")).float()
-    sizes = getattr(towers, preset)(vocab_size=trained.config["text"]["vocab_size"])
-    encoder = towers.GramEncoder.from_preset(sizes, trained.tokenizer)
-    encoder.load_state_dict(trained.state_dict())
+    encoder = GramEncoder.from_pretrained(weights.bundled("gram")).float()
     return gram_objective.GramObjective(encoder, gram_objective.mini_pictures(), captions=scene_captions)
 
 
