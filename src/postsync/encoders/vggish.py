@@ -21,7 +21,7 @@ SAMPLE_RATE = 16000
 EXAMPLE_S = 0.96  # one row of features
 POOLED = (1, 1, 2, 2)  # convolutions of equal width before each of the four poolings
 
-RENAMED = ((r"^module\.", ""),)
+RENAMED = ((r"^module\.", ""), (r"^features\.", "convolutions."))
 IGNORED = ((r"(module\.)?pproc\.", "PCA and quantisation, which FAD does not apply"),)
 
 
@@ -40,13 +40,13 @@ class Vggish(ModelMixin, ConfigMixin):
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
                 channels = width
             layers.append(nn.MaxPool2d(2))
-        self.features_ = nn.Sequential(*layers)
+        self.convolutions = nn.Sequential(*layers)
         linears = [nn.Linear(a, b) for a, b in pairwise((24 * channels, hidden, hidden, outputs))]
         self.embeddings = nn.Sequential(linears[0], nn.ReLU(), linears[1], nn.ReLU(), linears[2])
 
     def forward(self, examples: Tensor) -> Tensor:
         """Log-mel examples (B, 96, 64) -> (B, 128) before the last ReLU, the convention of FAD."""
-        hidden = self.features_(examples[:, None])
+        hidden = self.convolutions(examples[:, None])
         return self.embeddings(hidden.permute(0, 2, 3, 1).flatten(1))  # (time, mel, channel), TensorFlow's order
 
     @torch.no_grad()
@@ -62,13 +62,13 @@ class Vggish(ModelMixin, ConfigMixin):
 
 def from_official(state_dict: Mapping[str, Tensor]) -> Vggish:
     """VGGish from the state dict of `vggish-10086976.pth`; its sizes are read from it. Raises WeightsError."""
-    ours, _ = rename(state_dict, (*RENAMED, (r"^features\.", "features_.")), IGNORED)
+    ours, _ = rename(state_dict, RENAMED, IGNORED)
     return build(lambda: Vggish(**_sizes(ours)), ours, "VGGish")
 
 
 def _sizes(state: Mapping[str, Tensor]) -> dict:
     """The arguments of `Vggish` that a state dict was made with; none where it is another network's."""
-    widths = [len(state[key]) for i in (0, 3, 8, 13) if (key := f"features_.{i}.weight") in state]
+    widths = [len(state[key]) for i in (0, 3, 8, 13) if (key := f"convolutions.{i}.weight") in state]
     last = state.get("embeddings.4.weight")
     if len(widths) < len(POOLED) or last is None or last.dim() != 2:
         return {}
