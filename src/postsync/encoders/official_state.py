@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import WeightsError
 
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """State dict of a `.safetensors` file or of a checkpoint, where it may lie under `state_dict`, `model`, `module`.
 
