@@ -20,6 +20,7 @@ COMMANDS = {  # name -> (module and attribute in this package, one line of help)
     "generate": ("generate:generate", "Put sound to a silent video."),
     "scenes": ("scenes:app", "Render, export or preview procedural scenes."),
     "train": ("train:train", "Train a part of a mini."),
+    "weights": ("weights:app", "List and convert published networks."),
     "info": ("info:info", "Show systems, presets, weights and licences."),
     "doctor": ("doctor:doctor", "Check the installation."),
 }
