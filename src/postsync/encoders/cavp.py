@@ -31,7 +31,7 @@ class ConvNorm(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int = 1,
                  relu: bool = True) -> None:
         super().__init__()
-        padding = tuple(size // 2 for size in kernel)
+        padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
         self.conv = nn.Conv3d(inputs, outputs, kernel, (1, stride, stride), padding, bias=False)
         self.bn = nn.BatchNorm3d(outputs)
         self.relu = relu
