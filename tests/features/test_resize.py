@@ -21,8 +21,8 @@ def test_resizing_is_pillows(mode, filter_, size):
 
 
 def test_sizes_and_crops():
-    assert short_side_size((3, 90, 64), 224) == (315, 224)
-    assert short_side_size((60, 80), 224) == (224, 298)
+    assert short_side_size(90, 64, 224) == (315, 224)
+    assert short_side_size(60, 80, 224) == (224, 298)
     grid = torch.arange(5 * 8).view(1, 1, 5, 8)
     assert centre_crop(grid, 3)[0, 0, 0].tolist() == [10, 11, 12]
 

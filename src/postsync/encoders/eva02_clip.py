@@ -136,7 +136,7 @@ class Eva02ClipVision(ModelMixin, ConfigMixin):
 
         The shorter side is resized (bicubic), the middle square is seen.
         """
-        size = short_side_size(frames.shape, self.image_size)
+        size = short_side_size(frames.shape[-2], frames.shape[-1], self.image_size)
         mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
         rows = [torch.zeros(0, self.config["embed_dim"], device=self.device)]
         for chunk in frames.split(_BATCH):

@@ -79,7 +79,7 @@ def video_views(frames: Tensor, fps: float, protocol: str = "imagebind") -> Tens
         raise ValueError(f"unknown protocol '{protocol}'; choose imagebind or av-benchmark")
     if len(frames) < 2 or fps != 0.5:
         raise ValueError(f"av-benchmark reads two or more frames at 0.5 fps, not {len(frames)} at {fps}")
-    resized = resize_pictures(frames, short_side_size(frames.shape, SIDE), "bicubic")
+    resized = resize_pictures(frames, short_side_size(frames.shape[-2], frames.shape[-1], SIDE), "bicubic")
     crops = three_crops(_normalised(resized.float() / 255))  # (3, C, F, 224, 224)
     return torch.cat([crops[:, :, i : i + 2] for i in range(len(frames) - 1)])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,9 +20,8 @@ def resize_pictures(frames: Tensor, size: tuple[int, int], mode: str = "bilinear
     return F.interpolate(frames.cpu(), size, mode=mode, antialias=True)
 
 
-def short_side_size(shape: Sequence[int], short: int) -> tuple[int, int]:
-    """(..., height, width) scaled so that the shorter side is `short`; the longer one is cut to whole pixels."""
-    height, width = shape[-2:]
+def short_side_size(height: int, width: int, short: int) -> tuple[int, int]:
+    """(height, width) scaled so that the shorter side is `short`; the longer side is cut to whole pixels."""
     if height <= width:
         return short, int(width / height * short)
     return int(height / width * short), short
