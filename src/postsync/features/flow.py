@@ -90,34 +90,33 @@ def motion_peaks(trajectory: Tensor, fps: float, threshold: float | None = None)
 def _pyramid(pictures: Tensor, config: FlowConfig) -> list[Tensor]:
     """Polynomial terms (B, 5, h, w) of pictures (B, H, W) on every level, coarsest first."""
     height, width = pictures.shape[-2:]
-    pictures = pictures.float().unsqueeze(1)
+    pictures = pictures.float()
     levels = 0
     while levels < config.levels and min(height, width) * config.pyramid_scale ** (levels + 1) >= _LEAST_SIDE:
         levels += 1
     terms = []
     for level in range(levels, -1, -1):
-        scale = config.pyramid_scale**level
-        small = _blurred(pictures, (1 / scale - 1) / 2)
-        if level:
-            size = (round(height * scale), round(width * scale))
-            small = F.interpolate(small, size, mode="bilinear", align_corners=False)
-        terms.append(_polynomials(small, config))
+        rows, columns = (_reduction(side, config.pyramid_scale**level).to(pictures) for side in (height, width))
+        terms.append(_polynomials((rows @ pictures @ columns.T).unsqueeze(1), config))
     return terms
 
 
-def _blurred(pictures: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (B, 1, H, W) with mirrored edges; binomial (1, 2, 1) / 4 for sigma 0."""
+@lru_cache(maxsize=32)
+def _reduction(length: int, scale: float) -> Tensor:
+    """Matrix (round(length * scale), length) that blurs one side of a picture and samples it linearly.
+
+    Gaussian with mirrored edges and sigma (1 / scale - 1) / 2; binomial (1, 2, 1) / 4 on the full picture.
+    """
+    sigma = (1 / scale - 1) / 2
     if sigma > 0:
         size = max(3, round(sigma * 5) | 1)
-        offsets = torch.arange(size) - size // 2
-        kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+        kernel = torch.exp(-((torch.arange(size) - size // 2) ** 2) / (2 * sigma**2))
         kernel = kernel / kernel.sum()
     else:
         kernel = torch.tensor([0.25, 0.5, 0.25])
-    radius = len(kernel) // 2
-    kernel = kernel.to(pictures)
-    padded = F.pad(pictures, (radius,) * 4, mode="reflect")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
+    padded = F.pad(torch.eye(length).unsqueeze(1), (len(kernel) // 2,) * 2, mode="reflect")
+    blurred = F.conv1d(padded, kernel.view(1, 1, -1))
+    return F.interpolate(blurred, round(length * scale), mode="linear", align_corners=False)[:, 0].T.contiguous()
 
 
 @lru_cache(maxsize=4)
@@ -177,14 +176,15 @@ def _equations(before: Tensor, after: Tensor, flow: Tensor, trust: Tensor) -> Te
     x = flow[:, 0] + torch.arange(width).to(flow)
     y = flow[:, 1] + torch.arange(height).to(flow)[:, None]
     inside = (x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1)
-    grid = torch.stack([x * (2 / (width - 1)) - 1, y * (2 / (height - 1)) - 1], -1)
-    moved = F.grid_sample(after, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    # in float64, so that where nothing moves the sample is the pixel itself and the flow exactly 0
+    grid = torch.stack([x.double() * (2 / (width - 1)) - 1, y.double() * (2 / (height - 1)) - 1], -1)
+    moved = F.grid_sample(after.double(), grid, padding_mode="border", align_corners=True).to(after)
     # what leaves the picture is judged by the first one alone
-    moved = torch.where(inside[:, None], moved, torch.cat([torch.zeros_like(before[:, :2]), before[:, 2:]], 1))
-    yy, xx, xy = ((before[:, 2:] + moved[:, 2:]) * (trust / 2)).unbind(1)
+    inside, half = inside[:, None], trust / 2
+    yy, xx, xy = ((before[:, 2:] + torch.where(inside, moved[:, 2:], before[:, 2:])) * half).unbind(1)
     xy = xy / 2
     # a step is right when the linear terms and the quadratic ones tell the same
-    linear_y, linear_x = ((before[:, :2] - moved[:, :2]) * (trust / 2)).unbind(1)
+    linear_y, linear_x = ((before[:, :2] - moved[:, :2] * inside) * half).unbind(1)
     step_y = linear_y + yy * flow[:, 1] + xy * flow[:, 0]
     step_x = linear_x + xy * flow[:, 1] + xx * flow[:, 0]
     return torch.stack([yy * yy + xy * xy, (yy + xx) * xy, xx * xx + xy * xy,
