@@ -109,7 +109,7 @@ def _merge_into(merged: Tensor, moments: Tensor) -> None:
 def _add_rows(moments: Tensor, rows: Tensor) -> None:
     """Add rows (n, D) to moments (D + 1, D + 1) in place."""
     for block in rows.split(_BLOCK_ROWS):
-        block = finite_rows(block, "features").to(moments)
+        block = block.detach().to(moments)
         of_block = torch.zeros_like(moments)
         of_block[0, 0], of_block[0, 1:] = len(block), block.mean(0)
         of_block[1:, 1:] = _gram(block - of_block[0, 1:])
@@ -137,6 +137,7 @@ def _of_rows(rows: Tensor, ddof: int) -> _Gaussian:
         return _Gaussian(mean, ((rows - mean) / (len(rows) - ddof) ** 0.5).T, None)
     moments = _empty_moments(rows.shape[1]).to(rows.device)
     _add_rows(moments, rows)
+    finite_rows(moments[0], "features")  # a mean is finite only where all its rows are
     return _of_moments(moments, ddof)
 
 
