@@ -38,14 +38,16 @@ _REQUIRED = ("clip_id", "dataset", "source_id", "split", "start", "end", "durati
 _CLIP_ID = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*")
 
 
-def write_manifest(folder: Path | str, rows: Iterable[Mapping[str, Any]], meta: Mapping[str, Any]) -> Path:
+def write_manifest(folder: Path | str, rows: Iterable[Mapping[str, Any]], meta: Mapping[str, Any], *,
+                   known_only: bool = True) -> Path:
     """Write rows, completed with nulls and sorted, and the side file; returns the manifest's path.
 
-    `meta` says how the set was made (command, filters). Raises MediaError for a row without its required columns, an
-    unknown column, a bad or repeated `clip_id`, or a folder that cannot be written.
+    `meta` says how the set was made (command, filters). `known_only`: refuse columns that are not in COLUMNS. Raises
+    MediaError for a row without its required columns, an unknown column, a bad or repeated `clip_id`, or a folder that
+    cannot be written.
     """
     folder = Path(folder)
-    complete = sorted((_checked(row) for row in rows), key=lambda row: row["clip_id"])
+    complete = sorted((_checked(row, known_only) for row in rows), key=lambda row: row["clip_id"])
     for first, second in pairwise(complete):
         if first["clip_id"] == second["clip_id"]:
             raise MediaError(f"{folder}: two rows are called {first['clip_id']}; clip_id must be unique")

@@ -20,7 +20,8 @@ A, B, C = "2015-02-16-16-49-06", "2015-09-23-16-13-51-97", "2015-03-01-10-00-00"
 def takes(tmp_path: Path) -> Path:
     folder = tmp_path / "vis-data"
     folder.mkdir()
-    (folder / f"{A}_times.txt").write_text("0.1000 rock hit static\n0.7 None None None\n1.8 wood scratch\n2.5 rock hit\n")
+    (folder / f"{A}_times.txt").write_text("0.1000 rock hit static\n0.7 None None None\n1.8 wood scratch\n"
+                                           "2.5 rock hit\n")
     (folder / f"{B}_times.txt").write_text("0.3 None hit\n\n")
     (folder / f"{C}_times.txt").write_text("")
     (folder / "train.txt").write_text(f"{A}\n")

@@ -54,7 +54,8 @@ def test_vggsound_with_every_name_convention(tmp_path, put) -> None:
     assert counts == {"annotated": 5, "clips": 5, "rows": 5, "usable": 3, "splits": {"test": 2, "train": 3},
                       "flags": {"missing": 1, "unreadable": 1, "no_sound": 1}}
     clip = ManifestDataset(tmp_path / "out", split="train", unfit=frozenset({"missing", "no_sound"}))[0]
-    assert (clip.label, len(clip.frames), clip.waveform.shape[1]) == (bird["label"], 10, round(bird["duration"] * 16000))
+    assert (clip.label, len(clip.frames)) == (bird["label"], 10)
+    assert clip.waveform.shape[1] == round(bird["duration"] * 16000)
 
 
 @pytest.mark.parametrize(("name", "text"), [
