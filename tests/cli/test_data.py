@@ -103,7 +103,7 @@ def test_train_reads_the_cache(imported: Path, tmp_path: Path, capsys: pytest.Ca
     (("import", "vggsound-csv", "LIST", "--lists", "."), "greatesthits-times")])
 def test_what_is_wrong_is_one_sentence(media: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                        arguments: tuple[str, ...], message: str) -> None:
-    listed = tmp_path / "list.csv"
+    listed = tmp_path / "test.csv"
     listed.write_text("-bcdefghij0_000000.mp4,hammer\n")
     code, out, err = run(capsys, "data", *[str(listed) if a == "LIST" else a for a in arguments], "--out",
                          tmp_path / "set", "--quiet")

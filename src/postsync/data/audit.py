@@ -6,6 +6,7 @@ No row is removed. What a flag keeps a clip out of is written in `manifest.meta.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -16,10 +17,11 @@ from postsync.data.clip import Clip
 from postsync.data.examination import FLAGS_SET, PICTURE_FPS, PICTURE_SIZE, Limits, examine
 from postsync.data.flags import FLAGS, UNFIT_FOR_TRAINING, UNUSABLE, counts_of_flags, flag, left_out, unflag
 from postsync.data.manifest import ManifestDataset, read_meta, write_manifest
-from postsync.errors import MediaError
+from postsync.errors import MediaError, PostsyncError
 from postsync.media.output import whole_file
 
 REPORT = "audit.json"
+_logger = logging.getLogger(__name__)
 MISMATCHED_QUANTILE = 0.06  # MGAudio's statement for VGGSound
 
 
@@ -56,7 +58,11 @@ def audit(folder: Path, *, limits: Limits | None = None, correspondence: Corresp
         row = rows[index]
         _check(row, dataset, index, limits)
         if correspondence and judged and not left_out(row, UNUSABLE | {"no_sound", "no_picture"}):
-            row["stats"]["av_score"] = round(correspondence(judged[index]), 4)
+            try:
+                row["stats"]["av_score"] = round(correspondence(judged[index]), 4)
+            except PostsyncError as error:
+                row["stats"]["av_score"] = None
+                _logger.warning("%s: sound and picture were not compared: %s", row["clip_id"], error)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for done, _ in enumerate(pool.map(check, range(len(rows))), 1):

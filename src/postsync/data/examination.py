@@ -71,7 +71,7 @@ def _hear(waveform: Tensor, sample_rate: int, limits: Limits, flags: dict[str, s
     clipped = stats["clipped_ratio"] = (waveform.abs() >= limits.clipped_sample).float().mean().item()
     if stats["peak_db"] < limits.silent_peak_db:
         flags["silent"] = f"its peak is {stats['peak_db']:.1f} dBFS"
-    elif waveform.std(dim=1, correction=0).max() == 0:
+    elif bool((waveform.amax(1) == waveform.amin(1)).all()):
         flags["silent"] = "all its samples are equal"
     elif silence > limits.silent_ratio:
         flags["silent"] = f"{silence:.0%} of it below {limits.silent_block_db:g} dBFS"
