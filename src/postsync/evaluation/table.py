@@ -1,0 +1,97 @@
+"""An evaluation for people: one table, what is missing, and what could not be computed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+NAMED = 3  # clips named of each kind of trouble; the JSON names them all
+_WANTED = {True: "higher", False: "lower", None: ""}
+
+
+def print_evaluation(document: Mapping[str, Any], console: Console) -> None:
+    """Print the JSON of one system."""
+    table = Table("metric", title=_title(document), title_justify="left", title_style="")
+    for heading in ("value", "95 % interval", "clips"):
+        table.add_column(heading, justify="right")
+    table.add_column("better")
+    table.add_column("note")
+    for metric in document["metrics"]:
+        note = "; ".join(escape(text) for text in (metric["unit"], metric["note"]) if text)
+        table.add_row(escape(metric["name"]), figure(metric["value"]), span(metric["interval"]), str(metric["count"]),
+                      _WANTED[metric["higher_is_better"]], note)
+    console.print(table)
+    print_troubles(document, console)
+
+
+def print_comparison(document: Mapping[str, Any], console: Console) -> None:
+    """Print the JSON of several systems: their values side by side, and differences from the first."""
+    systems = document["systems"]
+    letters = [chr(ord("A") + i) if i < 26 else f"#{i + 1}" for i in range(len(systems))]
+    for letter, system in zip(letters, systems):
+        console.print(f"{letter}: {escape(_title(system))}")
+    table = Table("metric", "better")
+    for letter in letters:
+        table.add_column(letter, justify="right")
+    for letter in letters[1:]:
+        table.add_column(f"A - {letter}, 95 %", justify="right")
+    for row in document["comparison"]:
+        against_first = {d["second"]: d for d in row["differences"] if d["first"] == 0}
+        table.add_row(escape(row["name"]), _WANTED[row["higher_is_better"]], *map(figure, row["values"]),
+                      *(_difference(against_first.get(k)) for k in range(1, len(letters))))
+    console.print(table)
+    console.print("differences over common clips with common resamples; * lies on one side of 0", style="dim")
+    for letter, system in zip(letters, systems):
+        print_troubles(system, console, f"{letter}: ")
+
+
+def print_troubles(document: Mapping[str, Any], console: Console, before: str = "") -> None:
+    """What is missing, by kind, and what could not be computed."""
+    kinds = Counter((entry["side"], _kind(entry["reason"])) for entry in document["missing"])
+    for (side, kind), count in sorted(kinds.items()):
+        names = [f"{e['clip_id']}" for e in document["missing"] if (e["side"], _kind(e["reason"])) == (side, kind)]
+        shown = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+        console.print(f"{before}{side}: {count} x {escape(kind)} ({escape(shown)})", soft_wrap=True, highlight=False)
+    reasons: dict[str, list[str]] = {}
+    for entry in document["not_computed"]:
+        reasons.setdefault(entry["reason"], []).append(entry["name"])
+    for reason, metrics in reasons.items():
+        console.print(f"{before}not computed: {escape(', '.join(metrics))}: {escape(reason)}", soft_wrap=True,
+                      highlight=False)
+
+
+def figure(value: float | None) -> str:
+    """A value to four digits, so that large and small ones can stand in one column."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def span(interval: Sequence[float] | None) -> str:
+    """An interval."""
+    return "" if interval is None else f"{figure(interval[0])} .. {figure(interval[1])}"
+
+
+def _difference(entry: Mapping[str, Any] | None) -> str:
+    if entry is None or entry["difference"] is None:
+        return "-"
+    if entry["interval"] is None:
+        return figure(entry["difference"])
+    low, high = entry["interval"]
+    return f"{figure(entry['difference'])} ({span(entry['interval'])}){'*' if low > 0 or high < 0 else ''}"
+
+
+def _title(document: Mapping[str, Any]) -> str:
+    made, real = document["generated"], document["reference"]
+    return (f"{made['path']} ({made['count']} clips) against {real['path']} ({real['count']} clips), suite "
+            f"{document['suite']}, first {document['protocol']['duration_s']:g} s, seed {document['seed']}")
+
+
+def _kind(reason: str) -> str:
+    """The reason without its numbers, so that like troubles are told together."""
+    return reason.split(": left out of ")[0].split(":")[0].split(" (")[0]
