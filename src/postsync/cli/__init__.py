@@ -21,6 +21,7 @@ COMMANDS = {  # name -> (module and attribute in this package, one line of help)
     "evaluate": ("evaluate:evaluate", "Measure generated clips against real ones."),
     "scenes": ("scenes:app", "Render, export or preview procedural scenes."),
     "train": ("train:train", "Train a part of a mini."),
+    "weights": ("weights:app", "List and convert published networks."),
     "info": ("info:info", "Show systems, presets, weights and licences."),
     "doctor": ("doctor:doctor", "Check the installation."),
 }
