@@ -40,7 +40,7 @@ def percentile_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> t
 
 
 def centred_interval(value: float, values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """The spread of resampled values (R,) about their median, laid around `value`.
+    """The spread of resampled values (R,) about their median, laid around `value`, in proportion if all are > 0.
 
     For distances of sets: a resample repeats clips, which by itself moves a Frechet distance, so that the plain
     percentiles would lie beside the value.
@@ -48,8 +48,10 @@ def centred_interval(value: float, values: np.ndarray, confidence: float = CONFI
     found = percentile_interval(values, confidence)
     if found is None:
         return None
-    shift = value - float(np.median(values[np.isfinite(values)]))
-    return found[0] + shift, found[1] + shift
+    median = float(np.median(values[np.isfinite(values)]))
+    if min(value, found[0]) > 0:
+        return found[0] * value / median, found[1] * value / median
+    return found[0] + value - median, found[1] + value - median
 
 
 def paired_difference(first: Statistic, second: Statistic, draws: np.ndarray,

@@ -93,7 +93,7 @@ def _metric(run: Run, tally: Tally, system: Measured, draws: np.ndarray) -> dict
         "name": metric.name, "value": value if np.isfinite(value) else None,
         "higher_is_better": metric.higher_is_better, "unit": metric.unit, "count": tally.count,
         "interval": None if interval is None else list(interval), "extractor": _extractor(run, metric),
-        "settings": frozen_settings({**metric.settings, **metric.about, **tally.about()}),
+        "settings": frozen_settings({**metric.settings, **metric.about}),
         "note": "; ".join(text for text in (tally.note(), left) if text) or None,
     }
 

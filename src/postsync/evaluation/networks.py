@@ -1,13 +1,13 @@
 """The networks of an evaluation, loaded when first needed: the bundled ones, and the published ones that are here.
 
-Each hears, sees or reads one clip at a time and gives named tensors.
+Each hears, sees or reads one clip at a time and gives named tensors on the CPU.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,61 +15,83 @@ from torch import Tensor
 
 from .. import weights
 from ..encoders import published
+from ..errors import WeightsError
+from .sides import LeftOut
 
 if TYPE_CHECKING:
     from .observation import Observation
 
 BUNDLED = ("scene_classifier", "gram")
+MEAN_REMOVED = ("vggish", "panns")  # their evaluation code takes the mean off each clip
 QUIETEST = 1e-4  # sounds are brought to peak 1 for the bundled networks, but silence stays silence
+Features = dict[str, Tensor]
 
 
-@dataclass
 class Network:
-    """A loaded network with what must be said of it. `prepared`: what is done to a waveform (N,) before it listens."""
+    """A published network with what must be said of it. Raises LeftOut for clips that are too short for it."""
 
-    name: str
-    model: Any
-    weights_sha256: str
-    licence: str
-    device: str = "cpu"
-    prepared: Callable[[Tensor], Tensor] = field(default=lambda waveform: waveform)
+    def __init__(self, name: str, model: Any, weights_sha256: str, licence: str, device: str = "cpu") -> None:
+        self.name, self.weights_sha256, self.licence, self.device = name, weights_sha256, licence, device
+        self.model = model.to(device)
 
     @property
     def module(self) -> Any:
         """The module that the network is defined in, with its SAMPLE_RATE and FPS."""
         return sys.modules[type(self.model).__module__]
 
-    @torch.inference_mode()
-    def hear(self, clip: Observation) -> dict[str, Tensor]:
-        """Features of the clip's sound."""
-        waveform = self.prepared(clip.sound(self.module.SAMPLE_RATE))
-        return _on_cpu(self._of_sound(waveform[None].to(self.device)))
+    def hear(self, clip: Observation) -> Features:
+        """Features (1, ...) of the clip's sound."""
+        waveform = self.prepared(clip.sound(self.module.SAMPLE_RATE))[None].to(self.device)
+        return self.run(lambda: self._of_sound(waveform))
 
-    @torch.inference_mode()
-    def see(self, clip: Observation) -> dict[str, Tensor]:
+    def see(self, clip: Observation) -> Features:
         """Features of the clip's pictures."""
-        return _on_cpu(self._of_pictures(clip))
+        return self.run(lambda: self._of_pictures(clip))
 
-    @torch.inference_mode()
     def read(self, caption: str) -> Tensor:
         """The caption's embedding (1, D)."""
-        return self.model.encode_text([caption]).float().cpu()
+        return self.run(lambda: {"embedding": self._of_words(caption)})["embedding"]
 
-    def _of_sound(self, waveform: Tensor) -> dict[str, Tensor]:
-        return self.model.features(waveform)
+    @torch.inference_mode()
+    def run(self, compute: Callable[[], Features]) -> Features:
+        """`compute()` without gradients, in float32 on the CPU; what the network refuses is left out."""
+        try:
+            return {name: values.float().cpu() for name, values in compute().items()}
+        except ValueError as refused:
+            raise LeftOut(f"{self.name}: {refused}") from refused
 
-    def _of_pictures(self, clip: Observation) -> dict[str, Tensor]:
-        return self.model.features(clip.pictures(self.module.FPS).to(self.device))
+    def prepared(self, waveform: Tensor) -> Tensor:
+        """The waveform (N,) as the network is given it."""
+        return waveform - waveform.mean() if self.name in MEAN_REMOVED else waveform
 
     def to_json(self) -> dict[str, str]:
         """Name, hash and licence, as the evaluation's JSON has them."""
         return {"name": self.name, "weights_sha256": self.weights_sha256, "licence": self.licence}
 
+    def _of_sound(self, waveform: Tensor) -> Features:
+        return (self.model.audio_features if hasattr(self.model, "audio_features") else self.model.features)(waveform)
+
+    def _of_pictures(self, clip: Observation) -> Features:
+        of = self.model.video_features if hasattr(self.model, "video_features") else self.model.features
+        return of(clip.pictures(self.module.FPS))
+
+    def _of_words(self, caption: str) -> Tensor:
+        tokens = self._tokenizer([caption])
+        inputs = tokens if isinstance(tokens, tuple) else (tokens,)
+        return self.model.text_features(*(one.to(self.device) for one in inputs))["embedding"]
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return tokenizer_of(self.name)
+
 
 class _Classifier(Network):
     """The classifier of scene sounds."""
 
-    def _of_sound(self, waveform: Tensor) -> dict[str, Tensor]:
+    def prepared(self, waveform: Tensor) -> Tensor:
+        return full_scale(waveform)
+
+    def _of_sound(self, waveform: Tensor) -> Features:
         features = self.model.features(waveform)
         return {"features": features, "logits": self.model.head(features)}
 
@@ -77,15 +99,21 @@ class _Classifier(Network):
 class _Gram(Network):
     """The bundled GRAM towers."""
 
-    def _of_sound(self, waveform: Tensor) -> dict[str, Tensor]:
+    def prepared(self, waveform: Tensor) -> Tensor:
+        return full_scale(waveform)
+
+    def _of_sound(self, waveform: Tensor) -> Features:
         return {"embedding": self.model.encode_audio(waveform)}
 
-    def _of_pictures(self, clip: Observation) -> dict[str, Tensor]:
+    def _of_pictures(self, clip: Observation) -> Features:
         from ..encoders.gram import pick_frames
 
         pictures = clip.pictures()
         chosen = pictures[pick_frames(len(pictures), self.model.num_frames)]
         return {"embedding": self.model.encode_video(chosen[None].to(self.device).float() / 255)}
+
+    def _of_words(self, caption: str) -> Tensor:
+        return self.model.encode_text([caption])
 
 
 class Networks:
@@ -95,13 +123,24 @@ class Networks:
         self.device = device
         self._loaded: dict[str, Network] = {}
 
-    def missing(self, name: str) -> str | None:
-        """Why the network is not here, and how to get it; None where it is."""
-        return None if name in BUNDLED or published.available(name) else published.missing(name)
+    def missing(self, name: str, reads: bool = False) -> str | None:
+        """Why the network is not here (or, if it `reads`, its vocabulary), and how to get it; None where it is."""
+        if name in BUNDLED:
+            return None
+        if not published.available(name):
+            return published.missing(name)
+        try:
+            if reads:
+                tokenizer_of(name)
+        except WeightsError as error:
+            return str(error)
+        return None
 
     def __getitem__(self, name: str) -> Network:
         if name not in self._loaded:
-            self._loaded[name] = self._bundled(name) if name in BUNDLED else self._published(name)
+            self._loaded[name] = self._bundled(name) if name in BUNDLED else Network(
+                name, published.load(name), published.weights_hash(name), published.PUBLISHED[name].licence,
+                self.device)
         return self._loaded[name]
 
     def rates(self) -> tuple[dict[str, int], dict[str, float]]:
@@ -110,10 +149,6 @@ class Networks:
         return ({name: m.SAMPLE_RATE for name, m in modules.items() if hasattr(m, "SAMPLE_RATE")},
                 {name: m.FPS for name, m in modules.items() if hasattr(m, "FPS")})
 
-    def _published(self, name: str) -> Network:
-        model = published.load(name).to(self.device)
-        return Network(name, model, published.weights_hash(name), published.PUBLISHED[name].licence, self.device)
-
     def _bundled(self, name: str) -> Network:
         from ..encoders.gram import GramEncoder
         from ..generation.provenance import sha256_of
@@ -121,15 +156,20 @@ class Networks:
 
         folder = weights.bundled(name)
         kind, network = (GramEncoder, _Gram) if name == "gram" else (SceneClassifier, _Classifier)
-        model = kind.from_pretrained(folder).float().eval().to(self.device)
-        file = next(folder.glob("*.safetensors"))
-        return network(name, model, sha256_of(file), "Apache-2.0", self.device, full_scale)
+        model = kind.from_pretrained(folder).float().eval()
+        return network(name, model, sha256_of(next(folder.glob("*.safetensors"))), "Apache-2.0", self.device)
+
+
+def tokenizer_of(name: str) -> Any:
+    """What cuts captions into tokens for CLAP or ImageBind: its vocabulary lies beside the converted weights.
+
+    Raises WeightsError where it does not.
+    """
+    from ..encoders.byte_pairs import ClipTokenizer, RobertaTokenizer
+
+    return (ClipTokenizer if name == "imagebind" else RobertaTokenizer)(published.cache_folder(name))
 
 
 def full_scale(waveform: Tensor) -> Tensor:
     """The waveform (N,) with its peak at 1, so that loudness, which has metrics of its own, does not decide."""
     return waveform / waveform.abs().amax().clamp_min(QUIETEST)
-
-
-def _on_cpu(features: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: values.float().cpu() for name, values in features.items()}

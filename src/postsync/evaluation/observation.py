@@ -15,17 +15,9 @@ from ..data.clip import Event
 from ..media.audio import resample
 from .decoding import Decoded
 from .networks import Networks
-from .sides import ClipFiles
+from .sides import Absent, ClipFiles, LeftOut
 
 Value = TypeVar("Value")
-
-
-class LeftOut(Exception):
-    """A metric cannot be had of one clip; says why. The clip is named, and others are measured."""
-
-
-class Absent(LeftOut):
-    """One side of the clip is not there or not readable, which is told once and not with every metric."""
 
 
 class Observation:

@@ -14,7 +14,8 @@ from ..features.onsets import audio_onsets
 from ..media.loudness import integrated_lufs
 from ..metrics.envelope import envelope_correlation, envelope_lag_ms
 from ..metrics.onsets import match_onsets
-from .observation import LeftOut, Observation, Pair
+from .observation import Observation, Pair
+from .sides import LeftOut
 from .spec import ratio
 
 ANALYSIS_RATE = 16000

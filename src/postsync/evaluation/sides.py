@@ -17,6 +17,14 @@ PICTURE_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", "
 RESULT_MARK = ".postsync"  # in the names of what `postsync generate` writes
 
 
+class LeftOut(Exception):
+    """A metric cannot be had of one clip; says why. The clip is named, and others are measured."""
+
+
+class Absent(LeftOut):
+    """One side of the clip is not there or not readable, which is told once and not with every metric."""
+
+
 @dataclass(frozen=True)
 class Missing:
     """Something that is not as it should be with a clip on one side; `used`: it is measured all the same."""

@@ -33,6 +33,7 @@ class Metric:
     networks: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()  # packages of the extra `eval`
     pictures: bool = False  # whether it looks at the picture
+    reads: bool = False  # whether it reads captions
     settings: Mapping[str, Any] = field(default_factory=dict)  # arguments of `measure`
     about: Mapping[str, Any] = field(default_factory=dict)  # what else must be said for others to repeat it
 
@@ -41,7 +42,7 @@ class Metric:
         absent = [name for name in self.modules if find_spec(name) is None]
         if absent:
             return f"needs {', '.join(absent)}: pip install 'postsync[eval]'"
-        return next((reason for name in self.networks if (reason := networks.missing(name))), None)
+        return next((reason for name in self.networks if (reason := networks.missing(name, self.reads))), None)
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class ClipMetric(Metric):
 class SetMetric(Metric):
     """`measure(pair, side, **settings)` gives a clip's rows (n, D); `value(generated, reference)` compares the sets.
 
-    Rows of all clips are pooled in the order of their ids. Without `paired_sides` there is no reference set, and
-    `value` is given None.
+    Rows of all clips are pooled in the order of their ids. Without `two_sides` there is no reference set, and `value`
+    is given None.
     """
 
     measure: Callable[..., Tensor] = field(kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor
 
 from ..errors import ConditionError
 from .bootstrap import centred_interval, percentile_interval, set_resamples
-from .observation import Absent, LeftOut, Pair
+from .observation import Pair
+from .sides import Absent, LeftOut
 from .spec import ClipMetric, SetMetric
 
 Interval = tuple[float, float]
@@ -63,10 +63,6 @@ class ClipTally:
         """The metric of each clip alone, where it has one."""
         values = {name: float(self.metric.value(np.array(sums))) for name, sums in self.sums.items()}
         return {name: value for name, value in values.items() if np.isfinite(value)}
-
-    def about(self) -> dict[str, Any]:
-        """Further settings that only the run knows."""
-        return {}
 
     def note(self) -> str | None:
         """What must be known to read the value."""
@@ -127,12 +123,6 @@ class SetTally:
     def per_clip(self) -> dict[str, float]:
         """A set has no values of single clips."""
         return {}
-
-    def about(self) -> dict[str, Any]:
-        """How many rows there are on each side."""
-        rows = {f"rows_{side}": sum(len(one) for one in rows.values()) for side, rows in self.rows.items()}
-        clips = {"clips_reference": len(self.rows["reference"])} if self.metric.two_sides else {}
-        return rows | clips | {"resamples": self.resamples()}
 
     def note(self) -> str | None:
         """What must be known to read the value."""
