@@ -99,16 +99,11 @@ def _write(document: dict[str, Any], written: Written) -> None:
         return
     from ..evaluation.report import write_html, write_plots
 
-    for number, one in enumerate(document.get("systems", [document])):
-        whole = with_absolute_paths(one)
-        several = "systems" in document
-        if written.html is not None:
-            page = written.html
-            write_html(whole, page.with_name(f"{page.stem}.{number + 1}{page.suffix}") if several else page)
-        if written.plot is not None:
-            folder = written.plot / str(number + 1) if several else written.plot
-            folder.mkdir(parents=True, exist_ok=True)
-            write_plots(whole, folder)
+    evaluations = [with_absolute_paths(one) for one in document.get("systems", [document])]
+    if written.html is not None:
+        write_html(evaluations, written.html)
+    if written.plot is not None:
+        write_plots(evaluations, written.plot)
 
 
 def _fail_on_missing(document: Mapping[str, Any]) -> None:

@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from .compare import compare
     from .document import describe, with_absolute_paths, write_json
     from .job import Run, Settings, run
+    from .report import write_html, write_plots
     from .suites import SUITES, suite
 
-__all__ = ["SUITES", "Run", "Settings", "compare", "describe", "run", "suite", "with_absolute_paths", "write_json"]
+__all__ = ["SUITES", "Run", "Settings", "compare", "describe", "run", "suite", "with_absolute_paths", "write_html",
+           "write_json", "write_plots"]
 
 _PLACES = {  # public name -> the module it lives in
     "compare": ".compare", "describe": ".document", "with_absolute_paths": ".document", "write_json": ".document",
+    "write_html": ".report", "write_plots": ".report",
     "Run": ".job", "Settings": ".job", "run": ".job", "SUITES": ".suites", "suite": ".suites",
 }
 

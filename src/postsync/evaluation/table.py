@@ -16,16 +16,19 @@ _WANTED = {True: "higher", False: "lower", None: ""}
 
 def print_evaluation(document: Mapping[str, Any], console: Console) -> None:
     """Print the JSON of one system."""
-    table = Table("metric", title=_title(document), title_justify="left", title_style="")
+    console.print(escape(_title(document)), soft_wrap=True, highlight=False)
+    table = Table()
+    table.add_column("metric", no_wrap=True)
     for heading in ("value", "95 % interval", "clips"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("better")
-    table.add_column("note")
     for metric in document["metrics"]:
-        note = "; ".join(escape(text) for text in (metric["unit"], metric["note"]) if text)
         table.add_row(escape(metric["name"]), figure(metric["value"]), span(metric["interval"]), str(metric["count"]),
-                      _WANTED[metric["higher_is_better"]], note)
+                      _WANTED[metric["higher_is_better"]])
     console.print(table)
+    for metric in document["metrics"]:
+        if metric["note"]:
+            console.print(f"{metric['name']}: {escape(metric['note'])}", soft_wrap=True, highlight=False)
     print_troubles(document, console)
 
 
@@ -34,8 +37,10 @@ def print_comparison(document: Mapping[str, Any], console: Console) -> None:
     systems = document["systems"]
     letters = [chr(ord("A") + i) if i < 26 else f"#{i + 1}" for i in range(len(systems))]
     for letter, system in zip(letters, systems):
-        console.print(f"{letter}: {escape(_title(system))}")
-    table = Table("metric", "better")
+        console.print(f"{letter}: {escape(_title(system))}", soft_wrap=True, highlight=False)
+    table = Table()
+    table.add_column("metric", no_wrap=True)
+    table.add_column("better")
     for letter in letters:
         table.add_column(letter, justify="right")
     for letter in letters[1:]:
@@ -66,10 +71,10 @@ def print_troubles(document: Mapping[str, Any], console: Console, before: str = 
 
 
 def figure(value: float | None) -> str:
-    """A value to four digits, so that large and small ones can stand in one column."""
+    """A value to three decimals, or to four digits where it is large."""
     if value is None:
         return "-"
-    return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.4g}"
 
 
 def span(interval: Sequence[float] | None) -> str:
