@@ -1,14 +1,11 @@
-"""State dicts that others published: reading their files, leaving out what is not used, loading the rest strictly.
-
-The only place where foreign pickles are read, and only tensors and plain values out of them.
-"""
+"""Files of published weights. The only place where foreign pickles are read, and of them tensors and plain values."""
 
 from __future__ import annotations
 
 import contextlib
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +13,9 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import WeightsError
-
-Ignored = Sequence[tuple[str, str]]  # (prefix of a key, why it is left out)
-
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """State dict of a `.safetensors` file or of a checkpoint, where it may lie under `state_dict`, `model`, `module`.
@@ -58,28 +52,6 @@ def read_pickle(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a state dict.")
     return content
-
-
-def without(state: Mapping[str, Tensor], ignored: Ignored) -> dict[str, Tensor]:
-    """The state dict less the keys that begin with an ignored prefix; `module.` of data parallel training is cut."""
-    plain = {k.removeprefix("module."): v for k, v in state.items()}
-    return {k: v for k, v in plain.items() if not any(k.startswith(prefix) for prefix, _ in ignored)}
-
-
-def load_exactly(model: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
-    """Give `model` (which may lie on the meta device) the tensors of `state`, in float32; names and shapes must agree.
-
-    `origin` names the checkpoint in the message of the WeightsError raised where they do not.
-    """
-    wanted = {k: tuple(v.shape) for k, v in model.state_dict().items()}
-    found = {k: tuple(v.shape) for k, v in state.items()}
-    if wanted != found:
-        missing, unknown = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-        other = sorted(k for k in wanted.keys() & found.keys() if wanted[k] != found[k])
-        told = [f"{len(keys)} {what}, first '{keys[0]}'" for what, keys in
-                (("missing", missing), ("unknown", unknown), ("of another shape", other)) if keys]
-        raise WeightsError(f"this is not a checkpoint of {origin}: tensors {'; '.join(told)}. Is it the right file?")
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, assign=True)
 
 
 @contextlib.contextmanager
