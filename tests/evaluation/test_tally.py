@@ -69,4 +69,4 @@ def test_a_metric_of_one_set_asks_for_no_reference():
     metric = SetMetric("rows", True, measure=rows_of, value=lambda made, real: float(len(made)), two_sides=False)
     tally = filled(metric, 1.0, 2.0)
     assert tally.values(["0", "1"], np.array([[1, 1]])).tolist() == [4.0]
-    assert tally.interval(["0", "1"], np.ones((10, 2), int)) == (4.0, 4.0)
+    assert tally.interval(["0", "1"], np.ones((10, 2), int), 4.0) == (4.0, 4.0)

@@ -27,7 +27,7 @@ def compare(run: Run, command: str) -> dict[str, Any]:
 
 def _row(run: Run, tallies: tuple[Tally, ...]) -> dict[str, Any]:
     metric, ids = tallies[0].metric, run.systems[0].ids
-    values = [_number(tally.values(ids, np.ones((1, len(ids)), int))[0]) if tally.count else None for tally in tallies]
+    values = [tally.value(ids) for tally in tallies]
     pairs = [(i, k) for i, k in combinations(range(len(tallies)), 2) if tallies[i].count and tallies[k].count]
     return {"name": metric.name, "unit": metric.unit, "higher_is_better": metric.higher_is_better, "values": values,
             "differences": [_difference(run, tallies, i, k) for i, k in pairs]}
@@ -44,17 +44,13 @@ def _difference(run: Run, tallies: tuple[Tally, ...], i: int, k: int) -> dict[st
     draws = draw_clips(len(ids), run.settings.resamples, run.settings.seed)
     if isinstance(first, SetTally):
         draws = draws[:first.resamples()]
-    whole = np.ones((1, len(ids)), int)
     interval, greater = paired_difference(_statistic(first, ids), _statistic(second, ids), draws)
     wanted = first.metric.higher_is_better
     better = None if greater is None or wanted is None else greater if wanted else 1 - greater
-    return found | {"difference": _number(first.values(ids, whole)[0] - second.values(ids, whole)[0]),
+    made, other = first.value(ids), second.value(ids)
+    return found | {"difference": None if made is None or other is None else made - other,
                     "interval": None if interval is None else list(interval), "first_is_better": better}
 
 
 def _statistic(tally: Tally, ids: list[str]) -> Callable[[np.ndarray], np.ndarray]:
     return lambda draws: tally.values(ids, draws)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -29,15 +29,16 @@ EXTRA_PACKAGES = ("librosa", "scipy", "opencv-python-headless", "torchmetrics", 
 def describe(run: Run, system: Measured, command: str) -> dict[str, Any]:
     """The JSON of one system of a run; paths of clips are relative to the folder of their side."""
     draws = draw_clips(len(system.ids), run.settings.resamples, run.settings.seed)
-    done = [tally for tally in system.tallies if tally.count]
+    values = {tally: tally.value(system.ids) for tally in system.tallies}
+    done = [tally for tally, value in values.items() if value is not None]
     return {
         "schema": SCHEMA, "suite": run.suite.name, "postsync": __version__, "versions": _versions(),
         "seed": run.settings.seed, "command": command, "protocol": _protocol(run),
         "generated": {"path": str(system.side.folder), "count": len(system.side.clips)},
         "reference": {"path": str(system.reference.folder), "count": len(system.reference.clips)},
         "missing": [problem.to_json() for problem in _problems(system, done)],
-        "metrics": [_metric(run, tally, system, draws) for tally in done],
-        "not_computed": _not_computed(run, system),
+        "metrics": [_metric(run, tally, values[tally], system, draws) for tally in done],
+        "not_computed": _not_computed(run, system, done),
         "clips": _clips(system, done),
     }
 
@@ -84,13 +85,12 @@ def _protocol(run: Run) -> dict[str, Any]:
     }
 
 
-def _metric(run: Run, tally: Tally, system: Measured, draws: np.ndarray) -> dict[str, Any]:
+def _metric(run: Run, tally: Tally, value: float | None, system: Measured, draws: np.ndarray) -> dict[str, Any]:
     metric = tally.metric
-    value = float(tally.values(system.ids, np.ones((1, len(system.ids)), int))[0])
-    interval = tally.interval(system.ids, draws)
+    interval = tally.interval(system.ids, draws, value)
     left = f"{len(tally.left_out)} clips left out, see missing" if tally.left_out else None
     return {
-        "name": metric.name, "value": value if np.isfinite(value) else None,
+        "name": metric.name, "value": value,
         "higher_is_better": metric.higher_is_better, "unit": metric.unit, "count": tally.count,
         "interval": None if interval is None else list(interval), "extractor": _extractor(run, metric),
         "settings": frozen_settings({**metric.settings, **metric.about}),
@@ -114,14 +114,17 @@ def _problems(system: Measured, done: list[Tally]) -> list[Missing]:
     return sorted([*system.problems, *left_out], key=lambda problem: (problem.clip_id, problem.side))
 
 
-def _not_computed(run: Run, system: Measured) -> list[dict[str, str]]:
+def _not_computed(run: Run, system: Measured, done: list[Tally]) -> list[dict[str, str]]:
     reasons = dict(run.obstacles)
     for tally in system.tallies:
-        if not tally.count:
+        if tally.count:
+            reasons[tally.metric.name] = f"{tally.count} clips give no value"  # unless it is among those that have one
+        else:
             why = next(iter(sorted(tally.left_out.items())), None)
             reasons[tally.metric.name] = f"not one clip could be measured; {why[0]} {why[1]}" if why else (
                 "no clip is readable on every side that it needs")
-    return [{"name": m.name, "reason": reasons[m.name]} for m in run.suite.metrics if m.name in reasons]
+    have = {tally.metric.name for tally in done}
+    return [{"name": m.name, "reason": reasons[m.name]} for m in run.suite.metrics if m.name not in have]
 
 
 def _clips(system: Measured, done: list[Tally]) -> list[dict[str, Any]]:

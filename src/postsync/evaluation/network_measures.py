@@ -76,10 +76,11 @@ def align_hit(pair: Pair) -> Sums:
 
 def desync(pair: Pair) -> Sums:
     """(mean distance of sound and picture over Synchformer's two windows in seconds, 1)."""
-    network, clip = pair.networks["synchformer"], pair.generated
-    waveform, pictures = clip.sound(network.module.SAMPLE_RATE)[None], pair.picture.pictures(network.module.FPS)
-    logits = network.run(lambda: {"logits": network.model.offset_logits(waveform.to(network.device), pictures)})
-    return float(desync_s(logits["logits"])), 1.0
+    network = pair.networks["synchformer"]
+    waveform = pair.generated.sound(network.module.SAMPLE_RATE)[None].to(network.device)
+    pictures = pair.picture.pictures(network.module.FPS)
+    logits = network.run(lambda: network.model.features(pictures, waveform))["logits"]
+    return float(desync_s(logits[None])), 1.0
 
 
 def e_l1_of(pair: Pair, recipe: str) -> Sums:

@@ -11,9 +11,9 @@ from typing import Any
 from ..data.clip import Event
 from ..data.manifest import MANIFEST, events_of, read_manifest
 from ..errors import MediaError
+from ..generation.sources import VIDEO_SUFFIXES
 
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
-PICTURE_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".mpeg"})
 RESULT_MARK = ".postsync"  # in the names of what `postsync generate` writes
 
 
@@ -87,7 +87,7 @@ def _from_files(folder: Path, side: str) -> Side:
     """Results of `postsync generate` count under the name of their clip: on the generated side before, on the other
     side never. The lossless copy of a result, `clip.mp4.flac` beside `clip.mp4`, is no clip of its own."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")
-                   and p.suffix.lower() in SOUND_SUFFIXES | PICTURE_SUFFIXES)
+                   and p.suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES)
     names = {path.name for path in files}
     by_id: dict[str, list[Path]] = defaultdict(list)
     results: dict[str, list[Path]] = defaultdict(list)
@@ -101,7 +101,7 @@ def _from_files(folder: Path, side: str) -> Side:
     by_id |= results
     problems = tuple(Missing(name, side, f"{len(paths)} files have this name: {', '.join(p.name for p in paths)}")
                      for name, paths in sorted(by_id.items()) if len(paths) > 1)
-    clips = {name: ClipFiles(name, path, path if path.suffix.lower() in PICTURE_SUFFIXES else None)
+    clips = {name: ClipFiles(name, path, path if path.suffix.lower() in VIDEO_SUFFIXES else None)
              for name, (path, *others) in sorted(by_id.items()) if not others}
     return Side(folder, clips, problems)
 

@@ -36,7 +36,7 @@ def fad_vggish() -> Metric:
 
 def fd_panns(name: str = "FD-PANNs") -> Metric:
     """FD: Cnn14 at 16 kHz, one row a clip."""
-    return frechet(name, "panns", "features", **MEAN_OFF)
+    return frechet(name, "panns", "embedding", **MEAN_OFF)
 
 
 def inception(name: str, network: str, **about: Any) -> Metric:
@@ -112,7 +112,7 @@ def vggsound() -> Suite:
 def av_benchmark() -> Suite:
     """hkchengrex/av-benchmark, with which MMAudio and its followers print their tables."""
     return Suite("av-benchmark", "tables in MMAudio's manner", (
-        fad_vggish(), fd_panns(), frechet("FD-PaSST", "passt", "features"),
+        fad_vggish(), fd_panns(), frechet("FD-PaSST", "passt", "embedding"),
         inception("IS-PANNs", "panns", **MEAN_OFF), inception("IS-PaSST", "passt"),
         kl("KL-PANNs", "panns", 0.0, **MEAN_OFF), kl("KL-PaSST", "passt", 0.0), *imagebind("av-benchmark", "IB-AV"),
         ClipMetric("DeSync-Synchformer", False, "s", networks=("synchformer",), pictures=True, measure=clips.desync,

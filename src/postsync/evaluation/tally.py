@@ -48,6 +48,10 @@ class ClipTally:
         """The clips behind the value."""
         return set(self.sums)
 
+    def value(self, ids: Sequence[str]) -> float | None:
+        """The metric over the clips `ids`, each taken once; None where they give no number."""
+        return _one_value(self, ids)
+
     def values(self, ids: Sequence[str], draws: np.ndarray) -> np.ndarray:
         """The metric for draws (R, N) of the clips `ids`, (R,); NaN where a draw gives none."""
         width = len(next(iter(self.sums.values()), (0.0, 0.0)))
@@ -55,9 +59,9 @@ class ClipTally:
         sums = np.array([self.sums.get(name, nothing) for name in ids], dtype=np.float64).reshape(len(ids), width)
         return self.metric.value(draws @ sums)
 
-    def interval(self, ids: Sequence[str], draws: np.ndarray) -> Interval | None:
-        """Bootstrap interval over the clips."""
-        return percentile_interval(self.values(ids, draws)) if self.count > 1 else None
+    def interval(self, ids: Sequence[str], draws: np.ndarray, value: float | None) -> Interval | None:
+        """Bootstrap interval over the clips; `value`: the metric over all of them."""
+        return percentile_interval(self.values(ids, draws)) if self.count > 1 and value is not None else None
 
     def per_clip(self) -> dict[str, float]:
         """The metric of each clip alone, where it has one."""
@@ -105,6 +109,10 @@ class SetTally:
         """The generated clips behind the value."""
         return set(self.rows["generated"])
 
+    def value(self, ids: Sequence[str]) -> float | None:
+        """The metric over the clips `ids`, each taken once; None where they give no number."""
+        return _one_value(self, ids)
+
     def values(self, ids: Sequence[str], draws: np.ndarray) -> np.ndarray:
         """The metric for draws (R, N) of the clips `ids`, (R,); NaN where a draw gives none."""
         return np.array([self._value(ids, draw) for draw in draws])
@@ -113,11 +121,10 @@ class SetTally:
         """How many draws are taken, for each costs as much as the metric."""
         return set_resamples(next(iter(self.rows["generated"].values())).shape[-1])
 
-    def interval(self, ids: Sequence[str], draws: np.ndarray) -> Interval | None:
-        """Bootstrap interval over the clips, from the first few draws."""
-        if self.count < 2:
+    def interval(self, ids: Sequence[str], draws: np.ndarray, value: float | None) -> Interval | None:
+        """Bootstrap interval over the clips, from the first few draws; `value`: the metric over all clips."""
+        if self.count < 2 or value is None:
             return None
-        value = float(self.values(ids, np.ones((1, len(ids)), int))[0])
         return centred_interval(value, self.values(ids, draws[:self.resamples()]))
 
     def per_clip(self) -> dict[str, float]:
@@ -142,6 +149,11 @@ class SetTally:
 
 
 Tally = ClipTally | SetTally
+
+
+def _one_value(tally: Tally, ids: Sequence[str]) -> float | None:
+    value = float(tally.values(ids, np.ones((1, len(ids)), int))[0]) if tally.count else np.nan
+    return value if np.isfinite(value) else None
 
 
 def tally_of(metric: ClipMetric | SetMetric) -> Tally:
