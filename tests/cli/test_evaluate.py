@@ -55,6 +55,14 @@ def test_one_table_and_one_json(made, real, tmp_path, capsys):
     assert "a.json" not in document["command"]
 
 
+def test_a_page_and_plots_are_written_of_the_same_figures(made, real, tmp_path):
+    assert run(made, "--reference", real, "--html", tmp_path / "a.html", "--plot", tmp_path / "plots", "--quiet") == 0
+    page = (tmp_path / "a.html").read_text()
+    assert "Onset-F1@50ms" in page
+    assert "scenes.0.0" in page
+    assert any(path.read_bytes()[:4] == b"\x89PNG" for path in (tmp_path / "plots").iterdir())
+
+
 def test_strict_fails_when_anything_is_missing_and_says_what(made, real, tmp_path, capsys):
     assert run(made, "--reference", real, "--strict", "--quiet") == 0
     victim = sorted(made.iterdir())[0]

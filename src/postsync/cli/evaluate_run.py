@@ -16,6 +16,8 @@ from rich.progress import Progress
 from ..errors import ConditionError
 from ..media.output import check_writable
 
+LOG_WIDTH = 120  # columns where no terminal says how many it has
+
 
 @dataclass(frozen=True)
 class Written:
@@ -87,7 +89,8 @@ def _show(document: Mapping[str, Any], quiet: bool) -> None:
 
     if not quiet:
         printed = print_comparison if "systems" in document else print_evaluation
-        printed(document, Console())
+        console = Console()
+        printed(document, console if console.is_terminal else Console(width=LOG_WIDTH))
 
 
 def _write(document: dict[str, Any], written: Written) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,7 +19,7 @@ _WANTED = {True: "higher", False: "lower", None: ""}
 def print_evaluation(document: Mapping[str, Any], console: Console) -> None:
     """Print the JSON of one system."""
     console.print(escape(_title(document)), soft_wrap=True, highlight=False)
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric", no_wrap=True)
     for heading in ("value", "95 % interval", "clips"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -38,7 +40,7 @@ def print_comparison(document: Mapping[str, Any], console: Console) -> None:
     letters = [chr(ord("A") + i) if i < 26 else f"#{i + 1}" for i in range(len(systems))]
     for letter, system in zip(letters, systems):
         console.print(f"{letter}: {escape(_title(system))}", soft_wrap=True, highlight=False)
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric", no_wrap=True)
     table.add_column("better")
     for letter in letters:
@@ -99,4 +101,4 @@ def _title(document: Mapping[str, Any]) -> str:
 
 def _kind(reason: str) -> str:
     """The reason without its numbers, so that like troubles are told together."""
-    return reason.split(": left out of ")[0].split(":")[0].split(" (")[0]
+    return re.sub(r"\d[\d.]*", "#", reason.split(": left out of ")[0].split(":")[0].split(" (")[0])
