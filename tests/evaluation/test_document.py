@@ -1,6 +1,7 @@
 """The JSON of an evaluation: complete, repeatable, readable elsewhere."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,22 +55,25 @@ def test_clips_carry_their_values_and_paths_that_lead_to_the_files(document, mad
         assert Path(whole[key]) == (folder / clip[key]).resolve()
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_other_intervals(made, real, document, tmp_path):
-    written = []
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        done = run([made], real, scenes(), Settings(seed=seed, resamples=50))
-        write_json(describe(done, done.systems[0], "the command"), tmp_path / name)
-        written.append((tmp_path / name).read_bytes())
-    assert written[0] == written[1]
-    first, other = json.loads(written[0]), json.loads(written[2])
-    assert first["metrics"][2]["value"] == other["metrics"][2]["value"]
-    assert [m["interval"] for m in first["metrics"]] != [m["interval"] for m in other["metrics"]]
-    assert first == json.loads(json.dumps(document))
+def test_the_same_seed_gives_the_same_bytes(made, real, document, tmp_path):
+    again = run([made], real, scenes(), Settings(resamples=50))
+    write_json(document, tmp_path / "a.json")
+    write_json(describe(again, again.systems[0], "the command"), tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert json.loads((tmp_path / "a.json").read_text()) == json.loads(json.dumps(document))
+
+
+def test_another_seed_moves_the_intervals_and_no_value(measured, document):
+    other = describe(replace(measured, settings=Settings(seed=1, resamples=50)), measured.systems[0], "")
+    assert [m["value"] for m in other["metrics"]] == [m["value"] for m in document["metrics"]]
+    assert [m["interval"] for m in other["metrics"]] != [m["interval"] for m in document["metrics"]]
 
 
 def test_metrics_whose_weights_are_absent_are_named_with_file_source_and_licence(made, real, tmp_path, monkeypatch):
     monkeypatch.setenv("POSTSYNC_CACHE", str(tmp_path))
-    done = run([made], real, suite("greatest-hits"), Settings(resamples=10))
+    table = suite("greatest-hits")
+    table = replace(table, metrics=tuple(m for m in table.metrics if not m.modules))
+    done = run([made], real, table, Settings(resamples=10))
     document = describe(done, done.systems[0], "")
     reasons = {entry["name"]: entry["reason"] for entry in document["not_computed"]}
     assert "Cnn14_16k_mAP=0.438.pth" in reasons["FAD-PANNs"]

@@ -7,6 +7,7 @@ import torch
 
 from handmade_clips import RATE, clicks, observed, pair_of
 from postsync.evaluation.sides import Absent, LeftOut
+from postsync.features.resampling import kaiser_resample, sinc_resample
 
 
 def test_sound_is_the_mean_of_the_channels_at_the_rate_asked_for_and_resampled_once():
@@ -17,6 +18,16 @@ def test_sound_is_the_mean_of_the_channels_at_the_rate_asked_for_and_resampled_o
     expected = 0.25 * torch.sin(2 * math.pi * 440 * torch.arange(16000) / 16000)
     assert torch.allclose(sound[500:-500], expected[500:-500], atol=1e-3)
     assert clip.sound(16000) is sound
+
+
+def test_published_networks_hear_what_torchaudio_would_have_given_them():
+    noise = torch.randn(1, 4410, generator=torch.Generator().manual_seed(0))
+    clip = observed(noise, rate=44100)
+    assert torch.equal(clip.sound(16000, "sinc"), sinc_resample(noise[0], 44100, 16000))
+    assert torch.equal(clip.sound(16000, "kaiser"), kaiser_resample(noise[0], 44100, 16000))
+    assert not torch.allclose(clip.sound(16000, "sinc"), clip.sound(16000), atol=1e-3)
+    with pytest.raises(LeftOut, match="44101 Hz"):
+        observed(noise, rate=44101).sound(16000, "sinc")
 
 
 def test_the_duration_cuts_sound_and_pictures():

@@ -23,6 +23,7 @@ from .spec import Metric, frozen_settings
 from .tally import Tally
 
 SCHEMA = 1
+RESAMPLER = {"published networks": "torchaudio's sinc (Hann, width 6, rolloff 0.99)", "all else": "soxr HQ"}
 EXTRA_PACKAGES = ("librosa", "scipy", "opencv-python-headless", "torchmetrics", "transformers")
 
 
@@ -76,7 +77,7 @@ def _protocol(run: Run) -> dict[str, Any]:
     rates, fps = run.networks.rates()
     return {
         "duration_s": run.duration_s, "audio_rates": rates, "fps": fps, "picture_of": run.suite.picture_of,
-        "picture_short_side": SHORT_SIDE, "resampler": "soxr HQ", "channels": "mean",
+        "picture_short_side": SHORT_SIDE, "resampler": RESAMPLER, "channels": "mean",
         "windows": "each network's own; see the settings of the metrics", "pairs": "by clip id, else by file name",
         "silent_peak": SILENT_PEAK, "device": run.settings.device,
         "bootstrap": {"over": "clips", "resamples": run.settings.resamples, "confidence": CONFIDENCE,

@@ -65,7 +65,7 @@ def _cosine(first: Tensor, second: Tensor) -> Sums:
 def align_hit(pair: Pair) -> Sums:
     """(1 where Diff-Foley's classifier calls sound and picture aligned, 1)."""
     classifier, steps = pair.networks["align_classifier"], pair.picture.seen("cavp")["steps"]
-    waveform = pair.generated.sound(classifier.module.SAMPLE_RATE)[None]
+    waveform = pair.generated.sound(classifier.module.SAMPLE_RATE, classifier.resampler)[None]
 
     def judge() -> dict[str, Tensor]:
         on = classifier.device
@@ -77,7 +77,7 @@ def align_hit(pair: Pair) -> Sums:
 def desync(pair: Pair) -> Sums:
     """(mean distance of sound and picture over Synchformer's two windows in seconds, 1)."""
     network = pair.networks["synchformer"]
-    waveform = pair.generated.sound(network.module.SAMPLE_RATE)[None].to(network.device)
+    waveform = pair.generated.sound(network.module.SAMPLE_RATE, network.resampler)[None].to(network.device)
     pictures = pair.picture.pictures(network.module.FPS)
     logits = network.run(lambda: network.model.features(pictures, waveform))["logits"]
     return float(desync_s(logits[None])), 1.0

@@ -19,7 +19,7 @@ from ..errors import WeightsError
 from .sides import LeftOut
 
 if TYPE_CHECKING:
-    from .observation import Observation
+    from .observation import Observation, Resampler
 
 BUNDLED = ("scene_classifier", "gram")
 MEAN_REMOVED = ("vggish", "panns")  # their evaluation code takes the mean off each clip
@@ -29,6 +29,8 @@ Features = dict[str, Tensor]
 
 class Network:
     """A published network with what must be said of it. Raises LeftOut for clips that are too short for it."""
+
+    resampler: Resampler = "sinc"
 
     def __init__(self, name: str, model: Any, weights_sha256: str, licence: str, device: str = "cpu") -> None:
         self.name, self.weights_sha256, self.licence, self.device = name, weights_sha256, licence, device
@@ -41,7 +43,7 @@ class Network:
 
     def hear(self, clip: Observation) -> Features:
         """Features (1, ...) of the clip's sound."""
-        waveform = self.prepared(clip.sound(self.module.SAMPLE_RATE))[None].to(self.device)
+        waveform = self.prepared(clip.sound(self.module.SAMPLE_RATE, self.resampler))[None].to(self.device)
         return self.run(lambda: self._of_sound(waveform))
 
     def see(self, clip: Observation) -> Features:
@@ -88,6 +90,8 @@ class Network:
 class _Classifier(Network):
     """The classifier of scene sounds."""
 
+    resampler = "soxr"
+
     def prepared(self, waveform: Tensor) -> Tensor:
         return full_scale(waveform)
 
@@ -98,6 +102,8 @@ class _Classifier(Network):
 
 class _Gram(Network):
     """The bundled GRAM towers."""
+
+    resampler = "soxr"
 
     def prepared(self, waveform: Tensor) -> Tensor:
         return full_scale(waveform)

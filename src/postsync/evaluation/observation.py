@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from math import gcd
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.clip import Event
+from ..features.resampling import kaiser_resample, sinc_resample
 from ..media.audio import resample
 from .decoding import Decoded
 from .networks import Networks
 from .sides import Absent, ClipFiles, LeftOut
 
 Value = TypeVar("Value")
+Resampler = Literal["soxr", "sinc", "kaiser"]
+MAX_PHASES = 2000  # of torchaudio's resampler, whose filters grow with their square; 44.1 to 48 kHz has 160
 
 
 class Observation:
@@ -34,9 +38,11 @@ class Observation:
             self._known[key] = compute()
         return self._known[key]
 
-    def sound(self, sample_rate: int) -> Tensor:
-        """(N,) float32, the mean of the channels, resampled with soxr (HQ). Raises Absent where there is none."""
-        return self.once(("sound", sample_rate), partial(self._sound, sample_rate))
+    def sound(self, sample_rate: int, resampler: Resampler = "soxr") -> Tensor:
+        """(N,) float32, the mean of the channels: soxr (HQ), or torchaudio's sinc or long Kaiser window, with which
+        published networks were evaluated. Raises Absent where there is none, LeftOut for a rate of which those cannot.
+        """
+        return self.once(("sound", sample_rate, resampler), partial(self._sound, sample_rate, resampler))
 
     def channels(self) -> tuple[Tensor, int]:
         """(C, N) float32 as the file has it, and its sample rate. Raises Absent where there is none."""
@@ -44,9 +50,15 @@ class Observation:
             raise Absent("; ".join(self.decoded.problems))
         return self.decoded.waveform[:, :round(self.duration_s * self.decoded.sample_rate)], self.decoded.sample_rate
 
-    def _sound(self, sample_rate: int) -> Tensor:
+    def _sound(self, sample_rate: int, resampler: Resampler) -> Tensor:
         waveform, rate = self.channels()
-        return torch.from_numpy(resample(waveform.mean(0, keepdim=True).numpy(), rate, sample_rate))[0]
+        mono = waveform.mean(0)
+        if resampler == "soxr":
+            return torch.from_numpy(resample(mono[None].numpy(), rate, sample_rate))[0]
+        if max(rate, sample_rate) // gcd(rate, sample_rate) > MAX_PHASES:
+            raise LeftOut(f"is sampled at {rate} Hz, which torchaudio's resampler cannot bring to {sample_rate} Hz in "
+                          "memory; resample it first")
+        return (sinc_resample if resampler == "sinc" else kaiser_resample)(mono, rate, sample_rate)
 
     def pictures(self, fps: float | None = None) -> Tensor:
         """(F, 3, H, W) uint8 RGB: every picture, or those shown at k / fps. Raises LeftOut where there are none."""

@@ -31,7 +31,7 @@ def windowed_rows(pair: Pair, side: str, network: str, window_s: float, hop_s: f
     size = round(window_s * rate)
 
     def listen() -> dict[str, Tensor]:
-        sound = clip.sound(rate)
+        sound = clip.sound(rate, "kaiser")
         pieces = [sound[start:start + size] for start in range(0, len(sound), round(hop_s * rate))]
         batch = torch.stack([F.pad(piece, (0, size - len(piece))) for piece in pieces])
         return extractor.run(lambda: extractor.model.features(batch.to(extractor.device)))
