@@ -88,16 +88,19 @@ def motion_peaks(trajectory: Tensor, fps: float, threshold: float | None = None)
 
 
 def _pyramid(pictures: Tensor, config: FlowConfig) -> list[Tensor]:
-    """Polynomial terms (B, 5, h, w) of pictures (B, H, W) on every level, coarsest first."""
+    """Polynomial terms (B, 5, h, w) of pictures (B, H, W) on every level, coarsest first.
+
+    One picture at a time, since libraries round otherwise for other batch sizes: equal pictures must have equal terms.
+    """
     height, width = pictures.shape[-2:]
-    pictures = pictures.float()
     levels = 0
     while levels < config.levels and min(height, width) * config.pyramid_scale ** (levels + 1) >= _LEAST_SIDE:
         levels += 1
-    terms = []
+    pictures, terms = pictures.float(), []
     for level in range(levels, -1, -1):
         rows, columns = (_reduction(side, config.pyramid_scale**level).to(pictures) for side in (height, width))
-        terms.append(_polynomials((rows @ pictures @ columns.T).unsqueeze(1), config))
+        terms.append(torch.cat([_polynomials((rows @ picture @ columns.T)[None, None], config)
+                                for picture in pictures]))
     return terms
 
 
@@ -151,9 +154,9 @@ def _coarse_to_fine(first: list[Tensor], second: list[Tensor], config: FlowConfi
         size = before.shape[-2:]
         if flow.shape[-2:] != size:
             flow = F.interpolate(flow, size, mode="bilinear", align_corners=False) / config.pyramid_scale
-        trust = _edge_trust(*size).to(before)
+        trust, exact = _edge_trust(*size).to(before), after.double()
         for _ in range(config.iterations):
-            flow = _solved(_box_mean(_equations(before, after, flow, trust), config.window))
+            flow = _solved(_box_mean(_equations(before, exact, flow, trust), config.window))
     return flow
 
 
@@ -171,24 +174,32 @@ def _edge_trust(height: int, width: int) -> Tensor:
 
 
 def _equations(before: Tensor, after: Tensor, flow: Tensor, trust: Tensor) -> Tensor:
-    """Normal equations of the motion at each pixel, (P, 5, H, W): G11, G12, G22, h1, h2, in order y, x."""
+    """Normal equations of the motion at each pixel, (P, 5, H, W): G11, G12, G22, h1, h2, in order y, x.
+
+    `after` is in float64, so that where nothing moves its sample is the pixel itself and the step exactly 0.
+    """
     height, width = flow.shape[-2:]
     x = flow[:, 0] + torch.arange(width).to(flow)
     y = flow[:, 1] + torch.arange(height).to(flow)[:, None]
-    inside = (x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1)
-    # in float64, so that where nothing moves the sample is the pixel itself and the flow exactly 0
+    inside = ((x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1))[:, None]
     grid = torch.stack([x.double() * (2 / (width - 1)) - 1, y.double() * (2 / (height - 1)) - 1], -1)
-    moved = F.grid_sample(after.double(), grid, padding_mode="border", align_corners=True).to(after)
+    moved = F.grid_sample(after, grid, padding_mode="border", align_corners=True).to(before)
+    half = trust / 2
     # what leaves the picture is judged by the first one alone
-    inside, half = inside[:, None], trust / 2
     yy, xx, xy = ((before[:, 2:] + torch.where(inside, moved[:, 2:], before[:, 2:])) * half).unbind(1)
     xy = xy / 2
     # a step is right when the linear terms and the quadratic ones tell the same
     linear_y, linear_x = ((before[:, :2] - moved[:, :2] * inside) * half).unbind(1)
-    step_y = linear_y + yy * flow[:, 1] + xy * flow[:, 0]
-    step_x = linear_x + xy * flow[:, 1] + xx * flow[:, 0]
-    return torch.stack([yy * yy + xy * xy, (yy + xx) * xy, xx * xx + xy * xy,
-                        yy * step_y + xy * step_x, xy * step_y + xx * step_x], 1)
+    step_y = linear_y.addcmul(yy, flow[:, 1]).addcmul_(xy, flow[:, 0])
+    step_x = linear_x.addcmul(xy, flow[:, 1]).addcmul_(xx, flow[:, 0])
+    equations = torch.empty_like(before)
+    g11, g12, g22, h1, h2 = equations.unbind(1)
+    torch.mul(yy, yy, out=g11).addcmul_(xy, xy)
+    torch.add(yy, xx, out=g12).mul_(xy)
+    torch.mul(xx, xx, out=g22).addcmul_(xy, xy)
+    torch.mul(yy, step_y, out=h1).addcmul_(xy, step_x)
+    torch.mul(xy, step_y, out=h2).addcmul_(xx, step_x)
+    return equations
 
 
 def _box_mean(values: Tensor, window: int) -> Tensor:
