@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -22,12 +21,10 @@ def text(value: object) -> str:
 
 
 def number(value: float | None) -> str:
-    """A value with four significant digits, never in scientific form below a million; a dash where there is none."""
+    """A value to four digits, from 10,000 on to whole numbers; a dash where there is none."""
     if value is None:
         return "–"
-    if not math.isfinite(value) or abs(value) >= 1e6 or 0 < abs(value) < 1e-4:
-        return text(f"{value:.4g}")
-    return text(f"{value:.{max(0, 4 - len(str(int(abs(value)))))}f}")
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
 def plain(value: object) -> str:
