@@ -28,6 +28,11 @@ def clicks(*times: float, duration_s: float = 2.0, level: float = 0.5) -> torch.
     return torch.from_numpy(sound)[None]
 
 
+def late(sound: np.ndarray, seconds: float = LATE_S) -> np.ndarray:
+    """The sound, later by some silence, of the same length."""
+    return np.concatenate([np.zeros(round(seconds * RATE), np.float32), sound])[:len(sound)]
+
+
 def observed(waveform: torch.Tensor, frames: torch.Tensor | None = None, fps: float = 10.0, rate: int = RATE,
              duration_s: float = 60.0) -> Observation:
     """A decoded clip that never was a file."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from handmade_clips import LATE_S, RATE
+from handmade_clips import RATE, late
 from postsync.data.manifest import read_manifest
 from postsync.evaluation.job import Settings, run
 from postsync.evaluation.suites import scenes
@@ -30,13 +30,8 @@ def real(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def sounds(real) -> dict[str, np.ndarray]:
     """Clip id -> the scene's own sound (N,) at 16 kHz."""
-    return {row["clip_id"]: read_audio(real / row["audio_path"], RATE, from_picture=True)[0]
+    return {row["clip_id"]: read_audio(real / row["audio_path"], RATE, from_picture=True)[0, :2 * RATE]
             for row in read_manifest(real)}
-
-
-def late(sound: np.ndarray, seconds: float = LATE_S) -> np.ndarray:
-    """The sound, later by some silence, of the same length."""
-    return np.concatenate([np.zeros(round(seconds * RATE), np.float32), sound])[:len(sound)]
 
 
 @pytest.fixture(scope="session")

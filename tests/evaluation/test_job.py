@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from handmade_clips import LATE_S, RATE
+from handmade_clips import LATE_S, RATE, late
 from postsync.errors import ConditionError
 from postsync.evaluation import decoding
 from postsync.evaluation.document import describe
@@ -86,6 +86,20 @@ def test_every_fault_is_named_with_its_reason_and_the_rest_is_measured(faulty, r
     assert counts["Onset-F1@50ms"] == 3  # silent, short and the good one; the uninvited one has no events
     assert counts["FAD-SceneClassifier"] == 4  # and the uninvited one
     assert (document["generated"]["count"], document["reference"]["count"]) == (6, 6)
+
+
+def test_what_is_longer_than_the_reference_is_measured_over_its_length(write, made, real, tmp_path):
+    def measured(folder):
+        done = run([folder], real, scenes(), Settings(resamples=10))
+        document = describe(done, done.systems[0], "")
+        return {m["name"]: m["value"] for m in document["metrics"]}, document["missing"]
+
+    noise = np.random.default_rng(0).uniform(-1, 1, RATE).astype(np.float32)
+    longer = write(tmp_path / "longer", lambda sound: np.concatenate([0.5 * late(sound), noise]))
+    values, missing = measured(longer)
+    assert values == pytest.approx(measured(made)[0])
+    assert len(missing) == 6
+    assert all("3.000 s against 2.000 s" in m["reason"] and m["used"] for m in missing)
 
 
 def test_two_sides_without_a_common_clip_are_refused(real, sounds, tmp_path):

@@ -118,13 +118,15 @@ def _load(clip_id: str, real: Side, made: Sequence[Side], suite: Suite, duration
 def _measure(clip: _Loaded, measured: Sequence[Measured], suite: Suite, duration_s: float, networks: Networks) -> None:
     """Add a clip to all tallies of all systems; the reference is looked at once for all of them."""
 
-    def look(decoded: Decoded | None) -> Observation | None:
-        return None if decoded is None else Observation(decoded, networks, duration_s)
+    def look(decoded: Decoded | None, seconds: float) -> Observation | None:
+        return None if decoded is None else Observation(decoded, networks, seconds)
 
-    real = look(clip.reference)
+    real = look(clip.reference, duration_s)
+    # what a codec, or a system, adds after the end of the real clip is not measured
+    made_s = duration_s if clip.reference is None else min(duration_s, clip.reference.duration_s or duration_s)
     for system, generated in zip(measured, clip.generated):
         system.problems += _problems(clip.clip_id, generated, clip.reference, system, duration_s)
-        sides = {"generated": look(generated), "reference": real}
+        sides = {"generated": look(generated, made_s), "reference": real}
         names = sorted(sides, key=lambda name: name != suite.picture_of)
         shown = next((n for n in names if (one := sides[n]) is not None and one.decoded.frames is not None), None)
         if shown is not None:
@@ -143,7 +145,7 @@ def _problems(clip_id: str, generated: Decoded | None, reference: Decoded | None
     """Everything that is not as it should be with a clip of one system."""
     known = {(p.clip_id, p.side) for p in (*system.side.problems, *system.reference.problems)}
     found: list[Missing] = []
-    for side, one, other in (("generated", generated, reference), ("reference", reference, generated)):
+    for side, one in (("generated", generated), ("reference", reference)):
         if one is None:
             if (clip_id, side) not in known:
                 found.append(Missing(clip_id, side, "no file of this clip id"))
@@ -151,9 +153,12 @@ def _problems(clip_id: str, generated: Decoded | None, reference: Decoded | None
         found += [Missing(clip_id, side, reason) for reason in one.problems]
         if one.silent:
             found.append(Missing(clip_id, side, "silent (peak below -80 dB full scale)", used=True))
-        if one.waveform is None or other is None or other.waveform is None:
-            continue
-        if one.duration_s < other.duration_s - TOLERATED_S:
-            reason = f"shorter than the other side: {one.duration_s:.3f} s against {other.duration_s:.3f} s"
-            found.append(Missing(clip_id, side, reason, used=True))
+    if generated is not None and generated.waveform is not None and reference is not None:
+        made_s, real_s = generated.duration_s, min(duration_s, reference.duration_s)
+        if made_s < real_s - TOLERATED_S:
+            reason = f"shorter than the reference: {made_s:.3f} s against {real_s:.3f} s"
+            found.append(Missing(clip_id, "generated", reason, used=True))
+        elif made_s > real_s + TOLERATED_S and real_s > 0:
+            reason = f"longer than the reference, whose length is measured: {made_s:.3f} s against {real_s:.3f} s"
+            found.append(Missing(clip_id, "generated", reason, used=True))
     return found

@@ -24,8 +24,8 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Metric:
-    """What both kinds share."""
+class Described:
+    """What both kinds of metrics share."""
 
     name: str
     higher_is_better: bool | None
@@ -46,7 +46,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class ClipMetric(Metric):
+class ClipMetric(Described):
     """`measure(pair, **settings)` gives what a clip adds, K numbers; `value` turns sums (..., K) into values (...).
 
     By default a clip adds (x, 1), and the value is the mean.
@@ -57,7 +57,7 @@ class ClipMetric(Metric):
 
 
 @dataclass(frozen=True)
-class SetMetric(Metric):
+class SetMetric(Described):
     """`measure(pair, side, **settings)` gives a clip's rows (n, D); `value(generated, reference)` compares the sets.
 
     Rows of all clips are pooled in the order of their ids. Without `two_sides` there is no reference set, and `value`
@@ -68,6 +68,9 @@ class SetMetric(Metric):
     value: Callable[[Tensor, Tensor | None], float] = field(kw_only=True)
     two_sides: bool = True
     note: Callable[[Tensor, Tensor | None], str | None] = lambda generated, reference: None
+
+
+Metric = ClipMetric | SetMetric
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ..errors import ConditionError
 from .bootstrap import centred_interval, percentile_interval, set_resamples
 from .observation import Pair
 from .sides import Absent, LeftOut
-from .spec import ClipMetric, SetMetric
+from .spec import ClipMetric, Metric, SetMetric
 
 Interval = tuple[float, float]
 
@@ -156,6 +156,6 @@ def _one_value(tally: Tally, ids: Sequence[str]) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def tally_of(metric: ClipMetric | SetMetric) -> Tally:
+def tally_of(metric: Metric) -> Tally:
     """An empty tally for a metric."""
     return ClipTally(metric) if isinstance(metric, ClipMetric) else SetTally(metric)
