@@ -98,6 +98,14 @@ def test_mistakes_are_told_in_one_line_before_the_work(made, real, capsys, argum
     assert len(said.strip().splitlines()) == 1
 
 
+def test_nothing_that_is_read_is_written_over(made, real, capsys):
+    manifest = real / "manifest.jsonl"
+    before = manifest.read_bytes()
+    assert run(made, "--reference", real, "--json", manifest) == 2
+    assert "left as it is" in capsys.readouterr().err
+    assert manifest.read_bytes() == before
+
+
 def test_the_command_is_listed_and_its_help_is_quick_to_load():
     code = ("import sys; from postsync.cli import main\n"
             "try: main(['evaluate', '--help'])\n"

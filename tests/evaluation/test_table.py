@@ -28,13 +28,29 @@ def test_the_table_says_what_how_many_and_how_sure():
         assert part in said
 
 
+def test_units_stand_beside_names_that_do_not_end_in_them():
+    metric = document()["metrics"][0]
+    rows = [metric | {"name": "Onset-lag-ms", "unit": "ms"}, metric | {"name": "KL-PANNs", "unit": "nat"}]
+    said = printed(print_evaluation, document(metrics=rows))
+    assert "KL-PANNs (nat)" in said
+    assert "(ms)" not in said
+
+
 def test_like_troubles_are_told_together_with_a_few_names():
     missing = [{"clip_id": f"c{k}", "side": "generated", "used": False, "reason": f"{k} of 9 samples are NaN"}
                for k in range(5)]
     absent = [{"name": name, "reason": "the weights of panns are not here"} for name in ("FD-PANNs", "KL-PANNs")]
     said = printed(print_evaluation, document(missing=missing, not_computed=absent))
     assert "generated: 5 x # of # samples are NaN (c0, c1, c2, ...)" in said
+    assert "generated: 1 x 0 of 9 samples are NaN (c0)" in printed(print_evaluation, document(missing=missing[:1]))
     assert "not computed: FD-PANNs, KL-PANNs: the weights of panns are not here" in said
+
+
+def test_clips_left_out_are_told_by_metric():
+    missing = [{"clip_id": f"c{k}", "side": "generated", "used": True,
+                "reason": f"synchformer: {k} segments: left out of DeSync-Synchformer"} for k in (3, 4)]
+    assert "generated: 2 x left out of DeSync-Synchformer (c3, c4)" in printed(
+        print_evaluation, document(missing=missing))
 
 
 def test_differences_from_the_first_are_marked_where_they_are_sure():

@@ -28,10 +28,13 @@ class Written:
     html: Path | None
 
     def check(self) -> None:
-        """Raise MediaError before the work where a result could not be written."""
-        for path in (self.json, self.html):
+        """Raise PostsyncError before the work where a result could not be written, or would replace what is read."""
+        for path, suffix in ((self.json, ".json"), (self.html, ".html")):
             if path is not None:
                 check_writable(path)
+                if path.exists() and path.suffix.lower() != suffix:
+                    raise ConditionError(f"{path}: is there and is no {suffix} file, so it is left as it is; name "
+                                         f"another output that ends in {suffix}")
         if self.plot is not None and self.plot.exists() and not self.plot.is_dir():
             raise ConditionError(f"{self.plot}: is a file; --plot names the folder that plots go into")
 

@@ -18,7 +18,7 @@ from ..media.output import whole_file
 from .bootstrap import CONFIDENCE, SET_RESAMPLES, draw_clips
 from .decoding import SHORT_SIDE, SILENT_PEAK
 from .job import Measured, Run
-from .sides import Missing
+from .sides import LEFT_OUT, Missing
 from .spec import Metric, frozen_settings
 from .tally import Tally
 
@@ -110,7 +110,7 @@ def _problems(system: Measured, done: list[Tally]) -> list[Missing]:
     for tally in done:
         for clip_id, reason in tally.left_out.items():
             names[clip_id, reason].append(tally.metric.name)
-    left_out = [Missing(clip_id, "generated", f"{reason}: left out of {', '.join(metrics)}", used=True)
+    left_out = [Missing(clip_id, "generated", f"{reason}{LEFT_OUT}{', '.join(metrics)}", used=True)
                 for (clip_id, reason), metrics in names.items()]
     return sorted([*system.problems, *left_out], key=lambda problem: (problem.clip_id, problem.side))
 

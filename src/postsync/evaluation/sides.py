@@ -14,6 +14,7 @@ from ..errors import MediaError
 from ..generation.sources import VIDEO_SUFFIXES
 
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
+LEFT_OUT = ": left out of "  # between the reason and the metrics that it concerns
 RESULT_MARK = ".postsync"  # in the names of what `postsync generate` writes
 
 

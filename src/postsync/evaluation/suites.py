@@ -18,6 +18,7 @@ from .spec import ClipMetric, Metric, SetMetric, Suite
 TOLERANCES_MS = (25, 50, 100)
 WIDEST_S = TOLERANCES_MS[-1] / 1000
 ONSETS = {"picker": "postsync.features.onsets, defaults", "events": "visible; a sound at an unseen one does not count"}
+LATE = {"sign": "late is positive"}
 FULL_SCALE = {"level": "peak brought to 1"}
 MEAN_OFF = {"mean": "taken off"}
 LIBROSA = ("librosa", "scipy")
@@ -161,7 +162,7 @@ def scenes() -> Suite:
         *_onset_metrics(),
         ClipMetric("Envelope-r", True, about={"rate": 100, "truth": "foreground of the scene"},
                    measure=scene.envelope_r),
-        ClipMetric("Envelope-lag-ms", None, "ms, late is positive", about={"rate": 100}, measure=scene.envelope_lag),
+        ClipMetric("Envelope-lag-ms", None, "ms", about={"rate": 100} | LATE, measure=scene.envelope_lag),
         ClipMetric("Envelope-error-dB", False, "dB", settings={"floor_db": -40.0}, about={"rate": 100},
                    measure=scene.envelope_error_db),
         ClipMetric("Loudness-error-LU", False, "LU", about={"silence": scene.QUIETEST_LUFS},
@@ -183,7 +184,7 @@ def _onset_metrics() -> tuple[Metric, ...]:
     widest = {"tolerance_s": WIDEST_S}
     return (
         *agreement,
-        ClipMetric("Onset-lag-ms", None, "ms, late is positive", settings=widest, about=ONSETS, measure=scene.lag_ms),
+        ClipMetric("Onset-lag-ms", None, "ms", settings=widest, about=ONSETS | LATE, measure=scene.lag_ms),
         ClipMetric("Onset-lag-abs-ms", False, "ms", settings=widest | {"absolute": True}, about=ONSETS,
                    measure=scene.lag_ms),
         ClipMetric("Missed-sounds@100ms", False, "a clip", settings=widest, about=ONSETS, measure=scene.missed),

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .sides import LEFT_OUT
+
 NAMED = 3  # clips named of each kind of trouble; the JSON names them all
 _WANTED = {True: "higher", False: "lower", None: ""}
 
@@ -25,7 +27,7 @@ def print_evaluation(document: Mapping[str, Any], console: Console) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("better")
     for metric in document["metrics"]:
-        table.add_row(escape(metric["name"]), figure(metric["value"]), span(metric["interval"]), str(metric["count"]),
+        table.add_row(_named(metric), figure(metric["value"]), span(metric["interval"]), str(metric["count"]),
                       _WANTED[metric["higher_is_better"]])
     console.print(table)
     for metric in document["metrics"]:
@@ -49,7 +51,7 @@ def print_comparison(document: Mapping[str, Any], console: Console) -> None:
         table.add_column(f"A - {letter}, 95 %", justify="right")
     for row in document["comparison"]:
         against_first = {d["second"]: d for d in row["differences"] if d["first"] == 0}
-        table.add_row(escape(row["name"]), _WANTED[row["higher_is_better"]], *map(figure, row["values"]),
+        table.add_row(_named(row), _WANTED[row["higher_is_better"]], *map(figure, row["values"]),
                       *(_difference(against_first.get(k)) for k in range(1, len(letters))))
     console.print(table)
     console.print("differences over common clips with common resamples; * lies on one side of 0", style="dim")
@@ -61,9 +63,10 @@ def print_troubles(document: Mapping[str, Any], console: Console, before: str = 
     """What is missing, by kind, and what could not be computed."""
     kinds = Counter((entry["side"], _kind(entry["reason"])) for entry in document["missing"])
     for (side, kind), count in sorted(kinds.items()):
-        names = [f"{e['clip_id']}" for e in document["missing"] if (e["side"], _kind(e["reason"])) == (side, kind)]
-        shown = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
-        console.print(f"{before}{side}: {count} x {escape(kind)} ({escape(shown)})", soft_wrap=True, highlight=False)
+        entries = [e for e in document["missing"] if (e["side"], _kind(e["reason"])) == (side, kind)]
+        names = ", ".join(e["clip_id"] for e in entries[:NAMED]) + (", ..." if count > NAMED else "")
+        told = entries[0]["reason"] if count == 1 else kind
+        console.print(f"{before}{side}: {count} x {escape(told)} ({escape(names)})", soft_wrap=True, highlight=False)
     reasons: dict[str, list[str]] = {}
     for entry in document["not_computed"]:
         reasons.setdefault(entry["reason"], []).append(entry["name"])
@@ -84,6 +87,12 @@ def span(interval: Sequence[float] | None) -> str:
     return "" if interval is None else f"{figure(interval[0])} .. {figure(interval[1])}"
 
 
+def _named(metric: Mapping[str, Any]) -> str:
+    """The name with its unit, where it does not end in it."""
+    name, unit = metric["name"], metric["unit"]
+    return escape(name if unit is None or name.endswith(f"-{unit}") else f"{name} ({unit})")
+
+
 def _difference(entry: Mapping[str, Any] | None) -> str:
     if entry is None or entry["difference"] is None:
         return "-"
@@ -101,4 +110,5 @@ def _title(document: Mapping[str, Any]) -> str:
 
 def _kind(reason: str) -> str:
     """The reason without its numbers, so that like troubles are told together."""
-    return re.sub(r"\d[\d.]*", "#", reason.split(": left out of ")[0].split(":")[0].split(" (")[0])
+    _, left_out, metrics = reason.partition(LEFT_OUT)
+    return f"left out of {metrics}" if left_out else re.sub(r"\d[\d.]*", "#", reason.split(":")[0].split(" (")[0])
