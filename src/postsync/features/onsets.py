@@ -6,6 +6,7 @@ Every onset figure in postsync (plots, metrics, demo) is made with it; `librosa_
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,7 +111,7 @@ def librosa_onsets(waveform: Tensor, sample_rate: int, delta: float | None = Non
         raise PostsyncError("these onsets are librosa's: pip install 'postsync[eval]'") from error
     if waveform.dim() != 1 or len(waveform) == 0 or not torch.isfinite(waveform).all():
         raise ValueError(f"waveform of {tuple(waveform.shape)}; give finite mono samples (N,)")
-    threshold = {} if delta is None else {"delta": delta}
+    threshold: dict[str, Any] = {} if delta is None else {"delta": delta}
     samples = waveform.detach().cpu().float().numpy()
     times = librosa.onset.onset_detect(y=samples, sr=sample_rate, units="time", **threshold)
     return torch.as_tensor(np.asarray(times), dtype=torch.float64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..errors import WeightsError
@@ -30,7 +31,7 @@ def bert_scores(candidates: Sequence[str], references: Sequence[str], folder: Pa
     from torchmetrics.functional.text.bert import bert_score
 
     scores = bert_score(list(candidates), list(references), model_name_or_path=path, num_layers=layer)
-    return {name: values.reshape(-1) for name, values in scores.items()}
+    return {name: torch.as_tensor(scores[name]).reshape(-1) for name in ("precision", "recall", "f1")}
 
 
 def network_folder() -> Path:

@@ -57,10 +57,10 @@ def frechet_infinity(features: Tensor, reference: Tensor, generator: np.random.G
         raise ValueError(f"{len(features)} rows; extrapolation needs more than {least_rows}")
     of_reference = _of_rows(reference, ddof)
     counts = np.linspace(least_rows, len(features), num_points).astype(int)
-    distances = []
-    for count in counts:
+    distances = np.zeros(num_points)
+    for i, count in enumerate(counts):
         chosen = torch.from_numpy(generator.integers(len(features), size=count))
-        distances.append(float(_distance(_of_rows(features[chosen.to(features.device)], ddof), of_reference)))
+        distances[i] = _distance(_of_rows(features[chosen.to(features.device)], ddof), of_reference)
     slope, intercept = np.polyfit(1 / counts, distances, 1)
     left = np.square(distances - (slope / counts + intercept)).sum() / np.square(distances - np.mean(distances)).sum()
     return float(intercept), float(1 - left)
@@ -109,12 +109,19 @@ def _merge_into(merged: Tensor, moments: Tensor) -> None:
 def _add_rows(moments: Tensor, rows: Tensor) -> None:
     """Add rows (n, D) to moments (D + 1, D + 1) in place."""
     for block in rows.split(_BLOCK_ROWS):
-        block = finite_rows(block, "features").to(moments)
+        block = block.detach().to(moments)
         of_block = torch.zeros_like(moments)
         of_block[0, 0], of_block[0, 1:] = len(block), block.mean(0)
-        centred = block - of_block[0, 1:]
-        of_block[1:, 1:] = centred.T @ centred
+        of_block[1:, 1:] = _gram(block - of_block[0, 1:])
         _merge_into(moments, of_block)
+
+
+def _gram(rows: Tensor) -> Tensor:
+    """rows^T rows, (n, D) -> (D, D). numpy sees that both factors are one matrix and does half the work (BLAS syrk)."""
+    if rows.device.type != "cpu":
+        return rows.T @ rows
+    array = rows.numpy()
+    return torch.from_numpy(array.T @ array)
 
 
 def _empty_moments(num_features: int) -> Tensor:
@@ -130,6 +137,7 @@ def _of_rows(rows: Tensor, ddof: int) -> _Gaussian:
         return _Gaussian(mean, ((rows - mean) / (len(rows) - ddof) ** 0.5).T, None)
     moments = _empty_moments(rows.shape[1]).to(rows.device)
     _add_rows(moments, rows)
+    finite_rows(moments[0], "features")  # a mean is finite only where all its rows are
     return _of_moments(moments, ddof)
 
 

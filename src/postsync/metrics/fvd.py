@@ -1,7 +1,7 @@
 """FVD: the Frechet distance of 16-frame pieces of video, as I3D's 400 Kinetics logits, with the population covariance.
 
-Published code takes the piece of a real video at a random place and that of a generated one at its start, and leaves
-out videos that are shorter (universome/stylegan-v `fvd2048_16f`, metrics.md section 12).
+Published code takes the first 2048 videos of a set, the piece of a real one at a random place and that of a generated
+one at its start, and leaves out what is shorter (universome/stylegan-v `fvd2048_16f`, metrics.md section 12).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from .frechet import FrechetDistance
 
 NUM_FRAMES = 16
 NUM_LOGITS = 400
-MAX_CLIPS = 2048
 
 
 def first_frame(num_frames: int, generator: torch.Generator | None = None, length: int = NUM_FRAMES) -> int | None:
