@@ -6,11 +6,11 @@ import json
 
 import pytest
 import torch
-from recipe_weights import recipe_state
 from safetensors.torch import load_file
 
 from postsync.encoders.vggish import Vggish, from_official
 from postsync.errors import WeightsError
+from recipe_weights import recipe_state
 
 
 def tiny() -> Vggish:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import WeightsError
+
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """State dict of a `.safetensors` file or of a checkpoint, where it may lie under `state_dict`, `model`, `module`.
@@ -42,7 +44,8 @@ def read_pickle(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise WeightsError(f"no checkpoint at {path}; download it and name the file.")
     try:
-        with _numpy_scalars():
+        with _numpy_scalars(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of torch, on kinds of files that are then refused
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, LookupError, AttributeError,
             TypeError) as error:

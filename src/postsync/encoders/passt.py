@@ -28,7 +28,7 @@ IGNORED = ((r"(module\.)?head_dist\.", "a second head of classes, which the forw
 class Passt(ModelMixin, ConfigMixin):
     """Patches of a mel spectrogram with positions in frequency and time, two tokens before them, and blocks.
 
-    `rows`, `columns`: patches in frequency and, at most, in time; `patch`, `stride`: of the patches, in bins and frames.
+    `rows`, `columns`: number of patches in frequency and, at most, in time; `patch`, `stride`: in bins and frames.
     """
 
     config_name = "config.json"  # type: ignore[assignment]

@@ -74,7 +74,7 @@ def cache_folder(name: str) -> Path:
     Raises WeightsError for an unknown name.
     """
     root = os.environ.get("POSTSYNC_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "postsync") / "encoders" / entry_of(name).name
+    return (Path(root).expanduser() if root else Path.home() / ".cache" / "postsync") / "encoders" / entry_of(name).name
 
 
 def entry_of(name: str) -> PublishedWeights:
@@ -116,11 +116,14 @@ def convert(name: str, file: Path) -> Path:
         model = _loader(entry)(state)
     except WeightsError as error:
         raise WeightsError(f"{file}: {error} {wanted}") from error
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:  # another network may trip a converter anywhere
+        raise WeightsError(f"{file}: its tensors are not laid out as those of {name} ({error}). {wanted}") from error
     provenance = asdict(entry) | {"converted_from": file.name, "sha256": _sha256(file),
                                   "class": type(model).__name__, "postsync": __version__}
     try:
         with _whole_folder(folder) as temporary:
             model.save_pretrained(temporary)
+            provenance["files"] = {f.name: f.stat().st_size for f in sorted(temporary.iterdir())}
             (temporary / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{folder}: could not be written ({' '.join(str(error).split())[:200]}); check free space "
@@ -135,16 +138,19 @@ def load(name: str) -> nn.Module:
     """
     from safetensors import SafetensorError
 
-    provenance = _provenance(name)
+    provenance, folder = _provenance(name), cache_folder(name)
+    for file, size in provenance["files"].items():
+        if not (folder / file).is_file() or (folder / file).stat().st_size != size:
+            raise WeightsError(f"{folder / file}: is damaged, it had {size} bytes. {_again(name)}")
     module = import_module(entry_of(name).loader.partition(":")[0])
     network = getattr(module, str(provenance["class"]), None)
     if network is None:
-        raise WeightsError(f"{cache_folder(name)}: was converted by postsync {provenance['postsync']}, which this "
+        raise WeightsError(f"{folder}: was converted by postsync {provenance['postsync']}, which this "
                            f"version does not read. {_again(name)}")
     try:
-        return network.from_pretrained(cache_folder(name)).eval().requires_grad_(False)
+        return network.from_pretrained(folder).eval().requires_grad_(False)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        raise WeightsError(f"{cache_folder(name)}: is damaged ({' '.join(str(error).split())[:200]}). "
+        raise WeightsError(f"{folder}: is damaged ({' '.join(str(error).split())[:200]}). "
                            f"{_again(name)}") from error
 
 
@@ -161,7 +167,7 @@ def _provenance(name: str) -> dict[str, Any]:
         provenance = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: cannot be read. {_again(name)}") from error
-    if not isinstance(provenance, dict) or not {"sha256", "class", "postsync"} <= provenance.keys():
+    if not isinstance(provenance, dict) or not {"sha256", "class", "files", "postsync"} <= provenance.keys():
         raise WeightsError(f"{path}: is not a provenance of postsync. {_again(name)}")
     return provenance
 

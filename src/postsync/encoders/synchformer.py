@@ -190,7 +190,7 @@ def _segments(x: Tensor, length: int, step: int, what: str) -> Tensor:
 
 
 def _square(frames: Tensor, side: int) -> Tensor:
-    """uint8 pictures (F, 3, H, W) -> (F, 3, side, side): short side by bicubic antialiased resizing, then the middle."""
+    """uint8 pictures (F, 3, H, W) -> (F, 3, side, side): short side resized (bicubic, antialiased), then the middle."""
     height, width = frames.shape[-2:]
     short = min(height, width)
     size = side * height // short, side * width // short

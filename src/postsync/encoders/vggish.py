@@ -26,7 +26,7 @@ IGNORED = ((r"(module\.)?pproc\.", "PCA and quantisation, which FAD does not app
 
 
 class Vggish(ModelMixin, ConfigMixin):
-    """Six convolutions, three linear layers. `widths`: channels of the four stages; `hidden`, `outputs`: of the rest."""
+    """Six convolutions, three linear layers. `widths`: of the stages; `hidden`, `outputs`: of the linear layers."""
 
     config_name = "config.json"  # type: ignore[assignment]
 

@@ -50,6 +50,30 @@ def audioldm() -> SpectrogramConfig:
     return SpectrogramConfig()
 
 
+def vggish() -> SpectrogramConfig:
+    """VGGish's: 25/10 ms frames, 64 bins of magnitude in 125 Hz to 7.5 kHz, ln(mel + 0.01)."""
+    return SpectrogramConfig(n_fft=512, window_length=400, f_min=125.0, f_max=7500.0, mel_scale="kaldi", floor=0.01,
+                             floor_added=True, centred=False)
+
+
+def panns() -> SpectrogramConfig:
+    """That of PANNs' Cnn14 at 16 kHz: 512/160, 64 bins of power, 50 Hz to 8 kHz; times 10 / ln 10 it is dB."""
+    return SpectrogramConfig(n_fft=512, window_length=512, f_min=50.0, power=2.0, floor=1e-10)
+
+
+def passt() -> SpectrogramConfig:
+    """PaSST's at 32 kHz before scaling: 25/10 ms frames in an FFT of 1024, 128 bins of power up to 15 kHz."""
+    return SpectrogramConfig(sample_rate=32000, window_length=800, hop_length=320, num_mel_bins=128, f_max=15000.0,
+                             mel_scale="kaldi", window="hann_symmetric", power=2.0, floor_added=True,
+                             waveform_preemphasis=0.97)
+
+
+def synchformer() -> SpectrogramConfig:
+    """Synchformer's before padding and scaling: 25/10 ms frames in an FFT of 1024, 128 HTK bins of power."""
+    return SpectrogramConfig(window_length=400, num_mel_bins=128, mel_scale="htk", power=2.0, floor=1e-6,
+                             floor_added=True)
+
+
 def kaldi(num_mel_bins: int = 128) -> SpectrogramConfig:
     """Kaldi's fbank as BEATs uses it: 25/10 ms Povey frames of the waveform in 16-bit units, 20 Hz to 8 kHz."""
     return SpectrogramConfig(n_fft=512, window_length=400, num_mel_bins=num_mel_bins, f_min=20.0, mel_scale="kaldi",
@@ -80,30 +104,6 @@ def cavp_mel(waveform: Tensor, hop_length: int = 250) -> Tensor:
     """
     decibels = log_mel_spectrogram(waveform[:, :-1], cavp(hop_length)) * (20 / math.log(10))
     return ((decibels + 80) / 100).clamp(0, 1)
-
-
-def vggish() -> SpectrogramConfig:
-    """VGGish's: 25/10 ms frames, 64 bins of magnitude in 125 Hz to 7.5 kHz, ln(mel + 0.01)."""
-    return SpectrogramConfig(n_fft=512, window_length=400, f_min=125.0, f_max=7500.0, mel_scale="kaldi", floor=0.01,
-                             floor_added=True, centred=False)
-
-
-def panns() -> SpectrogramConfig:
-    """That of PANNs' Cnn14 at 16 kHz: 512/160, 64 bins of power, 50 Hz to 8 kHz; times 10 / ln 10 it is dB."""
-    return SpectrogramConfig(n_fft=512, window_length=512, f_min=50.0, power=2.0, floor=1e-10)
-
-
-def passt() -> SpectrogramConfig:
-    """PaSST's at 32 kHz before scaling: 25/10 ms frames in an FFT of 1024, 128 bins of power up to 15 kHz."""
-    return SpectrogramConfig(sample_rate=32000, window_length=800, hop_length=320, num_mel_bins=128, f_max=15000.0,
-                             mel_scale="kaldi", window="hann_symmetric", power=2.0, floor_added=True,
-                             waveform_preemphasis=0.97)
-
-
-def synchformer() -> SpectrogramConfig:
-    """Synchformer's before padding and scaling: 25/10 ms frames in an FFT of 1024, 128 HTK bins of power."""
-    return SpectrogramConfig(window_length=400, num_mel_bins=128, mel_scale="htk", power=2.0, floor=1e-6,
-                             floor_added=True)
 
 
 def audioldm_log_mel(waveform: Tensor) -> Tensor:
