@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def networks(tmp_path_factory):
                 "synchformer": Synchformer(width=16, depth=1, heads=2, head_depth=1, head_heads=2, crop=32)}
         for name, model in made.items():
             model.save_pretrained(cache_folder(name))
-            said = {"sha256": name * 3, "class": type(model).__name__, "postsync": "0"}
+            said = {"sha256": name * 3, "class": type(model).__name__, "postsync": "0", "files": {}}
             (cache_folder(name) / PROVENANCE).write_text(json.dumps(said))
         yield {name: model.eval() for name, model in made.items()}
 
@@ -76,6 +77,20 @@ def test_what_has_weights_is_computed_and_the_rest_is_named(document):
         "name": "panns", "weights_sha256": "pannspannspanns", "licence": "CC BY 4.0 (code: MIT)"}
     assert document["protocol"]["audio_rates"]["passt"] == 32000
     assert document["protocol"]["fps"] == {"synchformer": 25.0}
+
+
+def test_damaged_weights_cost_their_own_metrics_only(networks, folders, tmp_path, monkeypatch):
+    shutil.copytree(cache_folder("vggish"), tmp_path / "encoders" / "vggish")
+    shutil.copytree(cache_folder("panns"), tmp_path / "encoders" / "panns")
+    monkeypatch.setenv("POSTSYNC_CACHE", str(tmp_path))
+    next((tmp_path / "encoders" / "panns").glob("*.safetensors")).write_bytes(b"cut short")
+    made, real = folders
+    done = run([made], real, suite("vggsound"), Settings(resamples=10))
+    document = describe(done, done.systems[0], "")
+    assert [m["name"] for m in document["metrics"]] == ["FAD-VGGish"]
+    reasons = {entry["name"]: entry["reason"] for entry in document["not_computed"]}
+    assert "damaged" in reasons["FD-PANNs"]
+    assert "cavp_epoch66.ckpt" in reasons["Align-Acc"]
 
 
 def test_the_rows_of_vggish_are_windows_and_those_of_panns_are_clips(document):

@@ -130,13 +130,15 @@ class Networks:
         self._loaded: dict[str, Network] = {}
 
     def missing(self, name: str, reads: bool = False) -> str | None:
-        """Why the network is not here (or, if it `reads`, its vocabulary), and how to get it; None where it is."""
-        if name in BUNDLED:
-            return None
-        if not published.available(name):
+        """Why the network cannot be had (or, if it `reads`, its vocabulary), and what to do; None where it can.
+
+        Loads it, so that damaged weights are told before the work.
+        """
+        if name not in BUNDLED and not published.available(name):
             return published.missing(name)
         try:
-            if reads:
+            _ = self[name]
+            if reads and name not in BUNDLED:
                 tokenizer_of(name)
         except WeightsError as error:
             return str(error)
