@@ -20,6 +20,7 @@ COMMANDS = {  # name -> (module and attribute in this package, one line of help)
     "generate": ("generate:generate", "Put sound to a silent video."),
     "evaluate": ("evaluate:evaluate", "Measure generated clips against real ones."),
     "scenes": ("scenes:app", "Render, export or preview procedural scenes."),
+    "data": ("data:app", "Import, audit and prepare data sets."),
     "train": ("train:train", "Train a part of a mini."),
     "weights": ("weights:app", "List and convert published networks."),
     "info": ("info:info", "Show systems, presets, weights and licences."),

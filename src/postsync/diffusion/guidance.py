@@ -14,6 +14,15 @@ def classifier_free_guidance(conditional: Tensor, unconditional: Tensor, scale: 
     return unconditional + scale * (conditional - unconditional)
 
 
+def scale_at(scale: float, time: float, interval: tuple[float, float]) -> float:
+    """The guidance scale at `time` in 0 (clean) .. 1 (noise): 1 outside of `interval` (both ends in it).
+
+    Guiding only while it is decided what sounds costs half as much elsewhere (Kynkäänniemi et al. 2024).
+    """
+    low, high = interval
+    return scale if low <= time <= high else 1.0
+
+
 @dataclass(frozen=True)
 class Step:
     """What a guide sees after one solver step.

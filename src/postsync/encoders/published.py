@@ -31,7 +31,10 @@ _DIFF_FOLEY = "https://huggingface.co/SimianLuo/Diff-Foley, folder diff_foley_ck
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """A network's published file. `loader` is "module:function" of its `from_official(state_dict)`."""
+    """A network's published file. `loader` is "module:function" of its `from_official(state_dict)`.
+
+    A licence is "unconfirmed" where nothing beside the file states it and it is concluded from where the file comes.
+    """
 
     name: str
     file: str
@@ -45,24 +48,26 @@ _ENTRIES = (
     PublishedWeights("vggish", "vggish-10086976.pth", "https://github.com/harritaylor/torchvggish/releases/tag/v0.1",
                      "Apache-2.0", "postsync.encoders.vggish:from_official", "FAD-VGGish, FAVD"),
     PublishedWeights("panns", "Cnn14_16k_mAP=0.438.pth", "https://zenodo.org/records/3987831",
-                     "CC BY 4.0 (code: MIT)", "postsync.encoders.panns:from_official", "FD, KL, IS (PANNs)"),
+                     "CC BY 4.0, unconfirmed (code: MIT)", "postsync.encoders.panns:from_official",
+                     "FD, KL, IS (PANNs)"),
     PublishedWeights("passt", "passt-s-f128-p16-s10-ap.476-swa.pt",
-                     "https://github.com/kkoutini/PaSST/releases/tag/v0.0.1-audioset", "Apache-2.0",
+                     "https://github.com/kkoutini/PaSST/releases/tag/v0.0.1-audioset", "Apache-2.0, unconfirmed",
                      "postsync.encoders.passt:from_official", "FD, KL (PaSST)"),
     PublishedWeights("synchformer", "synchformer_state_dict.pth",
-                     "https://github.com/hkchengrex/MMAudio/releases/tag/v0.1", "MIT",
+                     "https://github.com/hkchengrex/MMAudio/releases/tag/v0.1", "MIT, unconfirmed",
                      "postsync.encoders.synchformer:from_official", "DeSync"),
     PublishedWeights("cavp", "cavp_epoch66.ckpt", _DIFF_FOLEY, "MIT (code: Apache-2.0)",
                      "postsync.encoders.cavp:from_official", "Align-Acc, MGAudio"),
     PublishedWeights("align_classifier", "eval_classifier.ckpt", _DIFF_FOLEY,
-                     "MIT (code: Apache-2.0; its autoencoder is Stable Diffusion's, CreativeML OpenRAIL-M)",
+                     "MIT (code: Apache-2.0; its autoencoder is Stable Diffusion's, CreativeML OpenRAIL-M, "
+                     "unconfirmed)",
                      "postsync.encoders.align_classifier:from_official", "Align-Acc"),
-    PublishedWeights("i3d", "i3d_rgb.pt", "https://github.com/amazon-science/avgen-eval-toolkit", "Apache-2.0",
-                     "postsync.encoders.i3d:from_official", "FAVD"),
+    PublishedWeights("i3d", "i3d_rgb.pt", "https://github.com/amazon-science/avgen-eval-toolkit",
+                     "Apache-2.0, unconfirmed", "postsync.encoders.i3d:from_official", "FAVD"),
     PublishedWeights("imagebind", "imagebind_huge.pth", "https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth",
                      "CC BY-NC-SA 4.0 (research only)", "postsync.encoders.imagebind:from_official",
                      "IB-AV, IB-TA, IB-TV"),
-    PublishedWeights("clap", "630k-audioset-best.pt", "https://huggingface.co/lukewys/laion_clap", "CC0",
+    PublishedWeights("clap", "630k-audioset-best.pt", "https://huggingface.co/lukewys/laion_clap", "CC0, unconfirmed",
                      "postsync.encoders.clap:from_official", "FAD-CLAP, CLAP-score"),
 )
 PUBLISHED: Mapping[str, PublishedWeights] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
