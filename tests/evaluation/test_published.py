@@ -11,13 +11,18 @@ import soundfile
 import torch
 
 from postsync.data.manifest import read_manifest
+from postsync.encoders.align_classifier import AlignClassifier
+from postsync.encoders.cavp import Cavp
+from postsync.encoders.i3d import I3d
+from postsync.encoders.imagebind import ImageBind
 from postsync.encoders.panns import Cnn14
 from postsync.encoders.passt import Passt
-from postsync.encoders.published import PROVENANCE, cache_folder
+from postsync.encoders.published import PROVENANCE, PUBLISHED, cache_folder
 from postsync.encoders.synchformer import Synchformer
 from postsync.encoders.vggish import Vggish
 from postsync.evaluation.document import describe
 from postsync.evaluation.job import Settings, run
+from postsync.evaluation.spec import Suite
 from postsync.evaluation.suites import suite
 from postsync.media.audio import read_audio
 from postsync.metrics.divergence import kl_divergence
@@ -25,6 +30,13 @@ from postsync.scenes.export import export
 from postsync.scenes.render import clean_scenes
 
 RATE = 16000
+
+
+def save(name: str, model: torch.nn.Module) -> None:
+    """Put a network into the cache as converting a published one does."""
+    model.save_pretrained(cache_folder(name))
+    said = {"sha256": name * 3, "class": type(model).__name__, "postsync": "0", "files": {}}
+    (cache_folder(name) / PROVENANCE).write_text(json.dumps(said))
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +49,7 @@ def networks(tmp_path_factory):
                 "passt": Passt(width=16, depth=1, heads=2, classes=5),
                 "synchformer": Synchformer(width=16, depth=1, heads=2, head_depth=1, head_heads=2, crop=32)}
         for name, model in made.items():
-            model.save_pretrained(cache_folder(name))
-            said = {"sha256": name * 3, "class": type(model).__name__, "postsync": "0", "files": {}}
-            (cache_folder(name) / PROVENANCE).write_text(json.dumps(said))
+            save(name, model)
         yield {name: model.eval() for name, model in made.items()}
 
 
@@ -74,7 +84,7 @@ def test_what_has_weights_is_computed_and_the_rest_is_named(document):
     assert "630k-audioset-best.pt" in reasons["CLAP-score"]
     assert reasons["IS-PANNs"] == "3 clips give no value"  # ten splits need ten clips
     assert metric(document, "FD-PANNs")["extractor"] == {
-        "name": "panns", "weights_sha256": "pannspannspanns", "licence": "CC BY 4.0 (code: MIT)"}
+        "name": "panns", "weights_sha256": "pannspannspanns", "licence": PUBLISHED["panns"].licence}
     assert document["protocol"]["audio_rates"]["passt"] == 32000
     assert document["protocol"]["fps"] == {"synchformer": 25.0}
 
@@ -117,3 +127,38 @@ def test_the_divergence_is_that_of_the_two_files(document, networks, folders):
     assert clip["values"]["KL-PANNs"] == pytest.approx(float(kl_divergence(*logits, eps=0.0)), rel=1e-3)
     assert metric(document, "KL-PANNs")["value"] == pytest.approx(
         np.mean([c["values"]["KL-PANNs"] for c in document["clips"]]))
+
+
+@pytest.fixture
+def seeing_networks(tmp_path, monkeypatch):
+    """Small networks that look as well, and read: their vocabularies lie beside them."""
+    monkeypatch.setenv("POSTSYNC_CACHE", str(tmp_path))
+    torch.manual_seed(0)
+    towers = {"vision_size": (16, 1, 2), "text_size": (16, 1, 2), "audio_size": (16, 1, 2)}
+    made = {
+        "cavp": Cavp(embed_dim=6, video_width=4, video_blocks=(1, 1, 1, 1), audio_widths=(4, 4, 8, 8, 8, 16),
+                     image_size=32),
+        "align_classifier": AlignClassifier(autoencoder_widths=(32,) * 4, autoencoder_resnets=1, width=32,
+                                            multipliers=(1, 1, 1), heads=2, feature_dim=6, context_dim=8),
+        "imagebind": ImageBind(**towers, embed_dim=8, vocabulary=520),
+        "i3d": I3d(num_classes=5, shrink=16)}
+    for name, model in made.items():
+        save(name, model)
+    (cache_folder("imagebind") / "merges.txt").write_text("#version: 0.2\nh e\n")
+
+
+def test_networks_that_look_and_read_are_given_pictures_and_captions(seeing_networks, folders, tmp_path):
+    _, real = folders
+    videos = tmp_path / "videos"
+    shutil.copytree(real / "clips", videos)
+    wanted = {"Align-Acc", "FVD-I3D", "IB-AV", "IB-TA", "IB-TV"}
+    metrics = {m.name: m for name in ("vggsound", "sounding-video") for m in suite(name).metrics if m.name in wanted}
+    done = run([videos], real, Suite("looking", "", tuple(metrics.values()), 3.0, "generated"), Settings(resamples=10))
+    document = describe(done, done.systems[0], "")
+    values = {m["name"]: m["value"] for m in document["metrics"]}
+    assert set(values) == wanted, document["not_computed"]
+    assert values["FVD-I3D"] == pytest.approx(0, abs=1e-6)  # the same pictures on both sides
+    assert values["Align-Acc"] in (0.0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0)
+    assert all(-1 <= values[name] <= 1 for name in ("IB-AV", "IB-TA", "IB-TV"))
+    assert document["protocol"]["fps"]["cavp"] == 4.0
+    assert {clip["video_of"] for clip in document["clips"]} == {"generated"}
