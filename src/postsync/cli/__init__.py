@@ -18,6 +18,7 @@ from .interruption import stopped_by_signals
 
 COMMANDS = {  # name -> (module and attribute in this package, one line of help)
     "generate": ("generate:generate", "Put sound to a silent video."),
+    "evaluate": ("evaluate:evaluate", "Measure generated clips against real ones."),
     "scenes": ("scenes:app", "Render, export or preview procedural scenes."),
     "data": ("data:app", "Import, audit and prepare data sets."),
     "train": ("train:train", "Train a part of a mini."),

@@ -145,7 +145,7 @@ class ManifestDataset(Dataset):
             envelope = (torch.from_numpy(np.load(self.root / stored, allow_pickle=False)) if stored
                         else frame_rms(waveform.mean(0), rate))
         return Clip(row["clip_id"], row["duration"], frames=frames, times=times, waveform=waveform, sample_rate=rate,
-                    envelope=envelope, label=row["label"], captions=tuple(row["captions"]), events=_events(row))
+                    envelope=envelope, label=row["label"], captions=tuple(row["captions"]), events=events_of(row))
 
     def _picture(self, row: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         stream = iter_frames(self.root / row["video_path"], self.size, self.fps, "rgb24", row["start"], row["end"])
@@ -170,7 +170,7 @@ class ManifestDataset(Dataset):
         return torch.from_numpy(np.pad(waveform, ((0, 0), (0, count - waveform.shape[1])))), rate
 
 
-def _events(row: Mapping[str, Any]) -> tuple[Event, ...]:
+def events_of(row: Mapping[str, Any]) -> tuple[Event, ...]:
     """Events of a row, in seconds of the clip; a missing end is the onset itself."""
     return tuple(Event(e["t"], e["t"] if e.get("end") is None else e["end"], e.get("label") or row["label"] or "",
                        e.get("visible", True), e.get("strength", 1.0)) for e in row["events"])

@@ -87,6 +87,7 @@ def iter_frames(
     pixel_format: PixelFormat = "rgb24",
     start_s: float = 0.0,
     end_s: float | None = None,
+    short_side: int | None = None,
 ) -> FrameStream:
     """Stream the frames of the first video track.
 
@@ -95,6 +96,7 @@ def iter_frames(
         fps: None gives every frame at its own time; else the picture shown at start_s + k / fps (sample and hold).
         pixel_format: "rgb24" gives images (H, W, 3), "gray" (H, W).
         start_s, end_s: only frames (or sample times) with start_s <= time < end_s, seconds from the first picture.
+        short_side: where `size` is None, larger pictures are made smaller, in proportion, to this short side.
 
     Raises MediaError (while iterating) for a file that is missing, truncated, not a video or has no decodable frame.
     """
@@ -103,7 +105,7 @@ def iter_frames(
     path = Path(path)
     found: list[VideoInfo] = []
     shown = _shown(path, found, max(start_s, 0.0))
-    convert = _Converter(path, size, pixel_format)
+    convert = _Converter(path, size, pixel_format, short_side)
     end = math.inf if end_s is None else end_s
     frames = _native(shown, convert, start_s, end) if fps is None else _held(shown, convert, fps, start_s, end)
     return FrameStream(frames, found, path)
@@ -158,14 +160,19 @@ def _held(shown: Iterator[Shown], convert: _Converter, fps: float, start_s: floa
 class _Converter:
     """Decoded frame -> upright image of the wished size. One scaler is kept for the whole stream."""
 
-    def __init__(self, path: Path, size: tuple[int, int] | None, pixel_format: PixelFormat) -> None:
+    def __init__(self, path: Path, size: tuple[int, int] | None, pixel_format: PixelFormat,
+                 short_side: int | None = None) -> None:
         self.path, self.size, self.pixel_format, self.scaler = path, size, pixel_format, VideoReformatter()
+        self.short_side = short_side
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         swap, flip_x, flip_y = _orientation(frame)
         width, height = (frame.height, frame.width) if swap else (frame.width, frame.height)
         if self.size is not None:
             width, height = self.size
+        elif self.short_side is not None and min(width, height) > self.short_side:
+            scale = self.short_side / min(width, height)
+            width, height = round(width * scale), round(height * scale)
         stored = (height, width) if swap else (width, height)
         smaller = stored[0] * stored[1] < frame.width * frame.height
         try:

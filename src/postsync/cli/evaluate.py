@@ -1,0 +1,35 @@
+"""`postsync evaluate`: measure folders of generated clips against real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    generated: Annotated[list[Path], typer.Argument(
+        help="folder of generated sounds or videos, or with a manifest; several are compared with each other")],
+    reference: Annotated[Path, typer.Option(
+        help="folder of the real clips, or with a manifest; paired by clip id, which is the file name without suffix")],
+    suite: Annotated[str, typer.Option(
+        help="scenes, vggsound, av-benchmark, greatest-hits, sounding-video, vatt or mdg")] = "scenes",
+    json_: Annotated[Path | None, typer.Option("--json", help="also all figures as JSON", show_default=False)] = None,
+    plot: Annotated[Path | None, typer.Option(help="also plots, PNG, into this folder", show_default=False)] = None,
+    html: Annotated[Path | None, typer.Option(help="also one page that opens offline", show_default=False)] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="fail (exit 2) if anything is missing, silent, short or "
+                                                          "unreadable")] = False,
+    seed: Annotated[int, typer.Option(help="of the bootstrap")] = 0,
+    duration: Annotated[float | None, typer.Option(help="seconds of each clip; default: the suite's",
+                                                   show_default=False)] = None,
+    resamples: Annotated[int, typer.Option(help="of the bootstrap over clips")] = 1000,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps")] = "cpu",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no table, no progress")] = False,
+) -> None:
+    """Measure generated clips: one table, and one JSON that somebody else can reproduce."""
+    from . import evaluate_run
+
+    evaluate_run.evaluate(
+        generated, reference, suite, {"seed": seed, "duration_s": duration, "resamples": resamples, "device": device},
+        evaluate_run.Written(json_, plot, html), strict=strict, quiet=quiet)

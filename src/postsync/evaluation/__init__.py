@@ -1,0 +1,31 @@
+"""Measuring: folders of generated clips against real ones, by the suites of the papers or by the scenes' own.
+
+Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .compare import compare
+    from .document import describe, with_absolute_paths, write_json
+    from .job import Run, Settings, run
+    from .report import write_html, write_plots
+    from .suites import SUITES, suite
+
+__all__ = ["SUITES", "Run", "Settings", "compare", "describe", "run", "suite", "with_absolute_paths", "write_html",
+           "write_json", "write_plots"]
+
+_PLACES = {  # public name -> the module it lives in
+    "compare": ".compare", "describe": ".document", "with_absolute_paths": ".document", "write_json": ".document",
+    "write_html": ".report", "write_plots": ".report",
+    "Run": ".job", "Settings": ".job", "run": ".job", "SUITES": ".suites", "suite": ".suites",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'postsync.evaluation' has no attribute '{name}'")
+    return getattr(import_module(_PLACES[name], __name__), name)

@@ -1,0 +1,154 @@
+"""The evaluation as JSON (schema 1): what somebody else needs to see the same figures. No times of day in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..generation.provenance import versions
+from ..media.output import whole_file
+from .bootstrap import CONFIDENCE, SET_RESAMPLES, draw_clips
+from .decoding import SHORT_SIDE, SILENT_PEAK
+from .job import Measured, Run
+from .sides import LEFT_OUT, Missing
+from .spec import Metric, frozen_settings
+from .tally import Tally
+
+SCHEMA = 1
+RESAMPLER = {"published networks": "torchaudio's sinc (Hann, width 6, rolloff 0.99)", "all else": "soxr HQ"}
+EXTRA_PACKAGES = ("librosa", "scipy", "opencv-python-headless", "torchmetrics", "transformers")
+
+
+def describe(run: Run, system: Measured, command: str) -> dict[str, Any]:
+    """The JSON of one system of a run; paths of clips are relative to the folder of their side."""
+    draws = draw_clips(len(system.ids), run.settings.resamples, run.settings.seed)
+    values = {tally: tally.value(system.ids) for tally in system.tallies}
+    done = [tally for tally, value in values.items() if value is not None]
+    return {
+        "schema": SCHEMA, "suite": run.suite.name, "postsync": __version__, "versions": _versions(),
+        "seed": run.settings.seed, "command": command, "protocol": _protocol(run),
+        "generated": {"path": str(system.side.folder), "count": len(system.side.clips)},
+        "reference": {"path": str(system.reference.folder), "count": len(system.reference.clips)},
+        "missing": [problem.to_json() for problem in _problems(system, done)],
+        "metrics": [_metric(run, tally, values[tally], system, draws) for tally in done],
+        "not_computed": _not_computed(run, system, done),
+        "clips": _clips(system, done),
+    }
+
+
+def write_json(document: Mapping[str, Any], path: Path) -> None:
+    """Write a document, whole or not at all. Raises MediaError."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+                             encoding="utf-8")
+
+
+def with_absolute_paths(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The same document with the paths of its clips absolute, for what opens them."""
+    folders = {side: Path(document[side]["path"]).resolve() for side in ("generated", "reference")}
+
+    def absolute(clip: Mapping[str, Any]) -> dict[str, Any]:
+        sides = {"generated": "generated", "reference": "reference", "video": clip["video_of"]}
+        return {**clip, **{key: str(folders[side] / clip[key]) for key, side in sides.items() if clip[key]}}
+
+    return {**document, "clips": [absolute(clip) for clip in document["clips"]],
+            **{side: {**document[side], "path": str(folder)} for side, folder in folders.items()}}
+
+
+def _versions() -> dict[str, str]:
+    found = versions()
+    for name in EXTRA_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _protocol(run: Run) -> dict[str, Any]:
+    rates, fps = run.networks.rates()
+    return {
+        "duration_s": run.duration_s, "audio_rates": rates, "fps": fps, "picture_of": run.suite.picture_of,
+        "picture_short_side": SHORT_SIDE, "resampler": RESAMPLER, "channels": "mean",
+        "windows": "each network's own; see the settings of the metrics", "pairs": "by clip id, else by file name",
+        "silent_peak": SILENT_PEAK, "device": run.settings.device,
+        "bootstrap": {"over": "clips", "resamples": run.settings.resamples, "confidence": CONFIDENCE,
+                      "resamples_of_set_metrics": list(SET_RESAMPLES),
+                      "interval": "percentile; of set metrics the spread about the median, laid around the value"},
+    }
+
+
+def _metric(run: Run, tally: Tally, value: float | None, system: Measured, draws: np.ndarray) -> dict[str, Any]:
+    metric = tally.metric
+    interval = tally.interval(system.ids, draws, value)
+    left = f"{len(tally.left_out)} clips left out, see missing" if tally.left_out else None
+    return {
+        "name": metric.name, "value": value,
+        "higher_is_better": metric.higher_is_better, "unit": metric.unit, "count": tally.count,
+        "interval": None if interval is None else list(interval), "extractor": _extractor(run, metric),
+        "settings": frozen_settings({**metric.settings, **metric.about}),
+        "note": "; ".join(text for text in (tally.note(), left) if text) or None,
+    }
+
+
+def _extractor(run: Run, metric: Metric) -> dict[str, str] | None:
+    used = [run.networks[name].to_json() for name in metric.networks]
+    return {key: " + ".join(one[key] for one in used) for key in used[0]} if used else None
+
+
+def _problems(system: Measured, done: list[Tally]) -> list[Missing]:
+    """What is wrong with clips, and which metrics had to leave out which clips."""
+    names: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for tally in done:
+        for clip_id, reason in tally.left_out.items():
+            names[clip_id, reason].append(tally.metric.name)
+    left_out = [Missing(clip_id, "generated", f"{reason}{LEFT_OUT}{', '.join(metrics)}", used=True)
+                for (clip_id, reason), metrics in names.items()]
+    return sorted([*system.problems, *left_out], key=lambda problem: (problem.clip_id, problem.side))
+
+
+def _not_computed(run: Run, system: Measured, done: list[Tally]) -> list[dict[str, str]]:
+    reasons = dict(run.obstacles)
+    for tally in system.tallies:
+        if tally.count:
+            reasons[tally.metric.name] = f"{tally.count} clips give no value"  # unless it is among those that have one
+        else:
+            why = next(iter(sorted(tally.left_out.items())), None)
+            reasons[tally.metric.name] = f"not one clip could be measured; {why[0]} {why[1]}" if why else (
+                "no clip is readable on every side that it needs")
+    have = {tally.metric.name for tally in done}
+    return [{"name": m.name, "reason": reasons[m.name]} for m in run.suite.metrics if m.name not in have]
+
+
+def _clips(system: Measured, done: list[Tally]) -> list[dict[str, Any]]:
+    per_clip = {tally.metric.name: tally.per_clip() for tally in done}
+    made, real = system.side, system.reference
+    clips = []
+    for clip_id in system.ids:
+        sides = {"generated": (made.folder, made.clips.get(clip_id)),
+                 "reference": (real.folder, real.clips.get(clip_id))}
+        if not any(files for _, files in sides.values()):
+            continue
+        facts = sides["reference"][1] or sides["generated"][1]
+        assert facts is not None
+        paths = {side: files and _relative(files.file, folder) for side, (folder, files) in sides.items()}
+        video_of = system.shown.get(clip_id)
+        folder, shown = sides[video_of] if video_of else (None, None)
+        clips.append({
+            "clip_id": clip_id, **paths,
+            "video": _relative(shown.picture, folder) if shown and shown.picture and folder else None,
+            "video_of": video_of, "label": facts.label, "caption": facts.captions[0] if facts.captions else None,
+            "values": {name: values[clip_id] for name, values in per_clip.items() if clip_id in values}})
+    return clips
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()

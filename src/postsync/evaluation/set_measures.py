@@ -1,0 +1,96 @@
+"""Metrics of sets: rows of features of every clip, pooled, and what the two sets have to do with each other."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..metrics.favd import favd_rows
+from ..metrics.frechet import frechet_distance
+from ..metrics.fvd import NUM_FRAMES
+from ..metrics.inception import inception_score
+from .observation import Observation, Pair
+from .sides import LeftOut
+
+
+def side_of(pair: Pair, side: str) -> Observation:
+    """One side of a pair; LeftOut where it is missing."""
+    return pair.generated if side == "generated" else pair.reference
+
+
+def heard_rows(pair: Pair, side: str, network: str, key: str) -> Tensor:
+    """Rows (n, D) that a network gives for the sound: one a clip, or one a window."""
+    return _some(side_of(pair, side).heard(network)[key].flatten(0, -2), network)
+
+
+def windowed_rows(pair: Pair, side: str, network: str, window_s: float, hop_s: float) -> Tensor:
+    """Rows (n, D) of windows that start at every hop up to the end, continued with silence (fadtk)."""
+    clip, extractor = side_of(pair, side), pair.networks[network]
+    rate = extractor.module.SAMPLE_RATE
+    size = round(window_s * rate)
+
+    def listen() -> dict[str, Tensor]:
+        sound = clip.sound(rate, "kaiser")
+        pieces = [sound[start:start + size] for start in range(0, len(sound), round(hop_s * rate))]
+        batch = torch.stack([F.pad(piece, (0, size - len(piece))) for piece in pieces])
+        return extractor.run(lambda: extractor.model.features(batch.to(extractor.device)))
+
+    return _some(clip.once((network, window_s, hop_s), listen)["embedding"], network)
+
+
+def seen_and_heard_rows(pair: Pair, side: str) -> Tensor:
+    """FAVD's rows (n, 1152): I3D of the picture beside VGGish of the sound, every 0.96 s."""
+    clip = side_of(pair, side)
+    shown = clip if clip.decoded.frames is not None else pair.picture
+    return _some(favd_rows(shown.seen("i3d")["features"], clip.heard("vggish")["activation"][0]).float(), "i3d")
+
+
+def video_rows(pair: Pair, side: str) -> Tensor:
+    """FVD's row (1, 400): I3D logits of the first 16 pictures, at their own rate."""
+    clip, network = side_of(pair, side), pair.networks["i3d"]
+    pictures = clip.pictures()
+    if len(pictures) < NUM_FRAMES:
+        raise LeftOut(f"has {len(pictures)} pictures, FVD looks at {NUM_FRAMES}")
+
+    def look() -> dict[str, Tensor]:
+        frames = F.interpolate(pictures[:NUM_FRAMES].float(), (224, 224), mode="bilinear", align_corners=False)
+        clips = (2 * frames / 255 - 1).transpose(0, 1)[None].to(network.device)
+        return network.model(clips)
+
+    return clip.once("fvd", lambda: network.run(look))["logits"]
+
+
+def _some(rows: Tensor, network: str) -> Tensor:
+    if not len(rows):
+        raise LeftOut(f"is shorter than the window of {network}")
+    return rows
+
+
+def frechet(generated: Tensor, reference: Tensor | None, ddof: int = 1) -> float:
+    """Frechet distance of two sets of rows; NaN for fewer than 2 rows."""
+    assert reference is not None
+    if min(len(generated), len(reference)) < 2:
+        return float("nan")
+    return float(frechet_distance(generated, reference, ddof))
+
+
+def frechet_note(generated: Tensor, reference: Tensor | None) -> str:
+    """How many rows there are, and what it does to a Frechet distance where they are fewer than features."""
+    assert reference is not None
+    fewest, width = min(len(generated), len(reference)), generated.shape[1]
+    rows = f"{len(generated)} rows against {len(reference)}"
+    if fewest > width:
+        return rows
+    return (f"{rows}, of {width} features: with so few the covariances are singular and the distance is too large; "
+            "compare it only with distances of as many rows")
+
+
+def inception(generated: Tensor, reference: Tensor | None, splits: int = 10) -> float:
+    """Inception score over `splits` parts; NaN for fewer clips than parts."""
+    return float(inception_score(generated, splits)[0]) if len(generated) >= splits else float("nan")
+
+
+def inception_note(generated: Tensor, reference: Tensor | None) -> str | None:
+    """What few clips do to an inception score."""
+    return f"{len(generated)} clips: splits of few clips lower the score" if len(generated) < 5000 else None

@@ -1,0 +1,124 @@
+"""The two sides of an evaluation: which file of a folder, or row of a manifest, stands for which clip."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.clip import Event
+from ..data.manifest import MANIFEST, events_of, read_manifest
+from ..errors import MediaError
+from ..generation.sources import VIDEO_SUFFIXES
+
+SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
+LEFT_OUT = ": left out of "  # between the reason and the metrics that it concerns
+RESULT_MARK = ".postsync"  # in the names of what `postsync generate` writes
+
+
+class LeftOut(Exception):
+    """A metric cannot be had of one clip; says why. The clip is named, and others are measured."""
+
+
+class Absent(LeftOut):
+    """One side of the clip is not there or not readable, which is told once and not with every metric."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that is not as it should be with a clip on one side; `used`: it is measured all the same."""
+
+    clip_id: str
+    side: str  # "generated" | "reference"
+    reason: str
+    used: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of the evaluation's JSON."""
+        return {"clip_id": self.clip_id, "side": self.side, "reason": self.reason, "used": self.used}
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """What one side has of a clip: its files, the part of them that is meant, and what is known of it."""
+
+    clip_id: str
+    sound: Path | None
+    picture: Path | None
+    start_s: float = 0.0
+    end_s: float | None = None
+    label: str | None = None
+    captions: tuple[str, ...] = ()
+    events: tuple[Event, ...] | None = None  # None: nobody wrote down what happens
+    envelope: Path | None = None  # (M,) .npy, linear RMS at 100 Hz of what is to be heard
+
+    @property
+    def file(self) -> Path:
+        """The file that stands for the clip."""
+        path = self.sound or self.picture
+        assert path is not None
+        return path
+
+
+@dataclass(frozen=True)
+class Side:
+    """The clips of one folder, by clip id in sorted order."""
+
+    folder: Path
+    clips: Mapping[str, ClipFiles]
+    problems: tuple[Missing, ...] = ()
+
+
+def read_side(folder: Path, side: str) -> Side:
+    """The clips of a folder of media (clip id: file name without suffix) or of a folder with a manifest.
+
+    Raises MediaError where there is no such folder, or nothing in it that could be a clip.
+    """
+    if not folder.is_dir():
+        raise MediaError(f"{folder}: no such folder; name the folder that holds the {side} clips")
+    found = _from_manifest(folder, side) if (folder / MANIFEST).is_file() else _from_files(folder, side)
+    if not found.clips and not found.problems:
+        raise MediaError(f"{folder}: holds no sound or video; name the folder in which the {side} clips lie themselves")
+    return found
+
+
+def _from_files(folder: Path, side: str) -> Side:
+    """Results of `postsync generate` count under the name of their clip: on the generated side before, on the other
+    side never. The lossless copy of a result, `clip.mp4.flac` beside `clip.mp4`, is no clip of its own."""
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")
+                   and p.suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES)
+    names = {path.name for path in files}
+    by_id: dict[str, list[Path]] = defaultdict(list)
+    results: dict[str, list[Path]] = defaultdict(list)
+    for path in files:
+        if path.stem in names:
+            continue
+        if not path.stem.endswith(RESULT_MARK):
+            by_id[path.stem].append(path)
+        elif side == "generated":
+            results[path.stem.removesuffix(RESULT_MARK)].append(path)
+    by_id |= results
+    problems = tuple(Missing(name, side, f"{len(paths)} files have this name: {', '.join(p.name for p in paths)}")
+                     for name, paths in sorted(by_id.items()) if len(paths) > 1)
+    clips = {name: ClipFiles(name, path, path if path.suffix.lower() in VIDEO_SUFFIXES else None)
+             for name, (path, *others) in sorted(by_id.items()) if not others}
+    return Side(folder, clips, problems)
+
+
+def _from_manifest(folder: Path, side: str) -> Side:
+    rows = sorted(read_manifest(folder), key=lambda row: row["clip_id"])
+    clips = {row["clip_id"]: _of_row(folder, row) for row in rows if row["audio_path"] or row["video_path"]}
+    problems = tuple(Missing(row["clip_id"], side, "the manifest names no file of it") for row in rows
+                     if row["clip_id"] not in clips)
+    return Side(folder, clips, problems)
+
+
+def _of_row(folder: Path, row: Mapping[str, Any]) -> ClipFiles:
+    stored = row["features"].get("envelope")
+    return ClipFiles(
+        row["clip_id"], folder / row["audio_path"] if row["audio_path"] else None,
+        folder / row["video_path"] if row["video_path"] else None, row["start"], row["end"], row["label"],
+        tuple(row["captions"]), events_of(row) if row["events"] or row["dataset"] == "scenes" else None,
+        folder / stored if stored else None)

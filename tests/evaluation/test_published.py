@@ -1,0 +1,164 @@
+"""The suites of the papers with small networks of random weights in the cache, in the published ones' places."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from postsync.data.manifest import read_manifest
+from postsync.encoders.align_classifier import AlignClassifier
+from postsync.encoders.cavp import Cavp
+from postsync.encoders.i3d import I3d
+from postsync.encoders.imagebind import ImageBind
+from postsync.encoders.panns import Cnn14
+from postsync.encoders.passt import Passt
+from postsync.encoders.published import PROVENANCE, PUBLISHED, cache_folder
+from postsync.encoders.synchformer import Synchformer
+from postsync.encoders.vggish import Vggish
+from postsync.evaluation.document import describe
+from postsync.evaluation.job import Settings, run
+from postsync.evaluation.spec import Suite
+from postsync.evaluation.suites import suite
+from postsync.media.audio import read_audio
+from postsync.metrics.divergence import kl_divergence
+from postsync.scenes.export import export
+from postsync.scenes.render import clean_scenes
+
+RATE = 16000
+
+
+def save(name: str, model: torch.nn.Module) -> None:
+    """Put a network into the cache as converting a published one does."""
+    model.save_pretrained(cache_folder(name))
+    said = {"sha256": name * 3, "class": type(model).__name__, "postsync": "0", "files": {}}
+    (cache_folder(name) / PROVENANCE).write_text(json.dumps(said))
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Four small networks, converted as published ones are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POSTSYNC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        torch.manual_seed(0)
+        made = {"vggish": Vggish((2, 3, 4, 5), hidden=8, outputs=6), "panns": Cnn14((2, 3, 4, 5, 6, 8), classes=7),
+                "passt": Passt(width=16, depth=1, heads=2, classes=5),
+                "synchformer": Synchformer(width=16, depth=1, heads=2, head_depth=1, head_heads=2, crop=32)}
+        for name, model in made.items():
+            save(name, model)
+        yield {name: model.eval() for name, model in made.items()}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Three scenes of 5 s, and their sounds, the last of them cut to 2 s."""
+    real, made = tmp_path_factory.mktemp("real"), tmp_path_factory.mktemp("made")
+    export(real, range(3), clean_scenes(duration_s=5.0, size=16, fps=10.0, families=("wood_strike",)))
+    for number, row in enumerate(read_manifest(real)):
+        sound = 0.3 * read_audio(real / row["audio_path"], RATE, from_picture=True)[0] ** 2
+        sound = sound[:2 * RATE] if number == 2 else sound
+        soundfile.write(made / f"{row['clip_id']}.wav", sound, RATE, subtype="FLOAT")
+    return made, real
+
+
+@pytest.fixture(scope="module")
+def document(networks, folders):
+    made, real = folders
+    done = run([made], real, suite("av-benchmark"), Settings(resamples=10))
+    return describe(done, done.systems[0], "")
+
+
+def metric(document, name: str):
+    return next(m for m in document["metrics"] if m["name"] == name)
+
+
+def test_what_has_weights_is_computed_and_the_rest_is_named(document):
+    computed = {m["name"] for m in document["metrics"]}
+    assert computed == {"FAD-VGGish", "FD-PANNs", "FD-PaSST", "KL-PANNs", "KL-PaSST", "DeSync-Synchformer"}
+    reasons = {entry["name"]: entry["reason"] for entry in document["not_computed"]}
+    assert "imagebind_huge.pth" in reasons["IB-AV"]
+    assert "630k-audioset-best.pt" in reasons["CLAP-score"]
+    assert reasons["IS-PANNs"] == "3 clips give no value"  # ten splits need ten clips
+    assert metric(document, "FD-PANNs")["extractor"] == {
+        "name": "panns", "weights_sha256": "pannspannspanns", "licence": PUBLISHED["panns"].licence}
+    assert document["protocol"]["audio_rates"]["passt"] == 32000
+    assert document["protocol"]["fps"] == {"synchformer": 25.0}
+
+
+def test_damaged_weights_cost_their_own_metrics_only(networks, folders, tmp_path, monkeypatch):
+    shutil.copytree(cache_folder("vggish"), tmp_path / "encoders" / "vggish")
+    shutil.copytree(cache_folder("panns"), tmp_path / "encoders" / "panns")
+    monkeypatch.setenv("POSTSYNC_CACHE", str(tmp_path))
+    next((tmp_path / "encoders" / "panns").glob("*.safetensors")).write_bytes(b"cut short")
+    made, real = folders
+    done = run([made], real, suite("vggsound"), Settings(resamples=10))
+    document = describe(done, done.systems[0], "")
+    assert [m["name"] for m in document["metrics"]] == ["FAD-VGGish"]
+    reasons = {entry["name"]: entry["reason"] for entry in document["not_computed"]}
+    assert "damaged" in reasons["FD-PANNs"]
+    assert "cavp_epoch66.ckpt" in reasons["Align-Acc"]
+
+
+def test_the_rows_of_vggish_are_windows_and_those_of_panns_are_clips(document):
+    assert metric(document, "FAD-VGGish")["note"].startswith("12 rows against 15")
+    assert metric(document, "FD-PANNs")["note"].startswith("3 rows against 3")
+
+
+def test_a_clip_shorter_than_a_window_is_left_out_by_name(document):
+    desync = metric(document, "DeSync-Synchformer")
+    assert desync["count"] == 2
+    assert "1 clips left out" in desync["note"]
+    (left,) = [m for m in document["missing"] if "DeSync-Synchformer" in m["reason"]]
+    assert left["clip_id"] == "scenes.2.0"
+    assert "4.8 s" in left["reason"]
+
+
+def test_the_divergence_is_that_of_the_two_files(document, networks, folders):
+    made, real = folders
+    row = read_manifest(real)[0]
+    sounds = [read_audio(made / f"{row['clip_id']}.wav", RATE), read_audio(real / row["audio_path"], RATE,
+                                                                           from_picture=True)]
+    logits = [networks["panns"].features(torch.from_numpy(s - s.mean()))["logits"] for s in sounds]
+    clip = next(c for c in document["clips"] if c["clip_id"] == row["clip_id"])
+    assert clip["values"]["KL-PANNs"] == pytest.approx(float(kl_divergence(*logits, eps=0.0)), rel=1e-3)
+    assert metric(document, "KL-PANNs")["value"] == pytest.approx(
+        np.mean([c["values"]["KL-PANNs"] for c in document["clips"]]))
+
+
+@pytest.fixture
+def seeing_networks(tmp_path, monkeypatch):
+    """Small networks that look as well, and read: their vocabularies lie beside them."""
+    monkeypatch.setenv("POSTSYNC_CACHE", str(tmp_path))
+    torch.manual_seed(0)
+    towers = {"vision_size": (16, 1, 2), "text_size": (16, 1, 2), "audio_size": (16, 1, 2)}
+    made = {
+        "cavp": Cavp(embed_dim=6, video_width=4, video_blocks=(1, 1, 1, 1), audio_widths=(4, 4, 8, 8, 8, 16),
+                     image_size=32),
+        "align_classifier": AlignClassifier(autoencoder_widths=(32,) * 4, autoencoder_resnets=1, width=32,
+                                            multipliers=(1, 1, 1), heads=2, feature_dim=6, context_dim=8),
+        "imagebind": ImageBind(**towers, embed_dim=8, vocabulary=520),
+        "i3d": I3d(num_classes=5, shrink=16)}
+    for name, model in made.items():
+        save(name, model)
+    (cache_folder("imagebind") / "merges.txt").write_text("#version: 0.2\nh e\n")
+
+
+def test_networks_that_look_and_read_are_given_pictures_and_captions(seeing_networks, folders, tmp_path):
+    _, real = folders
+    videos = tmp_path / "videos"
+    shutil.copytree(real / "clips", videos)
+    wanted = {"Align-Acc", "FVD-I3D", "IB-AV", "IB-TA", "IB-TV"}
+    metrics = {m.name: m for name in ("vggsound", "sounding-video") for m in suite(name).metrics if m.name in wanted}
+    done = run([videos], real, Suite("looking", "", tuple(metrics.values()), 3.0, "generated"), Settings(resamples=10))
+    document = describe(done, done.systems[0], "")
+    values = {m["name"]: m["value"] for m in document["metrics"]}
+    assert set(values) == wanted, document["not_computed"]
+    assert values["FVD-I3D"] == pytest.approx(0, abs=1e-6)  # the same pictures on both sides
+    assert values["Align-Acc"] in (0.0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0)
+    assert all(-1 <= values[name] <= 1 for name in ("IB-AV", "IB-TA", "IB-TV"))
+    assert document["protocol"]["fps"]["cavp"] == 4.0
+    assert {clip["video_of"] for clip in document["clips"]} == {"generated"}

@@ -1,0 +1,57 @@
+"""The suites hold what the tables of the papers hold."""
+
+import json
+
+import pytest
+
+from postsync.encoders.published import PUBLISHED
+from postsync.errors import PostsyncError
+from postsync.evaluation.networks import BUNDLED, Networks
+from postsync.evaluation.spec import frozen_settings
+from postsync.evaluation.suites import SUITES, suite
+
+EXPECTED = {
+    "vggsound": {"FAD-VGGish", "FD-PANNs", "IS-PANNs", "KL-PANNs", "Align-Acc"},
+    "av-benchmark": {"FAD-VGGish", "FD-PANNs", "FD-PaSST", "KL-PANNs", "KL-PaSST", "IS-PANNs", "IB-AV",
+                     "DeSync-Synchformer", "CLAP-score"},
+    "greatest-hits": {"FAD-PANNs", "FAD-CLAP", "CLAP-score-audio", "FAVD-I3D-rgb-VGGish", "E-L1@44k", "Onset-Acc",
+                      "Onset-AP"},
+    "sounding-video": {"FVD-I3D", "FAD-VGGish", "AV-Align-SVG", "IB-AV", "IB-TA", "IB-TV", "CLAP-score"},
+    "vatt": {"KL-PaSST", "FAD-VGGish", "Align-Acc"},
+    "mdg": {"FAD-VGGish", "FD-PANNs", "IS-PANNs", "KL-PANNs", "FAVD-I3D-rgb-VGGish"},
+    "scenes": {"Onset-F1@25ms", "Onset-F1@50ms", "Onset-F1@100ms", "Onset-lag-ms", "Missed-sounds@100ms",
+               "Invented-sounds@100ms", "Loudness-error-LU", "Family-accuracy-SceneClassifier", "GRAM-TA", "GRAM-AV",
+               "Envelope-r", "FAD-SceneClassifier"},
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_suite_names_the_metrics_of_its_table_once_each(name):
+    chosen = suite(name)
+    names = [m.name for m in chosen.metrics]
+    assert set(names) >= EXPECTED[name]
+    assert len(names) == len(set(names))
+    assert chosen.name == name
+    for metric in chosen.metrics:
+        assert set(metric.networks) <= {*PUBLISHED, *BUNDLED}
+        json.dumps(frozen_settings({**metric.settings, **metric.about}))
+
+
+def test_every_suite_is_listed_and_unknown_ones_are_refused():
+    assert set(SUITES) == set(EXPECTED)
+    with pytest.raises(PostsyncError, match="av-benchmark"):
+        suite("vggsond")
+
+
+def test_the_scenes_need_nothing_that_is_not_in_the_package(tmp_path, monkeypatch):
+    monkeypatch.setenv("POSTSYNC_CACHE", str(tmp_path))
+    networks = Networks()
+    assert not [m.name for m in suite("scenes").metrics if m.obstacle(networks) or m.modules]
+    obstacle = next(m for m in suite("vggsound").metrics if m.name == "Align-Acc").obstacle(networks)
+    assert "cavp_epoch66.ckpt" in obstacle
+
+
+def test_one_model_has_one_divergence_by_each_form():
+    forms = {name: next(m for m in suite(name).metrics if m.name == "KL-PANNs").settings["eps"]
+             for name in ("vggsound", "av-benchmark")}
+    assert forms == {"vggsound": 1e-6, "av-benchmark": 0.0}

@@ -1,0 +1,72 @@
+"""Sums and sets over clips, and what is left out with its reason."""
+
+import numpy as np
+import pytest
+import torch
+
+from handmade_clips import clicks, pair_of
+from postsync.evaluation.sides import LeftOut
+from postsync.evaluation.spec import ClipMetric, SetMetric
+from postsync.evaluation.tally import tally_of
+
+
+def length_or_refusal(pair, limit: float) -> tuple[float, float]:
+    seconds = pair.generated.duration_s
+    if seconds > limit:
+        raise LeftOut("is too long")
+    return seconds, 1.0
+
+
+def filled(metric, *seconds: float):
+    tally = tally_of(metric)
+    for number, duration_s in enumerate(seconds):
+        tally.add(pair_of(clicks(0.1, duration_s=duration_s), clip_id=str(number)))
+    return tally
+
+
+def test_a_mean_is_taken_over_the_clips_that_a_draw_holds():
+    tally = filled(ClipMetric("length", True, settings={"limit": 5.0}, measure=length_or_refusal), 1.0, 2.0, 4.0)
+    ids = ["0", "1", "2", "never measured"]
+    assert tally.count == 3
+    assert tally.values(ids, np.array([[1, 1, 1, 1], [2, 0, 1, 0], [0, 0, 0, 3]]))[:2].tolist() == [7 / 3, 2.0]
+    assert np.isnan(tally.values(ids, np.array([[0, 0, 0, 3]]))[0])
+    assert tally.per_clip() == {"0": 1.0, "1": 2.0, "2": 4.0}
+
+
+def test_clips_that_cannot_be_measured_keep_their_reason():
+    tally = filled(ClipMetric("length", True, settings={"limit": 3.0}, measure=length_or_refusal), 1.0, 4.0)
+    assert tally.left_out == {"1": "is too long"}
+    broken = filled(ClipMetric("nan", True, measure=lambda pair: (float("nan"), 1.0)), 1.0)
+    assert broken.count == 0
+    assert "no number" in broken.left_out["0"]
+
+
+def test_a_side_that_is_not_there_is_not_told_again():
+    tally = filled(ClipMetric("length", True, measure=lambda pair: (pair.reference.duration_s, 1.0)), 1.0)
+    assert (tally.count, tally.left_out) == (0, {})
+
+
+def rows_of(pair, side: str) -> torch.Tensor:
+    observation = pair.generated if side == "generated" else pair.reference
+    return torch.full((2, 3), observation.duration_s)
+
+
+def test_sets_are_pooled_by_clip_and_a_draw_repeats_all_rows_of_a_clip():
+    metric = SetMetric("difference", False, measure=rows_of,
+                       value=lambda made, real: float(made.mean() - real.mean()) + 100 * len(made))
+    tally = tally_of(metric)
+    for number in range(3):
+        tally.add(pair_of(clicks(0.1, duration_s=2.0 + number), clicks(0.1, duration_s=1.0), clip_id=str(number)))
+    tally.add(pair_of(clicks(0.1), clip_id="3"))
+    ids = ["0", "1", "2", "3"]
+    assert tally.count == 4
+    assert tally.values(ids, np.array([[1, 1, 1, 0], [2, 0, 0, 0]])).tolist() == pytest.approx([602.0, 401.0])
+    assert tally.values(ids, np.array([[1, 1, 1, 1]]))[0] == pytest.approx(801.75)
+    assert np.isnan(tally.values(ids, np.array([[0, 0, 0, 1]]))[0])  # no reference among the clips that were drawn
+
+
+def test_a_metric_of_one_set_asks_for_no_reference():
+    metric = SetMetric("rows", True, measure=rows_of, value=lambda made, real: float(len(made)), two_sides=False)
+    tally = filled(metric, 1.0, 2.0)
+    assert tally.values(["0", "1"], np.array([[1, 1]])).tolist() == [4.0]
+    assert tally.interval(["0", "1"], np.ones((10, 2), int), 4.0) == (4.0, 4.0)
