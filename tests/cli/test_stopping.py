@@ -28,13 +28,18 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def hear_ctrl_c() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so do its children: tests, for instance."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def report(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, list[str]]]:
     folder = tmp_path_factory.mktemp("output") / "results"
     folder.mkdir()
     before = clip.read_bytes()
     done = subprocess.run([sys.executable, str(DRIVER), str(clip), str(folder)], capture_output=True, text=True,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+                          env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, preexec_fn=hear_ctrl_c)
     assert done.returncode == 0, done.stderr
     assert clip.read_bytes() == before
     assert [p.name for p in clip.parent.iterdir()] == [clip.name]
@@ -64,7 +69,7 @@ def test_a_full_disk_is_one_sentence(report):
 
 def watched(command: list[str], word: str, number: signal.Signals) -> tuple[int, str]:
     """Send `number` as soon as the process has said `word` on stderr; (exit code, all that it said)."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=hear_ctrl_c)
     said = b""
     assert process.stderr is not None
     while word.encode() not in said:
