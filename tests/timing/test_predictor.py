@@ -82,10 +82,12 @@ def test_long_clips_are_read_in_windows_without_a_seam(bundled, monkeypatch):
     monkeypatch.setattr(module, "WINDOW", 500)
     monkeypatch.setattr(module, "HOP", 375)
     windowed = predict(bundled, lively(15.9), 15.9).envelope
-    assert torch.corrcoef(torch.stack([whole, windowed]))[0, 1] > 0.9
-    near_seams = torch.cat([torch.arange(k - 3, k + 3) for k in (600, 800, 1200, 1400)])
-    jump, usual = windowed.diff().abs()[near_seams], whole.diff().abs()[near_seams]
-    assert jump.max() <= 1.2 * usual.max()  # a hit that falls on a seam jumps in both
+    assert torch.corrcoef(torch.stack([whole, windowed]))[0, 1] > 0.99
+    changed = (windowed.diff() - whole.diff()).abs()
+    near_seams = torch.zeros(len(changed), dtype=torch.bool)
+    for seam in (600, 800, 1200, 1400):
+        near_seams[seam - 3:seam + 3] = True
+    assert changed[near_seams].max() < changed[~near_seams].max()  # the windows show at their seams no more than inside
 
 
 def test_cells_are_chosen_by_energy_and_scaled_by_the_clip():

@@ -26,12 +26,12 @@ class ShapingConfig:
     rise_weight: float = 0.5
     rise_ring_s: float = 0.05
     low: float = -0.5  # the curve is clipped here, in standard deviations ...
-    high: float = 1.5
+    high: float = 2.0
     step_db: float = 11.0  # decibels a standard deviation
     amplitude_weight: float = 0.5  # of the network's amplitude in the envelope
     peak: float = 0.5  # loudness where the curve is highest
-    least_presence: float = 0.25  # a clip in which nothing sounds with more than this probability is silent
-    onset_threshold: float = 0.5  # smallest probability of an onset
+    least_presence: float = 0.15  # a clip in which nothing sounds with more than this probability is silent
+    onset_threshold: float = 0.65  # smallest probability of an onset
     min_distance_s: float = 0.08  # between two onsets
 
 

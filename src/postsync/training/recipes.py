@@ -116,6 +116,6 @@ def timing_scenes() -> dict[str, Any]:
     rest = [n for n in FAMILIES if kinds[n] in ("scrape", "texture")]
     # a family's share is how often it is named
     families = (*impacts * 5, *agitation * 5, *rest)
-    return {"families": families, "silent": 0.25,
+    return {"families": families, "silent": 0.4,
             "nuisances": NuisanceConfig(texture=0.8, photo=1.0, grain=0.6, shake=0.5, pan=0.5, zoom=0.4, cuts=0.4,
                                         blur=0.7, exposure=0.5, compression=0.6, rate=0.7, occlusion=0.4, movers=0.3)}
