@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..metrics.favd import favd_rows
 from ..metrics.frechet import frechet_distance
-from ..metrics.fvd import NUM_FRAMES
+from ..metrics.fvd import NUM_FRAMES, first_frame
 from ..metrics.inception import inception_score
 from .observation import Observation, Pair
 from .sides import LeftOut
@@ -46,19 +48,23 @@ def seen_and_heard_rows(pair: Pair, side: str) -> Tensor:
     return _some(favd_rows(shown.seen("i3d")["features"], clip.heard("vggish")["activation"][0]).float(), "i3d")
 
 
-def video_rows(pair: Pair, side: str) -> Tensor:
-    """FVD's row (1, 400): I3D logits of the first 16 pictures, at their own rate."""
+def video_rows(pair: Pair, side: str, seed: int = 0) -> Tensor:
+    """A row (1, 400) of I3D logits of 16 pictures at their own rate: a real video's start at a random one, which `seed`
+    and the clip's id decide, a generated video's at the first."""
     clip, network = side_of(pair, side), pair.networks["i3d"]
     pictures = clip.pictures()
-    if len(pictures) < NUM_FRAMES:
+    draws = torch.Generator().manual_seed(seed + crc32(pair.clip_id.encode())) if side == "reference" else None
+    first = first_frame(len(pictures), draws)
+    if first is None:
         raise LeftOut(f"has {len(pictures)} pictures, FVD looks at {NUM_FRAMES}")
 
     def look() -> dict[str, Tensor]:
-        frames = F.interpolate(pictures[:NUM_FRAMES].float(), (224, 224), mode="bilinear", align_corners=False)
+        frames = F.interpolate(pictures[first:first + NUM_FRAMES].float(), (224, 224), mode="bilinear",
+                               align_corners=False)
         clips = (2 * frames / 255 - 1).transpose(0, 1)[None].to(network.device)
         return network.model(clips)
 
-    return clip.once("fvd", lambda: network.run(look))["logits"]
+    return clip.once(("fvd", first), lambda: network.run(look))["logits"]
 
 
 def _some(rows: Tensor, network: str) -> Tensor:
@@ -75,11 +81,14 @@ def frechet(generated: Tensor, reference: Tensor | None, ddof: int = 1) -> float
     return float(frechet_distance(generated, reference, ddof))
 
 
-def frechet_note(generated: Tensor, reference: Tensor | None) -> str:
-    """How many rows there are, and what it does to a Frechet distance where they are fewer than features."""
+def frechet_note(generated: Tensor, reference: Tensor | None, caution: str = "") -> str:
+    """How many rows there are, and what it does to a Frechet distance where they are fewer than features.
+
+    `caution`: what else must be known to read the value, told first.
+    """
     assert reference is not None
     fewest, width = min(len(generated), len(reference)), generated.shape[1]
-    rows = f"{len(generated)} rows against {len(reference)}"
+    rows = f"{caution}{'; ' * bool(caution)}{len(generated)} rows against {len(reference)}"
     if fewest > width:
         return rows
     return (f"{rows}, of {width} features: with so few the covariances are singular and the distance is too large; "
