@@ -8,6 +8,7 @@ poly_sigma 1.2, flags 0), so that peaks agree with published AV-Align code (metr
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -62,17 +63,24 @@ def flow_magnitudes(frames: Tensor, config: FlowConfig | None = None) -> Tensor:
     """
     if frames.dim() != 3 or len(frames) < 2:
         raise ValueError(f"frames of {tuple(frames.shape)}; motion needs (F, H, W) with at least 2 frames")
+    trajectory = torch.cat([torch.hypot(flow[:, 0], flow[:, 1]).double().mean((1, 2))
+                            for flow in flow_blocks(frames, config)])
+    return torch.cat([trajectory[:1], trajectory])
+
+
+def flow_blocks(frames: Tensor, config: FlowConfig | None = None) -> Iterator[Tensor]:
+    """Flow between all neighbours of luma frames (F, H, W) uint8, some at a time: (P, 2, H, W) float32, F - 1 in all.
+
+    Each frame is described once, for the pair before it and the pair after it.
+    """
     config = config or FlowConfig()
     block = max(1, _BLOCK_PIXELS // frames[0].numel())
-    means, last = [], _pyramid(frames[:1], config)
+    last = _pyramid(frames[:1], config)
     for start in range(1, len(frames), block):
         after = _pyramid(frames[start : start + block], config)
         before = [torch.cat([old, new[:-1]]) for old, new in zip(last, after, strict=True)]
-        flow = _coarse_to_fine(before, after, config)
-        means.append(torch.hypot(flow[:, 0], flow[:, 1]).double().mean((1, 2)))
+        yield _coarse_to_fine(before, after, config)
         last = [level[-1:] for level in after]
-    trajectory = torch.cat(means)
-    return torch.cat([trajectory[:1], trajectory])
 
 
 def motion_peaks(trajectory: Tensor, fps: float, threshold: float | None = None) -> Tensor:
