@@ -30,6 +30,7 @@ from postsync.evaluation.spec import Suite
 from postsync.evaluation.suites import suite
 from postsync.media.audio import read_audio
 from postsync.metrics.divergence import kl_divergence
+from postsync.metrics.kid import polynomial_mmd
 from postsync.scenes.export import export
 from postsync.scenes.render import clean_scenes
 
@@ -82,7 +83,8 @@ def metric(document, name: str):
 
 def test_what_has_weights_is_computed_and_the_rest_is_named(document):
     computed = {m["name"] for m in document["metrics"]}
-    assert computed == {"FAD-VGGish", "FD-PANNs", "FD-PaSST", "KL-PANNs", "KL-PaSST", "DeSync-Synchformer"}
+    assert computed == {"FAD-VGGish", "FD-PANNs", "FD-PaSST", "KID-PANNs", "KID-PaSST", "KL-PANNs", "KL-PaSST",
+                        "DeSync-Synchformer"}
     reasons = {entry["name"]: entry["reason"] for entry in document["not_computed"]}
     assert "imagebind_huge.pth" in reasons["IB-AV"]
     assert "630k-audioset-best.pt" in reasons["CLAP-score"]
@@ -91,6 +93,20 @@ def test_what_has_weights_is_computed_and_the_rest_is_named(document):
         "name": "panns", "weights_sha256": "pannspannspanns", "licence": PUBLISHED["panns"].licence}
     assert document["protocol"]["audio_rates"]["passt"] == 32000
     assert document["protocol"]["fps"] == {"synchformer": 25.0}
+
+
+def test_few_rows_are_all_taken_for_the_kernel_distance(document, networks, folders):
+    made, real = folders
+    sides = [[], []]
+    for row in read_manifest(real):
+        files = ((made / f"{row['clip_id']}.wav", False), (real / row["audio_path"], True))
+        for rows, (file, from_picture) in zip(sides, files):
+            sound = read_audio(file, RATE, from_picture=from_picture)
+            rows.append(networks["panns"].features(torch.from_numpy(sound - sound.mean()))["embedding"])
+    found = metric(document, "KID-PANNs")
+    assert found["value"] == pytest.approx(float(polynomial_mmd(*(torch.cat(rows) for rows in sides))), rel=1e-2)
+    assert found["note"].startswith("3 rows against 3: all taken once")
+    assert found["interval"] is None
 
 
 def test_damaged_weights_cost_their_own_metrics_only(networks, folders, tmp_path, monkeypatch):

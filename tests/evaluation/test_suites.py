@@ -9,19 +9,20 @@ from postsync.encoders.i3d import I3d
 from postsync.encoders.published import PROVENANCE, PUBLISHED
 from postsync.encoders.vggish import Vggish
 from postsync.errors import PostsyncError
-from postsync.evaluation.networks import BUNDLED, Networks
+from postsync.evaluation.networks import BUNDLED, READER, Networks
 from postsync.evaluation.spec import frozen_settings
 from postsync.evaluation.suites import SUITES, suite
 
 EXPECTED = {
     "vggsound": {"FAD-VGGish", "FD-PANNs", "IS-PANNs", "KL-PANNs", "Align-Acc"},
     "av-benchmark": {"FAD-VGGish", "FD-PANNs", "FD-PaSST", "KL-PANNs", "KL-PaSST", "IS-PANNs", "IB-AV",
-                     "DeSync-Synchformer", "CLAP-score"},
+                     "DeSync-Synchformer", "CLAP-score", "KID-PANNs", "KID-PaSST"},
     "greatest-hits": {"FAD-PANNs", "FAD-CLAP", "CLAP-score-audio", "FAVD-I3D-rgb-VGGish", "FAVD-I3D-VGGish",
                       "E-L1@44k", "Onset-Acc", "Onset-AP"},
     "sounding-video": {"FVD-I3D-rgb-FAVD-weights", "FAD-VGGish", "AV-Align-SVG", "IB-AV", "IB-TA", "IB-TV",
                        "CLAP-score"},
-    "vatt": {"KL-PaSST", "FAD-VGGish", "Align-Acc"},
+    "vatt": {"KL-PaSST", "FAD-VGGish", "Align-Acc", "BLEU-4", "ROUGE-L", "CIDEr-D", "BERTScore-f1",
+             "CLAP-score-caption"},
     "mdg": {"FAD-VGGish", "FD-PANNs", "IS-PANNs", "KL-PANNs", "FAVD-I3D-rgb-VGGish", "FAVD-I3D-VGGish",
             "FAVD-I3D-rgb+flow(Farneback)-VGGish"},
     "scenes": {"Onset-F1@25ms", "Onset-F1@50ms", "Onset-F1@100ms", "Onset-lag-ms", "Missed-sounds@100ms",
@@ -38,7 +39,7 @@ def test_a_suite_names_the_metrics_of_its_table_once_each(name):
     assert len(names) == len(set(names))
     assert chosen.name == name
     for metric in chosen.metrics:
-        assert set(metric.networks) <= {*PUBLISHED, *BUNDLED}
+        assert set(metric.networks) <= {*PUBLISHED, *BUNDLED, READER}
         json.dumps(frozen_settings({**metric.settings, **metric.about}))
 
 

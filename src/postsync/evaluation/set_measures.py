@@ -15,10 +15,12 @@ from ..metrics.favd import favd_rows
 from ..metrics.frechet import frechet_distance
 from ..metrics.fvd import NUM_FRAMES, first_frame
 from ..metrics.inception import inception_score
+from ..metrics.kid import kernel_distance, polynomial_mmd
 from .networks import Network
 from .observation import Observation, Pair
 from .sides import LeftOut
 
+KID_ROWS = 1000  # of a subset
 
 def side_of(pair: Pair, side: str) -> Observation:
     """One side of a pair; LeftOut where it is missing."""
@@ -136,6 +138,23 @@ def frechet_note(generated: Tensor, reference: Tensor | None, caution: str = "")
         return rows
     return (f"{rows}, of {width} features: with so few the covariances are singular and the distance is too large; "
             "compare it only with distances of as many rows")
+
+
+def kid(generated: Tensor, reference: Tensor | None) -> float:
+    """KID over 100 subsets of 1000 rows, or over all rows once where there are fewer; NaN for fewer than 2."""
+    assert reference is not None
+    fewest = min(len(generated), len(reference))
+    if fewest < KID_ROWS:
+        return float(polynomial_mmd(generated, reference)) if fewest > 1 else float("nan")
+    return float(kernel_distance(generated, reference, subset_size=KID_ROWS)[0])
+
+
+def kid_note(generated: Tensor, reference: Tensor | None) -> str:
+    """How many rows there are, and how they were taken."""
+    assert reference is not None
+    rows = f"{len(generated)} rows against {len(reference)}"
+    few = min(len(generated), len(reference)) < KID_ROWS
+    return f"{rows}: all taken once, for subsets of {KID_ROWS} there are too few" if few else rows
 
 
 def inception(generated: Tensor, reference: Tensor | None, splits: int = 10) -> float:

@@ -10,9 +10,13 @@ from functools import partial
 from typing import Any
 
 from ..errors import PostsyncError
+from ..metrics.bert_score import LAYER
+from ..metrics.captions import MAX_ORDER, TOKENISATION
+from . import caption_measures as words
 from . import network_measures as clips
 from . import scene_measures as scene
 from . import set_measures as sets
+from .networks import READER
 from .spec import ClipMetric, Metric, SetMetric, Suite
 
 TOLERANCES_MS = (25, 50, 100)
@@ -38,6 +42,14 @@ def fad_vggish() -> Metric:
 def fd_panns(name: str = "FD-PANNs") -> Metric:
     """FD: Cnn14 at 16 kHz, one row a clip."""
     return frechet(name, "panns", "embedding", **MEAN_OFF)
+
+
+def kid(name: str, network: str, **about: Any) -> Metric:
+    """KID of what `network` makes of the sound; unlike a Frechet distance it can be read for few clips."""
+    return SetMetric(name, False, networks=(network,), settings={"network": network, "key": "embedding"},
+                     about={"kernel": "(x . y / D + 1)^3", "subsets": 100, "subset_size": sets.KID_ROWS,
+                            "draws": "RandomState(2020)", **about},
+                     measure=sets.heard_rows, value=sets.kid, note=sets.kid_note, resampled=False)
 
 
 def inception(name: str, network: str, **about: Any) -> Metric:
@@ -123,6 +135,7 @@ def av_benchmark() -> Suite:
     """hkchengrex/av-benchmark, with which MMAudio and its followers print their tables."""
     return Suite("av-benchmark", "tables in MMAudio's manner", (
         fad_vggish(), fd_panns(), frechet("FD-PaSST", "passt", "embedding"),
+        kid("KID-PANNs", "panns", **MEAN_OFF), kid("KID-PaSST", "passt"),
         inception("IS-PANNs", "panns", **MEAN_OFF), inception("IS-PaSST", "passt"),
         kl("KL-PANNs", "panns", 0.0, **MEAN_OFF), kl("KL-PaSST", "passt", 0.0), *imagebind("av-benchmark", "IB-AV"),
         ClipMetric("DeSync-Synchformer", False, "s", networks=("synchformer",), pictures=True, measure=clips.desync,
@@ -152,11 +165,25 @@ def sounding_video() -> Suite:
         *imagebind("imagebind", "IB-AV", "IB-TA", "IB-TV"), clap_score()), duration_s=4.0, picture_of="generated")
 
 
+def captions() -> tuple[Metric, ...]:
+    """The captions of the generated side's manifest against those of the reference's."""
+    said: dict[str, Any] = {"tokenisation": TOKENISATION}
+    return (
+        *(ClipMetric(f"BLEU-{order}", True, about=said, measure=words.bleu_sums,
+                     value=partial(words.bleu_of, order=order)) for order in range(1, MAX_ORDER + 1)),
+        ClipMetric("ROUGE-L", True, about=said, measure=words.rouge),
+        SetMetric("CIDEr-D", True, about=said, measure=words.cider_rows, value=words.cider, two_sides=False),
+        *(ClipMetric(f"BERTScore-{what}", True, networks=(READER,), settings={"what": what, "layer": LAYER},
+                     about={"rescaled": False}, measure=words.bert) for what in ("precision", "recall", "f1")),
+        ClipMetric("CLAP-score-caption", True, networks=("clap",), settings={"network": "clap"}, reads=True,
+                   about={"sound": "real"}, measure=words.caption_and_sound))
+
+
 def vatt() -> Suite:
-    """VATT's table on VGGSound."""
-    return Suite("vatt", "VATT's table on VGGSound", (
-        kl("KL-PaSST", "passt", 1e-6), fad_vggish(), align_accuracy(), clap_score("CLAP-score-audio", audio=True)),
-        duration_s=10.0)
+    """VATT's tables on VGGSound, of its sounds and of its captions."""
+    return Suite("vatt", "VATT's tables on VGGSound", (
+        kl("KL-PaSST", "passt", 1e-6), fad_vggish(), align_accuracy(), clap_score("CLAP-score-audio", audio=True),
+        *captions()), duration_s=10.0)
 
 
 def mdg() -> Suite:
