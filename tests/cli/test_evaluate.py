@@ -63,6 +63,16 @@ def test_a_page_and_plots_are_written_of_the_same_figures(made, real, tmp_path):
     assert any(path.read_bytes()[:4] == b"\x89PNG" for path in (tmp_path / "plots").iterdir())
 
 
+def test_the_page_shows_as_many_clips_as_asked_by_the_metric_asked(made, real, tmp_path, capsys):
+    asked = [made, "--reference", real, "--html", tmp_path / "a.html", "--quiet", "--num-clips", 1]
+    assert run(*asked, "--sort-by", "Loudness-error-LU") == 0
+    page = (tmp_path / "a.html").read_text()
+    assert page.count("<article") == 1
+    assert "by Loudness-error-LU" in page
+    assert run(*asked, "--sort-by", "Loudness") == 2
+    assert "no metric 'Loudness'; choose from: Onset-precision@25ms" in capsys.readouterr().err
+
+
 def test_strict_fails_when_anything_is_missing_and_says_what(made, real, tmp_path, capsys):
     assert run(made, "--reference", real, "--strict", "--quiet") == 0
     victim = sorted(made.iterdir())[0]

@@ -8,7 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from postsync.encoders.i3d import I3d, flow_stacks, from_official, picture_stacks, scale_flow
+from postsync.encoders.i3d import (
+    I3d,
+    flow_from_official,
+    flow_stacks,
+    from_official,
+    picture_stacks,
+    rgb_from_official,
+    scale_flow,
+)
 from postsync.errors import WeightsError
 
 
@@ -119,6 +127,15 @@ def test_folder_there_and_back(tiny, tmp_path):
     tiny.save_pretrained(tmp_path)
     again = I3d.from_pretrained(tmp_path).state_dict()
     assert all(torch.equal(value, again[key]) for key, value in tiny.state_dict().items())
+
+
+def test_a_stream_does_not_take_the_place_of_the_other():
+    states = {channels: I3d(in_channels=channels).state_dict() for channels in (2, 3)}
+    assert (flow_from_official(states[2]).in_channels, rgb_from_official(states[3]).in_channels) == (2, 3)
+    with pytest.raises(WeightsError, match="conv3d_1a_7x7"):
+        rgb_from_official(states[2])
+    with pytest.raises(WeightsError, match="conv3d_1a_7x7"):
+        flow_from_official(states[3])
 
 
 def test_the_other_ports_names_are_read(tiny):

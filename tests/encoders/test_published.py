@@ -30,14 +30,14 @@ def official(tmp_path):
     return path
 
 
-def test_nine_networks_say_where_they_come_from():
+def test_ten_networks_say_where_they_come_from():
     assert list(published.PUBLISHED) == ["vggish", "panns", "passt", "synchformer", "cavp", "align_classifier", "i3d",
-                                         "imagebind", "clap"]
+                                         "i3d_flow", "imagebind", "clap"]
     for name, entry in published.PUBLISHED.items():
         assert entry.name == name
         assert entry.source.startswith("https://")
         assert entry.licence
-        assert entry.loader == f"postsync.encoders.{name}:from_official"
+        assert entry.loader.startswith("postsync.encoders.")
         told = published.missing(name)
         assert all(text in told for text in (entry.file, entry.source, entry.licence,
                                              f"postsync weights convert {name} "))

@@ -10,6 +10,7 @@ from postsync.evaluation import network_measures as measures
 from postsync.evaluation import set_measures as sets
 from postsync.evaluation.sides import LeftOut
 from postsync.metrics.e_l1 import RECIPES, e_l1
+from postsync.metrics.kid import kernel_distance
 
 
 def jumping(*frames: int, count: int = 20, size: int = 32) -> torch.Tensor:
@@ -63,5 +64,14 @@ def test_frechet_of_few_rows_is_given_with_a_warning():
     many = rows.repeat(4, 1)
     assert sets.frechet_note(many, many) == "24 rows against 24"
     assert sets.frechet(rows[:1], rows) != sets.frechet(rows[:1], rows)  # one row has no covariance
+    assert sets.kid(rows[:1], rows) != sets.kid(rows[:1], rows)
     assert sets.inception(rows, None) != sets.inception(rows, None)
     assert sets.inception(torch.eye(10) * 50, None, splits=1) == pytest.approx(10, rel=1e-3)
+
+
+def test_the_kernel_distance_takes_subsets_where_there_are_rows_enough(monkeypatch):
+    monkeypatch.setattr(sets, "KID_ROWS", 4)
+    made, real = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    assert sets.kid(made, real) == float(kernel_distance(made, real, 100, 4)[0])
+    assert sets.kid_note(made, real) == "6 rows against 6"
+    assert "too few" in sets.kid_note(made[:3], real)

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import torch
 
+from handmade_clips import observed, pair_of
 from postsync.data.manifest import read_manifest
 from postsync.encoders.align_classifier import AlignClassifier
 from postsync.encoders.cavp import Cavp
@@ -22,10 +23,14 @@ from postsync.encoders.synchformer import Synchformer
 from postsync.encoders.vggish import Vggish
 from postsync.evaluation.document import describe
 from postsync.evaluation.job import Settings, run
+from postsync.evaluation.observation import Pair
+from postsync.evaluation.set_measures import video_rows
+from postsync.evaluation.sides import LeftOut
 from postsync.evaluation.spec import Suite
 from postsync.evaluation.suites import suite
 from postsync.media.audio import read_audio
 from postsync.metrics.divergence import kl_divergence
+from postsync.metrics.kid import polynomial_mmd
 from postsync.scenes.export import export
 from postsync.scenes.render import clean_scenes
 
@@ -78,7 +83,8 @@ def metric(document, name: str):
 
 def test_what_has_weights_is_computed_and_the_rest_is_named(document):
     computed = {m["name"] for m in document["metrics"]}
-    assert computed == {"FAD-VGGish", "FD-PANNs", "FD-PaSST", "KL-PANNs", "KL-PaSST", "DeSync-Synchformer"}
+    assert computed == {"FAD-VGGish", "FD-PANNs", "FD-PaSST", "KID-PANNs", "KID-PaSST", "KL-PANNs", "KL-PaSST",
+                        "DeSync-Synchformer"}
     reasons = {entry["name"]: entry["reason"] for entry in document["not_computed"]}
     assert "imagebind_huge.pth" in reasons["IB-AV"]
     assert "630k-audioset-best.pt" in reasons["CLAP-score"]
@@ -87,6 +93,20 @@ def test_what_has_weights_is_computed_and_the_rest_is_named(document):
         "name": "panns", "weights_sha256": "pannspannspanns", "licence": PUBLISHED["panns"].licence}
     assert document["protocol"]["audio_rates"]["passt"] == 32000
     assert document["protocol"]["fps"] == {"synchformer": 25.0}
+
+
+def test_few_rows_are_all_taken_for_the_kernel_distance(document, networks, folders):
+    made, real = folders
+    sides = [[], []]
+    for row in read_manifest(real):
+        files = ((made / f"{row['clip_id']}.wav", False), (real / row["audio_path"], True))
+        for rows, (file, from_picture) in zip(sides, files):
+            sound = read_audio(file, RATE, from_picture=from_picture)
+            rows.append(networks["panns"].features(torch.from_numpy(sound - sound.mean()))["embedding"])
+    found = metric(document, "KID-PANNs")
+    assert found["value"] == pytest.approx(float(polynomial_mmd(*(torch.cat(rows) for rows in sides))), rel=1e-2)
+    assert found["note"].startswith("3 rows against 3: all taken once")
+    assert found["interval"] is None
 
 
 def test_damaged_weights_cost_their_own_metrics_only(networks, folders, tmp_path, monkeypatch):
@@ -151,14 +171,32 @@ def test_networks_that_look_and_read_are_given_pictures_and_captions(seeing_netw
     _, real = folders
     videos = tmp_path / "videos"
     shutil.copytree(real / "clips", videos)
-    wanted = {"Align-Acc", "FVD-I3D", "IB-AV", "IB-TA", "IB-TV"}
+    wanted = {"Align-Acc", "FVD-I3D-rgb-FAVD-weights", "IB-AV", "IB-TA", "IB-TV"}
     metrics = {m.name: m for name in ("vggsound", "sounding-video") for m in suite(name).metrics if m.name in wanted}
     done = run([videos], real, Suite("looking", "", tuple(metrics.values()), 3.0, "generated"), Settings(resamples=10))
     document = describe(done, done.systems[0], "")
     values = {m["name"]: m["value"] for m in document["metrics"]}
     assert set(values) == wanted, document["not_computed"]
-    assert values["FVD-I3D"] == pytest.approx(0, abs=1e-6)  # the same pictures on both sides
+    assert values["FVD-I3D-rgb-FAVD-weights"] > 0  # the same pictures on both sides, but not from the same one on
+    assert "not the published FVD" in metric(document, "FVD-I3D-rgb-FAVD-weights")["note"]
     assert values["Align-Acc"] in (0.0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0)
     assert all(-1 <= values[name] <= 1 for name in ("IB-AV", "IB-TA", "IB-TV"))
     assert document["protocol"]["fps"]["cavp"] == 4.0
     assert {clip["video_of"] for clip in document["clips"]} == {"generated"}
+
+
+def test_a_real_video_is_seen_from_a_random_place_on_and_a_generated_one_from_its_start(seeing_networks):
+    pictures = torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    looks = [observed(torch.zeros(1, RATE), pictures[start:], 25.0) for start in range(5)]
+    network = pair_of(torch.zeros(1, RATE)).networks
+
+    def row(clip_id: str, clip, side: str) -> torch.Tensor:
+        return video_rows(Pair(clip_id, clip, clip, clip, clip.decoded.files, 60.0, network), side)
+
+    by_start = [row("a", clip, "generated") for clip in looks]
+    drawn = {name: row(name, looks[0], "reference") for name in "abcdefgh"}
+    starts = {name: [torch.equal(found, one) for one in by_start].index(True) for name, found in drawn.items()}
+    assert len(set(starts.values())) > 1
+    assert torch.equal(row("c", looks[0], "reference"), drawn["c"])
+    with pytest.raises(LeftOut, match="15 pictures"):
+        row("a", observed(torch.zeros(1, RATE), pictures[5:], 25.0), "reference")

@@ -3,22 +3,28 @@
 import json
 
 import pytest
+import torch
 
-from postsync.encoders.published import PUBLISHED
+from postsync.encoders.i3d import I3d
+from postsync.encoders.published import PROVENANCE, PUBLISHED
+from postsync.encoders.vggish import Vggish
 from postsync.errors import PostsyncError
-from postsync.evaluation.networks import BUNDLED, Networks
+from postsync.evaluation.networks import BUNDLED, READER, Networks
 from postsync.evaluation.spec import frozen_settings
 from postsync.evaluation.suites import SUITES, suite
 
 EXPECTED = {
     "vggsound": {"FAD-VGGish", "FD-PANNs", "IS-PANNs", "KL-PANNs", "Align-Acc"},
     "av-benchmark": {"FAD-VGGish", "FD-PANNs", "FD-PaSST", "KL-PANNs", "KL-PaSST", "IS-PANNs", "IB-AV",
-                     "DeSync-Synchformer", "CLAP-score"},
-    "greatest-hits": {"FAD-PANNs", "FAD-CLAP", "CLAP-score-audio", "FAVD-I3D-rgb-VGGish", "E-L1@44k", "Onset-Acc",
-                      "Onset-AP"},
-    "sounding-video": {"FVD-I3D", "FAD-VGGish", "AV-Align-SVG", "IB-AV", "IB-TA", "IB-TV", "CLAP-score"},
-    "vatt": {"KL-PaSST", "FAD-VGGish", "Align-Acc"},
-    "mdg": {"FAD-VGGish", "FD-PANNs", "IS-PANNs", "KL-PANNs", "FAVD-I3D-rgb-VGGish"},
+                     "DeSync-Synchformer", "CLAP-score", "KID-PANNs", "KID-PaSST"},
+    "greatest-hits": {"FAD-PANNs", "FAD-CLAP", "CLAP-score-audio", "FAVD-I3D-rgb-VGGish", "FAVD-I3D-VGGish",
+                      "E-L1@44k", "Onset-Acc", "Onset-AP"},
+    "sounding-video": {"FVD-I3D-rgb-FAVD-weights", "FAD-VGGish", "AV-Align-SVG", "IB-AV", "IB-TA", "IB-TV",
+                       "CLAP-score"},
+    "vatt": {"KL-PaSST", "FAD-VGGish", "Align-Acc", "BLEU-4", "ROUGE-L", "CIDEr-D", "BERTScore-f1",
+             "CLAP-score-caption"},
+    "mdg": {"FAD-VGGish", "FD-PANNs", "IS-PANNs", "KL-PANNs", "FAVD-I3D-rgb-VGGish", "FAVD-I3D-VGGish",
+            "FAVD-I3D-rgb+flow(Farneback)-VGGish"},
     "scenes": {"Onset-F1@25ms", "Onset-F1@50ms", "Onset-F1@100ms", "Onset-lag-ms", "Missed-sounds@100ms",
                "Invented-sounds@100ms", "Loudness-error-LU", "Family-accuracy-SceneClassifier", "GRAM-TA", "GRAM-AV",
                "Envelope-r", "FAD-SceneClassifier"},
@@ -33,7 +39,7 @@ def test_a_suite_names_the_metrics_of_its_table_once_each(name):
     assert len(names) == len(set(names))
     assert chosen.name == name
     for metric in chosen.metrics:
-        assert set(metric.networks) <= {*PUBLISHED, *BUNDLED}
+        assert set(metric.networks) <= {*PUBLISHED, *BUNDLED, READER}
         json.dumps(frozen_settings({**metric.settings, **metric.about}))
 
 
@@ -49,6 +55,20 @@ def test_the_scenes_need_nothing_that_is_not_in_the_package(tmp_path, monkeypatc
     assert not [m.name for m in suite("scenes").metrics if m.obstacle(networks) or m.modules]
     obstacle = next(m for m in suite("vggsound").metrics if m.name == "Align-Acc").obstacle(networks)
     assert "cavp_epoch66.ckpt" in obstacle
+
+
+def test_without_the_weights_of_the_flow_stream_both_metrics_with_flow_say_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("POSTSYNC_CACHE", str(tmp_path))
+    (tmp_path / "encoders" / "i3d").mkdir(parents=True)
+    torch.manual_seed(0)
+    for name, model in (("i3d", I3d(shrink=16)), ("vggish", Vggish((2, 3, 4, 5), hidden=8, outputs=6))):
+        model.save_pretrained(tmp_path / "encoders" / name)
+        said = {"sha256": "0", "class": type(model).__name__, "postsync": "0", "files": {}}
+        (tmp_path / "encoders" / name / PROVENANCE).write_text(json.dumps(said))
+    obstacles = {m.name: m.obstacle(Networks()) for m in suite("mdg").metrics if m.name.startswith("FAVD")}
+    assert obstacles.pop("FAVD-I3D-rgb-VGGish") is None
+    assert len(obstacles) == 2
+    assert all("i3d_flow.pt" in str(reason) and "unconfirmed" in str(reason) for reason in obstacles.values())
 
 
 def test_one_model_has_one_divergence_by_each_form():

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from postsync.errors import WeightsError
-from postsync.metrics.bert_score import BertScore, bert_scores
+from postsync.metrics.bert_score import BertScore, bert_scores, load_network
+from tiny_roberta import write_tiny_roberta
 
 SENTENCES = ["a dog barks at a car", "rain falls on a tin roof", "someone hits a drum twice"]
 OTHERS = ["a dog barks", "heavy rain on a roof", "thunder"]
@@ -16,23 +17,7 @@ OTHERS = ["a dog barks", "heavy rain on a roof", "thunder"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A two-layer network of roberta's kind and a byte-level tokeniser."""
-    from tokenizers import ByteLevelBPETokenizer
-    from tokenizers.processors import RobertaProcessing
-    from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
-
-    path = tmp_path_factory.mktemp("network")
-    tokenizer = ByteLevelBPETokenizer()
-    tokenizer.train_from_iterator(SENTENCES + OTHERS, vocab_size=300,
-                                  special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
-    tokenizer._tokenizer.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, bos_token="<s>", cls_token="<s>", eos_token="</s>",
-                            sep_token="</s>", pad_token="<pad>", unk_token="<unk>", mask_token="<mask>",
-                            model_max_length=64).save_pretrained(path)
-    torch.manual_seed(0)
-    RobertaModel(RobertaConfig(vocab_size=300, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-                               intermediate_size=32, max_position_embeddings=80)).save_pretrained(path)
-    return path
+    return write_tiny_roberta(tmp_path_factory.mktemp("network"), SENTENCES + OTHERS)
 
 
 def test_precision_and_recall_change_places(folder):
@@ -62,3 +47,14 @@ def test_missing_network_is_named(monkeypatch, tmp_path):
         bert_scores(["a dog"], ["a cat"])
     with pytest.raises(ValueError, match="one reference each"):
         bert_scores(["a"], [])
+
+
+def test_a_folder_with_something_else_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_network(tmp_path)
+
+
+def test_a_network_that_was_loaded_once_scores_alike(folder):
+    again = bert_scores(SENTENCES, OTHERS, layer=2, network=load_network(folder))
+    torch.testing.assert_close(again["f1"], bert_scores(SENTENCES, OTHERS, folder, 2)["f1"])

@@ -18,6 +18,9 @@ def evaluate(
     json_: Annotated[Path | None, typer.Option("--json", help="also all figures as JSON", show_default=False)] = None,
     plot: Annotated[Path | None, typer.Option(help="also plots, PNG, into this folder", show_default=False)] = None,
     html: Annotated[Path | None, typer.Option(help="also one page that opens offline", show_default=False)] = None,
+    num_clips: Annotated[int, typer.Option(help="clips on the page, half the worst and half the best", min=0)] = 6,
+    sort_by: Annotated[str | None, typer.Option(help="the metric that tells worst clips from best",
+                                                show_default=False)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="fail (exit 2) if anything is missing, silent, short or "
                                                           "unreadable")] = False,
     seed: Annotated[int, typer.Option(help="of the bootstrap")] = 0,
@@ -32,4 +35,4 @@ def evaluate(
 
     evaluate_run.evaluate(
         generated, reference, suite, {"seed": seed, "duration_s": duration, "resamples": resamples, "device": device},
-        evaluate_run.Written(json_, plot, html), strict=strict, quiet=quiet)
+        evaluate_run.Written(json_, plot, html, num_clips, sort_by), strict=strict, quiet=quiet)

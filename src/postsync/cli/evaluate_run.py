@@ -26,6 +26,8 @@ class Written:
     json: Path | None
     plot: Path | None
     html: Path | None
+    num_clips: int  # on the page
+    sort_by: str | None  # the metric that chooses them
 
     def check(self) -> None:
         """Raise PostsyncError before the work where a result could not be written, or would replace what is read."""
@@ -48,6 +50,9 @@ def evaluate(systems: Sequence[Path], reference: Path, suite: str, asked: Mappin
     chosen = suites.suite(suite)
     if len({path.resolve() for path in systems}) < len(systems):
         raise ConditionError("a folder is named twice; name different ones to compare them")
+    if written.sort_by not in (None, *(metric.name for metric in chosen.metrics)):
+        raise ConditionError(f"--sort-by: suite {suite} has no metric '{written.sort_by}'; choose from: "
+                             f"{', '.join(metric.name for metric in chosen.metrics)}")
     written.check()
     from .lean_imports import import_diffusers
 
@@ -107,7 +112,7 @@ def _write(document: dict[str, Any], written: Written) -> None:
 
     evaluations = [with_absolute_paths(one) for one in document.get("systems", [document])]
     if written.html is not None:
-        write_html(evaluations, written.html)
+        write_html(evaluations, written.html, num_clips=written.num_clips, sort_by=written.sort_by)
     if written.plot is not None:
         write_plots(evaluations, written.plot)
 

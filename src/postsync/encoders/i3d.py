@@ -186,6 +186,16 @@ def from_official(state_dict: Mapping[str, Tensor], **sizes: object) -> I3d:
     return build(lambda: I3d(**{**told, **sizes}), state, "I3D (i3d_rgb.pt, i3d_flow.pt)")  # type: ignore[arg-type]
 
 
+def rgb_from_official(state_dict: Mapping[str, Tensor]) -> I3d:
+    """`from_official` for the file of the picture stream alone; raises WeightsError for that of the flow stream."""
+    return from_official(state_dict, in_channels=3)
+
+
+def flow_from_official(state_dict: Mapping[str, Tensor]) -> I3d:
+    """`from_official` for the file of the flow stream alone; raises WeightsError for that of the picture stream."""
+    return from_official(state_dict, in_channels=2)
+
+
 def _same(kernel: int, stride: int) -> tuple[int, int]:
     """TensorFlow's static "same" padding before and after."""
     total = max(kernel - stride, 0)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .observation import Observation, Resampler
 
 BUNDLED = ("scene_classifier", "gram")
+READER = "roberta"  # of BERTScore; in the cache of Hugging Face
 MEAN_REMOVED = ("vggish", "panns")  # their evaluation code takes the mean off each clip
 QUIETEST = 1e-4  # sounds are brought to peak 1 for the bundled networks, but silence stays silence
 Features = dict[str, Tensor]
@@ -78,12 +79,13 @@ class Network:
         return of(clip.pictures(self.module.FPS))
 
     def _of_words(self, caption: str) -> Tensor:
-        tokens = self._tokenizer([caption])
+        tokens = self.tokenizer([caption])
         inputs = tokens if isinstance(tokens, tuple) else (tokens,)
         return self.model.text_features(*(one.to(self.device) for one in inputs))["embedding"]
 
     @cached_property
-    def _tokenizer(self) -> Any:
+    def tokenizer(self) -> Any:
+        """What cuts captions into the network's tokens."""
         return tokenizer_of(self.name)
 
 
@@ -122,6 +124,14 @@ class _Gram(Network):
         return self.model.encode_text([caption])
 
 
+class _Reader(Network):
+    """A network of transformers with its own tokeniser."""
+
+    def __init__(self, name: str, model: Any, weights_sha256: str, licence: str, device: str, tokenizer: Any) -> None:
+        super().__init__(name, model, weights_sha256, licence, device)
+        self.tokenizer = tokenizer
+
+
 class Networks:
     """Gives networks by name, each loaded once."""
 
@@ -134,11 +144,11 @@ class Networks:
 
         Loads it, so that damaged weights are told before the work.
         """
-        if name not in BUNDLED and not published.available(name):
+        if name not in (*BUNDLED, READER) and not published.available(name):
             return published.missing(name)
         try:
             _ = self[name]
-            if reads and name not in BUNDLED:
+            if reads and name not in (*BUNDLED, READER):
                 tokenizer_of(name)
         except WeightsError as error:
             return str(error)
@@ -146,9 +156,9 @@ class Networks:
 
     def __getitem__(self, name: str) -> Network:
         if name not in self._loaded:
-            self._loaded[name] = self._bundled(name) if name in BUNDLED else Network(
-                name, published.load(name), published.weights_hash(name), published.PUBLISHED[name].licence,
-                self.device)
+            self._loaded[name] = self._bundled(name) if name in BUNDLED else self._reader() if name == READER else (
+                Network(name, published.load(name), published.weights_hash(name), published.PUBLISHED[name].licence,
+                        self.device))
         return self._loaded[name]
 
     def rates(self) -> tuple[dict[str, int], dict[str, float]]:
@@ -166,6 +176,15 @@ class Networks:
         kind, network = (GramEncoder, _Gram) if name == "gram" else (SceneClassifier, _Classifier)
         model = kind.from_pretrained(folder).float().eval()
         return network(name, model, sha256_of(next(folder.glob("*.safetensors"))), "Apache-2.0", self.device)
+
+    def _reader(self) -> Network:
+        from ..generation.provenance import sha256_of
+        from ..metrics.bert_score import load_network, network_folder
+
+        folder = network_folder()
+        model, tokenizer = load_network(folder)
+        weights_file = next(file for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern))
+        return _Reader(READER, model, sha256_of(weights_file), "MIT", self.device, tokenizer)
 
 
 def tokenizer_of(name: str) -> Any:

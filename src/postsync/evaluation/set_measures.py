@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..features.flow import flow_blocks, luma
+from ..features.resize import centre_crop
 from ..metrics.favd import favd_rows
 from ..metrics.frechet import frechet_distance
-from ..metrics.fvd import NUM_FRAMES
+from ..metrics.fvd import NUM_FRAMES, first_frame
 from ..metrics.inception import inception_score
+from ..metrics.kid import kernel_distance, polynomial_mmd
+from .networks import Network
 from .observation import Observation, Pair
 from .sides import LeftOut
 
+KID_ROWS = 1000  # of a subset
 
 def side_of(pair: Pair, side: str) -> Observation:
     """One side of a pair; LeftOut where it is missing."""
@@ -39,26 +47,69 @@ def windowed_rows(pair: Pair, side: str, network: str, window_s: float, hop_s: f
     return _some(clip.once((network, window_s, hop_s), listen)["embedding"], network)
 
 
-def seen_and_heard_rows(pair: Pair, side: str) -> Tensor:
-    """FAVD's rows (n, 1152): I3D of the picture beside VGGish of the sound, every 0.96 s."""
+def seen_and_heard_rows(pair: Pair, side: str, flow: str | None = None) -> Tensor:
+    """FAVD's rows (n, 1152): I3D of the picture beside VGGish of the sound, every 0.96 s.
+
+    `flow`: where the flow comes from whose I3D stream is added to the picture's, "files" or "Farneback" (postsync's).
+    """
     clip = side_of(pair, side)
     shown = clip if clip.decoded.frames is not None else pair.picture
-    return _some(favd_rows(shown.seen("i3d")["features"], clip.heard("vggish")["activation"][0]).float(), "i3d")
+    seen = shown.seen("i3d")["features"]
+    if flow is not None:
+        seen = seen + shown.once(("i3d_flow", flow), lambda: _moved(shown, flow, pair.networks["i3d_flow"]))
+    return _some(favd_rows(seen, clip.heard("vggish")["activation"][0]).float(), "i3d")
 
 
-def video_rows(pair: Pair, side: str) -> Tensor:
-    """FVD's row (1, 400): I3D logits of the first 16 pictures, at their own rate."""
+def _moved(clip: Observation, flow: str, network: Network) -> Tensor:
+    """I3D of the flow, (S, 1024), for as many stacks as there are of pictures."""
+    i3d = network.module
+    pictures = clip.pictures(i3d.FPS)
+    num_pairs = (len(pictures) - 1) // i3d.STACK_FRAMES * i3d.STACK_FRAMES
+
+    def look() -> dict[str, Tensor]:
+        if flow == "files":
+            pairs = _stored_flow(clip, num_pairs, i3d.SHORT_SIDE)
+        else:
+            shown = pictures[:num_pairs + 1].split(i3d.STACK_FRAMES)
+            bright = torch.cat([luma(i3d.flow_frames(some)) for some in shown])
+            pairs = torch.cat([centre_crop(block, i3d.CROP) for block in flow_blocks(bright)])
+        return network.model.features(pairs.to(network.device))
+
+    return network.run(look)["features"] if num_pairs else torch.zeros(0, clip.seen("i3d")["features"].shape[1])
+
+
+def _stored_flow(clip: Observation, num_pairs: int, short_side: int) -> Tensor:
+    """The first `num_pairs` of the clip's precomputed flow, (P, 2, H, W) float32; LeftOut where it does not fit."""
+    path = clip.decoded.files.flow
+    if path is None:
+        raise LeftOut("has no file of optical flow")
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise LeftOut(f"has optical flow that cannot be read: {path.name}: {error}") from error
+    if stored.ndim != 4 or stored.shape[1] != 2 or min(stored.shape[2:]) != short_side or len(stored) < num_pairs:
+        raise LeftOut(f"has optical flow of {stored.shape}; wanted are {num_pairs} pairs of pictures at 25 fps, 2 "
+                      f"directions, height and width, the shorter of them {short_side}")
+    return torch.from_numpy(np.array(stored[:num_pairs], np.float32))
+
+
+def video_rows(pair: Pair, side: str, seed: int = 0) -> Tensor:
+    """A row (1, 400) of I3D logits of 16 pictures at their own rate: a real video's start at a random one, which `seed`
+    and the clip's id decide, a generated video's at the first."""
     clip, network = side_of(pair, side), pair.networks["i3d"]
     pictures = clip.pictures()
-    if len(pictures) < NUM_FRAMES:
+    draws = torch.Generator().manual_seed(seed + crc32(pair.clip_id.encode())) if side == "reference" else None
+    first = first_frame(len(pictures), draws)
+    if first is None:
         raise LeftOut(f"has {len(pictures)} pictures, FVD looks at {NUM_FRAMES}")
 
     def look() -> dict[str, Tensor]:
-        frames = F.interpolate(pictures[:NUM_FRAMES].float(), (224, 224), mode="bilinear", align_corners=False)
+        frames = F.interpolate(pictures[first:first + NUM_FRAMES].float(), (224, 224), mode="bilinear",
+                               align_corners=False)
         clips = (2 * frames / 255 - 1).transpose(0, 1)[None].to(network.device)
         return network.model(clips)
 
-    return clip.once("fvd", lambda: network.run(look))["logits"]
+    return clip.once(("fvd", first), lambda: network.run(look))["logits"]
 
 
 def _some(rows: Tensor, network: str) -> Tensor:
@@ -75,15 +126,35 @@ def frechet(generated: Tensor, reference: Tensor | None, ddof: int = 1) -> float
     return float(frechet_distance(generated, reference, ddof))
 
 
-def frechet_note(generated: Tensor, reference: Tensor | None) -> str:
-    """How many rows there are, and what it does to a Frechet distance where they are fewer than features."""
+def frechet_note(generated: Tensor, reference: Tensor | None, caution: str = "") -> str:
+    """How many rows there are, and what it does to a Frechet distance where they are fewer than features.
+
+    `caution`: what else must be known to read the value, told first.
+    """
     assert reference is not None
     fewest, width = min(len(generated), len(reference)), generated.shape[1]
-    rows = f"{len(generated)} rows against {len(reference)}"
+    rows = f"{caution}{'; ' * bool(caution)}{len(generated)} rows against {len(reference)}"
     if fewest > width:
         return rows
     return (f"{rows}, of {width} features: with so few the covariances are singular and the distance is too large; "
             "compare it only with distances of as many rows")
+
+
+def kid(generated: Tensor, reference: Tensor | None) -> float:
+    """KID over 100 subsets of 1000 rows, or over all rows once where there are fewer; NaN for fewer than 2."""
+    assert reference is not None
+    fewest = min(len(generated), len(reference))
+    if fewest < KID_ROWS:
+        return float(polynomial_mmd(generated, reference)) if fewest > 1 else float("nan")
+    return float(kernel_distance(generated, reference, subset_size=KID_ROWS)[0])
+
+
+def kid_note(generated: Tensor, reference: Tensor | None) -> str:
+    """How many rows there are, and how they were taken."""
+    assert reference is not None
+    rows = f"{len(generated)} rows against {len(reference)}"
+    few = min(len(generated), len(reference)) < KID_ROWS
+    return f"{rows}: all taken once, for subsets of {KID_ROWS} there are too few" if few else rows
 
 
 def inception(generated: Tensor, reference: Tensor | None, splits: int = 10) -> float:

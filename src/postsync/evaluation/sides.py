@@ -15,6 +15,7 @@ from ..generation.sources import VIDEO_SUFFIXES
 
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
 LEFT_OUT = ": left out of "  # between the reason and the metrics that it concerns
+FLOW = "flow"  # folder beside the clips, and key of a manifest's features, of precomputed optical flow
 RESULT_MARK = ".postsync"  # in the names of what `postsync generate` writes
 
 
@@ -53,6 +54,7 @@ class ClipFiles:
     captions: tuple[str, ...] = ()
     events: tuple[Event, ...] | None = None  # None: nobody wrote down what happens
     envelope: Path | None = None  # (M,) .npy, linear RMS at 100 Hz of what is to be heard
+    flow: Path | None = None  # .npy (T - 1, 2, H, W), x and y, pixels a frame at 25 fps, shorter side 256
 
     @property
     def file(self) -> Path:
@@ -102,7 +104,8 @@ def _from_files(folder: Path, side: str) -> Side:
     by_id |= results
     problems = tuple(Missing(name, side, f"{len(paths)} files have this name: {', '.join(p.name for p in paths)}")
                      for name, paths in sorted(by_id.items()) if len(paths) > 1)
-    clips = {name: ClipFiles(name, path, path if path.suffix.lower() in VIDEO_SUFFIXES else None)
+    clips = {name: ClipFiles(name, path, path if path.suffix.lower() in VIDEO_SUFFIXES else None,
+                             flow=_existing(folder / FLOW / f"{name}.npy"))
              for name, (path, *others) in sorted(by_id.items()) if not others}
     return Side(folder, clips, problems)
 
@@ -116,9 +119,14 @@ def _from_manifest(folder: Path, side: str) -> Side:
 
 
 def _of_row(folder: Path, row: Mapping[str, Any]) -> ClipFiles:
-    stored = row["features"].get("envelope")
+    stored, flow = row["features"].get("envelope"), row["features"].get(FLOW)
     return ClipFiles(
         row["clip_id"], folder / row["audio_path"] if row["audio_path"] else None,
         folder / row["video_path"] if row["video_path"] else None, row["start"], row["end"], row["label"],
         tuple(row["captions"]), events_of(row) if row["events"] or row["dataset"] == "scenes" else None,
-        folder / stored if stored else None)
+        folder / stored if stored else None,
+        folder / flow if flow else _existing(folder / FLOW / f"{row['clip_id']}.npy"))
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.is_file() else None

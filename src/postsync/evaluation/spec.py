@@ -67,6 +67,7 @@ class SetMetric(Described):
     measure: Callable[..., Tensor] = field(kw_only=True)
     value: Callable[[Tensor, Tensor | None], float] = field(kw_only=True)
     two_sides: bool = True
+    resampled: bool = True  # False: too dear, or wrong with rows that repeat, so that there is no interval
     note: Callable[[Tensor, Tensor | None], str | None] = lambda generated, reference: None
 
 

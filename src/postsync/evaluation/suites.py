@@ -10,9 +10,13 @@ from functools import partial
 from typing import Any
 
 from ..errors import PostsyncError
+from ..metrics.bert_score import LAYER
+from ..metrics.captions import MAX_ORDER, TOKENISATION
+from . import caption_measures as words
 from . import network_measures as clips
 from . import scene_measures as scene
 from . import set_measures as sets
+from .networks import READER
 from .spec import ClipMetric, Metric, SetMetric, Suite
 
 TOLERANCES_MS = (25, 50, 100)
@@ -38,6 +42,14 @@ def fad_vggish() -> Metric:
 def fd_panns(name: str = "FD-PANNs") -> Metric:
     """FD: Cnn14 at 16 kHz, one row a clip."""
     return frechet(name, "panns", "embedding", **MEAN_OFF)
+
+
+def kid(name: str, network: str, **about: Any) -> Metric:
+    """KID of what `network` makes of the sound; unlike a Frechet distance it can be read for few clips."""
+    return SetMetric(name, False, networks=(network,), settings={"network": network, "key": "embedding"},
+                     about={"kernel": "(x . y / D + 1)^3", "subsets": 100, "subset_size": sets.KID_ROWS,
+                            "draws": "RandomState(2020)", **about},
+                     measure=sets.heard_rows, value=sets.kid, note=sets.kid_note, resampled=False)
 
 
 def inception(name: str, network: str, **about: Any) -> Metric:
@@ -76,11 +88,20 @@ def clap_score(name: str = "CLAP-score", audio: bool = False) -> Metric:
                       measure=clips.sound_and_sound if audio else clips.sound_and_caption)
 
 
-def favd() -> Metric:
-    """FAVD with I3D's picture stream alone: the flow of the published one comes from a network that is not here."""
-    return SetMetric("FAVD-I3D-rgb-VGGish", False, networks=("i3d", "vggish"), pictures=True,
-                     about={"ddof": 1, "flow": "none", "window_s": 0.96}, measure=sets.seen_and_heard_rows,
-                     value=sets.frechet, note=sets.frechet_note)
+def favd() -> tuple[Metric, ...]:
+    """FAVD with the clips' precomputed flow, with postsync's own flow, and with I3D's picture stream alone.
+
+    The published flow is that of a network that is not here (PWC-Net): who has it gives it in files.
+    """
+    shared: dict[str, Any] = {"pictures": True, "measure": sets.seen_and_heard_rows, "value": sets.frechet}
+    about, both = {"ddof": 1, "window_s": 0.96}, ("i3d", "i3d_flow", "vggish")
+    return (
+        SetMetric("FAVD-I3D-VGGish", False, networks=both, settings={"flow": "files"}, about=about, **shared,
+                  note=partial(sets.frechet_note, caution="flow as its files have it; the published one is PWC-Net's")),
+        SetMetric("FAVD-I3D-rgb+flow(Farneback)-VGGish", False, networks=both, settings={"flow": "Farneback"},
+                  about=about, note=sets.frechet_note, **shared),
+        SetMetric("FAVD-I3D-rgb-VGGish", False, networks=("i3d", "vggish"), about=about | {"flow": "none"},
+                  note=sets.frechet_note, **shared))
 
 
 def av_align(*variants: str) -> tuple[Metric, ...]:
@@ -114,6 +135,7 @@ def av_benchmark() -> Suite:
     """hkchengrex/av-benchmark, with which MMAudio and its followers print their tables."""
     return Suite("av-benchmark", "tables in MMAudio's manner", (
         fad_vggish(), fd_panns(), frechet("FD-PaSST", "passt", "embedding"),
+        kid("KID-PANNs", "panns", **MEAN_OFF), kid("KID-PaSST", "passt"),
         inception("IS-PANNs", "panns", **MEAN_OFF), inception("IS-PaSST", "passt"),
         kl("KL-PANNs", "panns", 0.0, **MEAN_OFF), kl("KL-PaSST", "passt", 0.0), *imagebind("av-benchmark", "IB-AV"),
         ClipMetric("DeSync-Synchformer", False, "s", networks=("synchformer",), pictures=True, measure=clips.desync,
@@ -127,32 +149,48 @@ def greatest_hits() -> Suite:
                      settings={"network": "clap", "window_s": 10.0, "hop_s": 1.0}, measure=sets.windowed_rows,
                      value=sets.frechet, note=sets.frechet_note)
     return Suite("greatest-hits", "FoleyGRAM's table on Greatest Hits", (
-        fd_panns("FAD-PANNs"), clap, clap_score("CLAP-score-audio", audio=True), favd(),
+        fd_panns("FAD-PANNs"), clap, clap_score("CLAP-score-audio", audio=True), *favd(),
         *e_l1("44k", "22k-lowpass", "16k"), *onset_hits()), duration_s=10.0)
 
 
 def sounding_video() -> Suite:
     """The table of the sounding-video baseline, where the picture is generated as well."""
-    fvd = SetMetric("FVD-I3D", False, networks=("i3d",), pictures=True, measure=sets.video_rows,
-                    about={"ddof": 0, "pictures": 16, "start": "the first picture, on both sides"},
-                    value=partial(sets.frechet, ddof=0), note=sets.frechet_note)
+    # FVD's own I3D is a program that is not opened here, and FAVD's does not give its values
+    fvd = SetMetric("FVD-I3D-rgb-FAVD-weights", False, networks=("i3d",), pictures=True, measure=sets.video_rows,
+                    settings={"seed": 0}, value=partial(sets.frechet, ddof=0),
+                    note=partial(sets.frechet_note, caution="not the published FVD, whose I3D has other weights"),
+                    about={"ddof": 0, "pictures": 16, "start": "real: drawn from seed and clip id; generated: 0"})
     return Suite("sounding-video", "the sounding-video baseline's table", (
         fvd, fad_vggish(), *av_align("SVG", "TempoTokens-2023", "TempoTokens-2025"),
         *imagebind("imagebind", "IB-AV", "IB-TA", "IB-TV"), clap_score()), duration_s=4.0, picture_of="generated")
 
 
+def captions() -> tuple[Metric, ...]:
+    """The captions of the generated side's manifest against those of the reference's."""
+    said: dict[str, Any] = {"tokenisation": TOKENISATION}
+    return (
+        *(ClipMetric(f"BLEU-{order}", True, about=said, measure=words.bleu_sums,
+                     value=partial(words.bleu_of, order=order)) for order in range(1, MAX_ORDER + 1)),
+        ClipMetric("ROUGE-L", True, about=said, measure=words.rouge),
+        SetMetric("CIDEr-D", True, about=said, measure=words.cider_rows, value=words.cider, two_sides=False),
+        *(ClipMetric(f"BERTScore-{what}", True, networks=(READER,), settings={"what": what, "layer": LAYER},
+                     about={"rescaled": False}, measure=words.bert) for what in ("precision", "recall", "f1")),
+        ClipMetric("CLAP-score-caption", True, networks=("clap",), settings={"network": "clap"}, reads=True,
+                   about={"sound": "real"}, measure=words.caption_and_sound))
+
+
 def vatt() -> Suite:
-    """VATT's table on VGGSound."""
-    return Suite("vatt", "VATT's table on VGGSound", (
-        kl("KL-PaSST", "passt", 1e-6), fad_vggish(), align_accuracy(), clap_score("CLAP-score-audio", audio=True)),
-        duration_s=10.0)
+    """VATT's tables on VGGSound, of its sounds and of its captions."""
+    return Suite("vatt", "VATT's tables on VGGSound", (
+        kl("KL-PaSST", "passt", 1e-6), fad_vggish(), align_accuracy(), clap_score("CLAP-score-audio", audio=True),
+        *captions()), duration_s=10.0)
 
 
 def mdg() -> Suite:
     """MDG's table: audioldm_eval's metrics and FAVD."""
     return Suite("mdg", "MDG's table", (
         fad_vggish(), fd_panns(), inception("IS-PANNs", "panns", **MEAN_OFF), kl("KL-PANNs", "panns", 1e-6, **MEAN_OFF),
-        favd()), duration_s=10.0)
+        *favd()), duration_s=10.0)
 
 
 def scenes() -> Suite:

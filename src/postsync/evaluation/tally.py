@@ -119,6 +119,8 @@ class SetTally:
 
     def resamples(self) -> int:
         """How many draws are taken, for each costs as much as the metric."""
+        if not self.metric.resampled:
+            return 0
         return set_resamples(next(iter(self.rows["generated"].values())).shape[-1])
 
     def interval(self, ids: Sequence[str], draws: np.ndarray, value: float | None) -> Interval | None:

@@ -8,6 +8,7 @@ poly_sigma 1.2, flags 0), so that peaks agree with published AV-Align code (metr
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -62,17 +63,24 @@ def flow_magnitudes(frames: Tensor, config: FlowConfig | None = None) -> Tensor:
     """
     if frames.dim() != 3 or len(frames) < 2:
         raise ValueError(f"frames of {tuple(frames.shape)}; motion needs (F, H, W) with at least 2 frames")
+    trajectory = torch.cat([torch.hypot(flow[:, 0], flow[:, 1]).double().mean((1, 2))
+                            for flow in flow_blocks(frames, config)])
+    return torch.cat([trajectory[:1], trajectory])
+
+
+def flow_blocks(frames: Tensor, config: FlowConfig | None = None) -> Iterator[Tensor]:
+    """Flow between all neighbours of luma frames (F, H, W) uint8, some at a time: (P, 2, H, W) float32, F - 1 in all.
+
+    Each frame is described once, for the pair before it and the pair after it.
+    """
     config = config or FlowConfig()
     block = max(1, _BLOCK_PIXELS // frames[0].numel())
-    means, last = [], _pyramid(frames[:1], config)
+    last = _pyramid(frames[:1], config)
     for start in range(1, len(frames), block):
         after = _pyramid(frames[start : start + block], config)
         before = [torch.cat([old, new[:-1]]) for old, new in zip(last, after, strict=True)]
-        flow = _coarse_to_fine(before, after, config)
-        means.append(torch.hypot(flow[:, 0], flow[:, 1]).double().mean((1, 2)))
+        yield _coarse_to_fine(before, after, config)
         last = [level[-1:] for level in after]
-    trajectory = torch.cat(means)
-    return torch.cat([trajectory[:1], trajectory])
 
 
 def motion_peaks(trajectory: Tensor, fps: float, threshold: float | None = None) -> Tensor:
@@ -154,9 +162,9 @@ def _coarse_to_fine(first: list[Tensor], second: list[Tensor], config: FlowConfi
         size = before.shape[-2:]
         if flow.shape[-2:] != size:
             flow = F.interpolate(flow, size, mode="bilinear", align_corners=False) / config.pyramid_scale
-        trust, exact = _edge_trust(*size).to(before), after.double()
+        half_trust, exact = _edge_trust(*size).to(before) / 2, after.double()
         for _ in range(config.iterations):
-            flow = _solved(_box_mean(_equations(before, exact, flow, trust), config.window))
+            flow = _solved(_box_mean(_equations(before, exact, flow, half_trust), config.window))
     return flow
 
 
@@ -173,7 +181,7 @@ def _edge_trust(height: int, width: int) -> Tensor:
     return torch.outer(*sides)
 
 
-def _equations(before: Tensor, after: Tensor, flow: Tensor, trust: Tensor) -> Tensor:
+def _equations(before: Tensor, after: Tensor, flow: Tensor, half_trust: Tensor) -> Tensor:
     """Normal equations of the motion at each pixel, (P, 5, H, W): G11, G12, G22, h1, h2, in order y, x.
 
     `after` is in float64, so that where nothing moves its sample is the pixel itself and the step exactly 0.
@@ -181,15 +189,16 @@ def _equations(before: Tensor, after: Tensor, flow: Tensor, trust: Tensor) -> Te
     height, width = flow.shape[-2:]
     x = flow[:, 0] + torch.arange(width).to(flow)
     y = flow[:, 1] + torch.arange(height).to(flow)[:, None]
-    inside = ((x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1))[:, None]
-    grid = torch.stack([x.double() * (2 / (width - 1)) - 1, y.double() * (2 / (height - 1)) - 1], -1)
-    moved = F.grid_sample(after, grid, padding_mode="border", align_corners=True).to(before)
-    half = trust / 2
+    inside = ((x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1))[:, None].to(before)
+    grid = torch.empty(*x.shape, 2, dtype=torch.float64, device=x.device)
+    for place, at, length in zip(grid.unbind(-1), (x, y), (width, height)):
+        torch.mul(at.double(), 2 / (length - 1), out=place).sub_(1)
+    moved = F.grid_sample(after, grid, padding_mode="border", align_corners=True).to(before).mul_(inside)
     # what leaves the picture is judged by the first one alone
-    yy, xx, xy = ((before[:, 2:] + torch.where(inside, moved[:, 2:], before[:, 2:])) * half).unbind(1)
+    yy, xx, xy = moved[:, 2:].add_(before[:, 2:] * (2 - inside)).mul_(half_trust).unbind(1)
     xy = xy / 2
     # a step is right when the linear terms and the quadratic ones tell the same
-    linear_y, linear_x = ((before[:, :2] - moved[:, :2] * inside) * half).unbind(1)
+    linear_y, linear_x = (before[:, :2] - moved[:, :2]).mul_(half_trust).unbind(1)
     step_y = linear_y.addcmul(yy, flow[:, 1]).addcmul_(xy, flow[:, 0])
     step_x = linear_x.addcmul(xy, flow[:, 1]).addcmul_(xx, flow[:, 0])
     equations = torch.empty_like(before)

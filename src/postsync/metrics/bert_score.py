@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,18 +21,32 @@ LAYER = 17
 
 
 def bert_scores(candidates: Sequence[str], references: Sequence[str], folder: Path | None = None,
-                layer: int = LAYER) -> dict[str, Tensor]:
+                layer: int = LAYER, network: tuple[Any, Any] | None = None) -> dict[str, Tensor]:
     """"precision", "recall" and "f1" of each caption, (N,) float32 about 0..1, against one reference each.
 
-    Raises WeightsError where the network is not at hand, ValueError for lists of different length.
+    `network`: model and tokeniser of `load_network`, to load them once for many calls; else `folder` is read. Raises
+    WeightsError where the network is not at hand, ValueError for lists of different length.
     """
     if len(candidates) != len(references):
         raise ValueError(f"{len(candidates)} captions and {len(references)} references; give one reference each")
-    path = str(folder or network_folder())
+    model, tokenizer = network or load_network(folder)
     from torchmetrics.functional.text.bert import bert_score
 
-    scores = bert_score(list(candidates), list(references), model_name_or_path=path, num_layers=layer)
+    scores = bert_score(list(candidates), list(references), model=model, user_tokenizer=tokenizer, num_layers=layer,
+                        device=model.device)
     return {name: torch.as_tensor(scores[name]).reshape(-1) for name in ("precision", "recall", "f1")}
+
+
+def load_network(folder: Path | None = None) -> tuple[Any, Any]:
+    """Model and tokeniser from a folder, or from the cache of Hugging Face. Raises WeightsError."""
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = folder or network_folder()
+    try:
+        return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder}: {NETWORK} cannot be read from it ({' '.join(str(error).split())[:200]}); fetch "
+                           f"it again with `hf download {NETWORK}`") from error
 
 
 def network_folder() -> Path:
@@ -53,8 +68,9 @@ class BertScore(ClipMean):
 
     def __init__(self, folder: Path | None = None, layer: int = LAYER) -> None:
         super().__init__()
-        self.folder, self.layer = folder or network_folder(), layer
+        self.layer = layer
+        self._network = load_network(folder)
 
     def update(self, candidates: Sequence[str], references: Sequence[str]) -> None:
         """Add captions and one reference each."""
-        self.add_values(bert_scores(candidates, references, self.folder, self.layer)["f1"])
+        self.add_values(bert_scores(candidates, references, layer=self.layer, network=self._network)["f1"])

@@ -52,10 +52,10 @@ def bleu_counts(candidate: Words, references: Sequence[Words]) -> Tensor:
 
 
 def bleu(counts: Tensor) -> Tensor:
-    """BLEU-1 to 4, (4,) in 0..1, of the added `bleu_counts` (10,) of all clips."""
-    matched, total = counts[:MAX_ORDER], counts[MAX_ORDER : 2 * MAX_ORDER]
-    precision = ((matched + _TINY) / (total + _SMALL)).log().cumsum(0) / torch.arange(1, MAX_ORDER + 1).to(counts)
-    ratio = (counts[-2] + _TINY) / (counts[-1] + _SMALL)
+    """BLEU-1 to 4, (..., 4) in 0..1, of the added `bleu_counts` (..., 10) of all clips."""
+    matched, total = counts[..., :MAX_ORDER], counts[..., MAX_ORDER : 2 * MAX_ORDER]
+    precision = ((matched + _TINY) / (total + _SMALL)).log().cumsum(-1) / torch.arange(1, MAX_ORDER + 1).to(counts)
+    ratio = (counts[..., -2:-1] + _TINY) / (counts[..., -1:] + _SMALL)
     return (precision + torch.clamp(1 - 1 / ratio, max=0)).exp()
 
 
@@ -87,6 +87,32 @@ def cider_d(candidates: Sequence[Sequence], references: Sequence[Sequence[Sequen
         each = [_likeness(own, _weights(words, documents, size), len(candidate), len(words)) for words in of_clip]
         scores.append(10 * sum(each) / len(each))
     return torch.tensor(scores, dtype=torch.float64)
+
+
+def caption_words(candidate: str, references: Sequence[str]) -> Tensor:
+    """A caption and its references as one row (L,) int64, words as 63-bit hashes; rows of several clips can be joined.
+    """
+    _require(references)
+    texts = [[_word_hash(word) for word in tokenise(text)] for text in (candidate, *references)]
+    # number of texts, their lengths, their words: rows that are joined can still be told apart
+    flat = [len(texts), *map(len, texts), *(word for text in texts for word in text)]
+    return torch.tensor(flat, dtype=torch.int64)
+
+
+def cider_d_of_words(rows: Tensor) -> Tensor:
+    """CIDEr-D of each clip, (N,) float64 in 0..10, from their joined `caption_words` (L,)."""
+    flat, start = rows.tolist(), 0
+    candidates, references = [], []
+    while start < len(flat):
+        lengths = flat[start + 1 : start + 1 + flat[start]]
+        start += 1 + flat[start]
+        texts = []
+        for length in lengths:
+            texts.append(flat[start : start + length])
+            start += length
+        candidates.append(texts[0])
+        references.append(texts[1:])
+    return cider_d(candidates, references)
 
 
 def _require(references: Sequence) -> None:
@@ -174,26 +200,12 @@ class CiderD(Metric):
 
     def update(self, candidate: str, references: Sequence[str]) -> None:
         """Add the caption of one clip and its references."""
-        _require(references)
-        texts = [[_word_hash(word) for word in tokenise(text)] for text in (candidate, *references)]
-        # number of texts, their lengths, their words: states that are joined can still be told apart
-        flat = [len(texts), *map(len, texts), *(word for text in texts for word in text)]
-        self.captions.append(torch.tensor(flat, dtype=torch.int64))
+        self.captions.append(caption_words(candidate, references))
 
     def compute(self) -> Tensor:
         """Mean over clips, a float64 scalar in 0..10; NaN before the first update."""
-        flat = [] if not len(self.captions) else torch.cat(list(self.captions)).tolist()
-        candidates, references, start = [], [], 0
-        while start < len(flat):
-            lengths = flat[start + 1 : start + 1 + flat[start]]
-            start += 1 + flat[start]
-            texts = []
-            for length in lengths:
-                texts.append(flat[start : start + length])
-                start += length
-            candidates.append(texts[0])
-            references.append(texts[1:])
-        return cider_d(candidates, references).mean()
+        joined = torch.cat(list(self.captions)) if len(self.captions) else torch.zeros(0, dtype=torch.int64)
+        return cider_d_of_words(joined).mean()
 
 
 def _word_hash(word: str) -> int:
