@@ -92,7 +92,8 @@ def _from_files(folder: Path, side: str) -> Side:
     """Results of `postsync generate` count under the name of their clip: on the generated side before, on the other
     side never. The lossless copy of a result, `clip.mp4.flac` beside `clip.mp4`, is no clip of its own. Accented
     letters pair however the file system composes them; files in subfolders are named and not measured."""
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES and not p.is_dir()
+    found = sorted(p for p in folder.rglob("*") if not p.is_dir()
+                   and p.suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES
                    and not any(part.startswith(".") for part in p.relative_to(folder).parts))
     files = [path for path in found if path.parent == folder]
     names = {path.name for path in files}
