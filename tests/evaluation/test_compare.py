@@ -30,6 +30,14 @@ def test_both_systems_are_there_with_all_their_own(document, made):
     json.dumps(document, allow_nan=False)
 
 
+def test_a_clip_that_only_another_system_has_is_no_fault_of_this_one(made, write, real, tmp_path):
+    more = write(tmp_path / "more", lambda sound: sound)
+    (more / "extra.wav").write_bytes(next(more.iterdir()).read_bytes())
+    done = run([more, made], real, scenes(), Settings(resamples=10))
+    assert [(p.clip_id, p.side) for p in done.systems[0].problems] == [("extra", "reference")]
+    assert not done.systems[1].problems
+
+
 def test_the_difference_is_over_common_clips_and_says_who_is_better(document):
     (difference,) = row(document, "Onset-F1@25ms")["differences"]
     assert (difference["first"], difference["second"], difference["count"]) == (0, 1, 5)

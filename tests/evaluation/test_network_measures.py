@@ -43,6 +43,8 @@ def test_onsets_of_the_real_sound_are_hit_or_not():
     assert measures.onsets_hit(same, "same_count") == (1.0, 1.0)
     other = pair_of(clicks(0.5, 1.7), clicks(0.5, 1.2))
     assert measures.onsets_hit(other, "accuracy")[0] == pytest.approx(0.5)
+    with pytest.raises(LeftOut, match="shorter than the onset window"):
+        measures.onsets_hit(pair_of(clicks(0.0, duration_s=0.05), clicks(0.5)), "same_count")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

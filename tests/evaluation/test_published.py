@@ -88,7 +88,7 @@ def test_what_has_weights_is_computed_and_the_rest_is_named(document):
     reasons = {entry["name"]: entry["reason"] for entry in document["not_computed"]}
     assert "imagebind_huge.pth" in reasons["IB-AV"]
     assert "630k-audioset-best.pt" in reasons["CLAP-score"]
-    assert reasons["IS-PANNs"] == "3 clips give no value"  # ten splits need ten clips
+    assert reasons["IS-PANNs"] == "too few clips: 3"  # ten splits need ten clips
     assert metric(document, "FD-PANNs")["extractor"] == {
         "name": "panns", "weights_sha256": "pannspannspanns", "licence": PUBLISHED["panns"].licence}
     assert document["protocol"]["audio_rates"]["passt"] == 32000

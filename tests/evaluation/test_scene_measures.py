@@ -76,12 +76,32 @@ def test_envelopes_are_compared_over_the_common_length_whatever_their_level():
     assert scene.envelope_error_db(late, -40.0)[0] > 1
 
 
+@pytest.mark.parametrize("silent", ["generated", "reference"])
+def test_silence_is_neither_late_nor_on_time(silent):
+    sounds = {"generated": clicks(0.5), "reference": clicks(0.5)} | {silent: torch.zeros(1, 2 * RATE)}
+    with pytest.raises(LeftOut, match=rf"one loudness throughout \({silent}\)"):
+        scene.envelope_lag(pair_of(sounds["generated"], sounds["reference"]))
+
+
 def test_the_stored_envelope_of_the_foreground_is_the_truth(tmp_path):
     np.save(tmp_path / "a.npy", scene.envelope_of(observed(clicks(0.5))).numpy())
     pair = pair_of(clicks(0.5), clicks(1.5))
     stored = type(pair.facts)(**{**vars(pair.facts), "envelope": tmp_path / "a.npy"})
     assert scene.envelope_r(pair)[0] < 0.1
     assert scene.envelope_r(type(pair)(**{**vars(pair), "facts": stored}))[0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no array", np.zeros((3, 2)), np.array(["loud"])])
+def test_a_stored_envelope_that_is_none_leaves_the_clip_out(tmp_path, content):
+    path = tmp_path / "a.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, content)
+    pair = pair_of(clicks(0.5), clicks(0.5))
+    stored = type(pair.facts)(**{**vars(pair.facts), "envelope": path})
+    with pytest.raises(LeftOut, match=r"a\.npy.*export it again"):
+        scene.envelope_r(type(pair)(**{**vars(pair), "facts": stored}))
 
 
 def test_only_families_of_the_scenes_are_named(measured):

@@ -29,6 +29,30 @@ def test_results_count_under_the_name_of_their_clip_and_only_on_the_generated_si
     assert not generated.problems
 
 
+def test_files_in_subfolders_are_named_and_not_measured(tmp_path):
+    for name in ("below", ".hidden"):
+        (tmp_path / name).mkdir()
+    touch(tmp_path, "a.wav", "below/b.wav", ".hidden/c.wav", "below/notes.txt")
+    side = read_side(tmp_path, "generated")
+    assert list(side.clips) == ["a"]
+    assert [(p.clip_id, p.side) for p in side.problems] == [("below/b.wav", "generated")]
+    assert "subfolder" in side.problems[0].reason
+    (tmp_path / "a.wav").unlink()
+    with pytest.raises(MediaError, match=r"only below it \(such as below/b\.wav\)"):
+        read_side(tmp_path, "generated")
+
+
+def test_a_link_that_leads_nowhere_is_a_clip_that_cannot_be_read(tmp_path):
+    (tmp_path / "a.wav").symlink_to(tmp_path / "gone.wav")
+    assert list(read_side(tmp_path, "reference").clips) == ["a"]
+
+
+def test_accents_pair_however_they_are_composed(tmp_path):
+    composed, taken_apart = "caf\u00e9", "cafe\u0301"
+    touch(tmp_path, f"{taken_apart}.wav")
+    assert list(read_side(tmp_path, "reference").clips) == [composed]
+
+
 def test_two_files_of_one_name_are_named_and_neither_is_taken(tmp_path):
     touch(tmp_path, "a.wav", "a.flac", "b.wav")
     side = read_side(tmp_path, "generated")

@@ -41,6 +41,16 @@ def test_clips_that_cannot_be_measured_keep_their_reason():
     assert "no number" in broken.left_out["0"]
 
 
+def test_clips_that_give_no_value_together_say_why():
+    nothing = filled(ClipMetric("precision", True, measure=lambda pair: (0.0, 0.0)), 1.0, 2.0)
+    assert nothing.value(["0", "1"]) is None
+    assert "nothing in the 2 measured clips" in nothing.without_value()
+    few = tally_of(SetMetric("distance", False, measure=rows_of, value=lambda made, real: float("nan")))
+    few.add(pair_of(clicks(0.1), clicks(0.1), clip_id="0"))
+    assert few.value(["0"]) is None
+    assert few.without_value() == "too few clips: 1 against 1"
+
+
 def test_a_side_that_is_not_there_is_not_told_again():
     tally = filled(ClipMetric("length", True, measure=lambda pair: (pair.reference.duration_s, 1.0)), 1.0)
     assert (tally.count, tally.left_out) == (0, {})

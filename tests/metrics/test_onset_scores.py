@@ -43,6 +43,21 @@ def test_matching_is_the_largest_possible():
         assert len(match_onsets(found, truth)) == largest
 
 
+def test_of_the_largest_matchings_the_closest_is_taken():
+    assert match_onsets([0.92, 1.0], [1.0], 0.1) == [(1, 0)]
+    assert onset_lags_ms([0.92, 1.0, 1.07], [1.0], 0.1).tolist() == [0.0]
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        found, truth = (torch.rand(5, generator=generator).mul(0.6).sort()[0].tolist() for _ in "ft")
+        pairs = match_onsets(found, truth, 0.1)
+        least = min(sum(abs(found[i] - truth[j]) for i, j in zip(chosen, order))
+                    for chosen in itertools.combinations(range(5), len(pairs))
+                    for order in itertools.permutations(range(5), len(pairs))
+                    if all(abs(found[i] - truth[j]) <= 0.1 for i, j in zip(chosen, order)))
+        assert sum(abs(found[i] - truth[j]) for i, j in pairs) == pytest.approx(least)
+        assert pairs == sorted(pairs)
+
+
 def test_tolerance_is_inclusive_and_order_does_not_matter():
     assert onset_scores([1.05], [1.0]).f1 == 1
     assert onset_scores([1.0501], [1.0]).f1 == 0

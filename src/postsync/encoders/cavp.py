@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ..features.resize import resize_pictures
 from ..features.spectrogram import cavp_mel
 from .official_layout import build, rename
+from .panns import ConvBlock
 
 SAMPLE_RATE = 16000
 FPS = 4.0
@@ -72,20 +73,6 @@ class SlowOnly(nn.Module):
         x = F.max_pool3d(self.conv1(pictures), (1, 3, 3), (1, 2, 2), (0, 1, 1))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return x.mean((3, 4)).transpose(1, 2)
-
-
-class ConvBlock(nn.Module):
-    """Two 3 x 3 convolutions with batch norm and ReLU: (B, C, T, bins) -> same layout."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.bn2 = nn.BatchNorm2d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
 
 
 class Cnn14(nn.Module):

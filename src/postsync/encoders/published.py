@@ -7,7 +7,6 @@ its conversion, once, to safetensors in a folder of the user's cache.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import WeightsError
+from ..media.hashing import sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -125,7 +125,7 @@ def convert(name: str, file: Path) -> Path:
         raise WeightsError(f"{file}: {error} {wanted}") from error
     except (LookupError, RuntimeError, TypeError, ValueError) as error:  # another network may trip a converter anywhere
         raise WeightsError(f"{file}: its tensors are not laid out as those of {name} ({error}). {wanted}") from error
-    provenance = asdict(entry) | {"converted_from": file.name, "sha256": _sha256(file),
+    provenance = asdict(entry) | {"converted_from": file.name, "sha256": sha256_of(file),
                                   "class": type(model).__name__, "postsync": __version__}
     try:
         with _whole_folder(folder) as temporary:
@@ -186,11 +186,6 @@ def _again(name: str) -> str:
 def _loader(entry: PublishedWeights) -> Callable[[dict], Any]:
     module, _, function = entry.loader.partition(":")
     return getattr(import_module(module), function)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -119,7 +119,7 @@ def _not_computed(run: Run, system: Measured, done: list[Tally]) -> list[dict[st
     reasons = dict(run.obstacles)
     for tally in system.tallies:
         if tally.count:
-            reasons[tally.metric.name] = f"{tally.count} clips give no value"  # unless it is among those that have one
+            reasons[tally.metric.name] = tally.without_value()
         else:
             why = next(iter(sorted(tally.left_out.items())), None)
             reasons[tally.metric.name] = f"not one clip could be measured; {why[0]} {why[1]}" if why else (

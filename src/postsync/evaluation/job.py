@@ -125,15 +125,15 @@ def _measure(clip: _Loaded, measured: Sequence[Measured], suite: Suite, duration
     # what a codec, or a system, adds after the end of the real clip is not measured
     made_s = duration_s if clip.reference is None else min(duration_s, clip.reference.duration_s or duration_s)
     for system, generated in zip(measured, clip.generated):
+        facts = system.reference.clips.get(clip.clip_id) or system.side.clips.get(clip.clip_id)
+        if facts is None:  # a clip of another system of this run
+            continue
         system.problems += _problems(clip.clip_id, generated, clip.reference, system, duration_s)
         sides = {"generated": look(generated, made_s), "reference": real}
         names = sorted(sides, key=lambda name: name != suite.picture_of)
         shown = next((n for n in names if (one := sides[n]) is not None and one.decoded.frames is not None), None)
         if shown is not None:
             system.shown[clip.clip_id] = shown
-        facts = system.reference.clips.get(clip.clip_id) or system.side.clips.get(clip.clip_id)
-        if facts is None:  # a clip of another system of this run
-            continue
         pair = Pair(clip.clip_id, sides["generated"], real, sides[shown] if shown else None, facts, duration_s,
                     networks)
         for tally in system.tallies:

@@ -20,6 +20,7 @@ from .observation import Observation, Pair
 from .sides import LeftOut
 
 Sums = tuple[float, float]
+ONSET_WINDOW = 2048  # samples, librosa's default
 
 
 def kl(pair: Pair, network: str, form: str, eps: float) -> Sums:
@@ -96,16 +97,24 @@ def e_l1_of(pair: Pair, recipe: str) -> Sums:
 def onsets_hit(pair: Pair, what: str) -> Sums:
     """(`what`, a field of OnsetHits, of the clip against its reference, 1)."""
     hits: OnsetHits = pair.generated.once(("onset hits",), lambda: onset_hits(
-        pair.reference.sound(ONSET_RATE), pair.generated.sound(ONSET_RATE)))
+        _for_onsets(pair.reference), _for_onsets(pair.generated)))
     return float(getattr(hits, what)), 1.0
 
 
 def av_agreement(pair: Pair, variant: Any) -> Sums:
     """(AV-Align of a variant, 1)."""
     made, shown = pair.generated, pair.picture
-    heard = made.once("librosa onsets", lambda: librosa_onsets(made.sound(ONSET_RATE), ONSET_RATE))
+    heard = made.once("librosa onsets", lambda: librosa_onsets(_for_onsets(made), ONSET_RATE))
     moved = motion_peaks(shown.once("flow", lambda: _trajectory(shown)), shown.fps(), FLOW_THRESHOLD[variant])
     return av_align(heard, moved, shown.fps(), variant), 1.0
+
+
+def _for_onsets(clip: Observation) -> Tensor:
+    """The sound (N,) for librosa's onsets. Raises LeftOut where it is shorter than one of their windows."""
+    sound = clip.sound(ONSET_RATE)
+    if len(sound) < ONSET_WINDOW:
+        raise LeftOut(f"is shorter than the onset window of {ONSET_WINDOW / ONSET_RATE:.3f} s")
+    return sound
 
 
 def _trajectory(clip: Observation) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from .. import weights
 from ..encoders import published
 from ..errors import WeightsError
+from ..media.hashing import sha256_of
 from .sides import LeftOut
 
 if TYPE_CHECKING:
@@ -169,7 +170,6 @@ class Networks:
 
     def _bundled(self, name: str) -> Network:
         from ..encoders.gram import GramEncoder
-        from ..generation.provenance import sha256_of
         from ..metrics.scene_classifier import SceneClassifier
 
         folder = weights.bundled(name)

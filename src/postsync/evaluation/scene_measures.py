@@ -14,6 +14,7 @@ from ..features.onsets import audio_onsets
 from ..media.loudness import integrated_lufs
 from ..metrics.envelope import envelope_correlation, envelope_lag_ms
 from ..metrics.onsets import match_onsets
+from .decoding import SILENT_PEAK
 from .observation import Observation, Pair
 from .sides import LeftOut
 from .spec import ratio
@@ -37,6 +38,10 @@ def matched_to_events(pair: Pair, tolerance_s: float) -> tuple[list[float], int,
 
     A sound at the time of an event that is not to be seen is neither asked for nor held against the system.
     """
+    return pair.generated.once(("matched to events", tolerance_s), lambda: _matched_to_events(pair, tolerance_s))
+
+
+def _matched_to_events(pair: Pair, tolerance_s: float) -> tuple[list[float], int, int]:
     heard = sorted(onsets_of(pair.generated).tolist())
     seen = sorted(e.t for e in pair.events(visible=True))
     pairs = match_onsets(heard, seen, tolerance_s)
@@ -97,10 +102,18 @@ def _lufs(clip: Observation) -> float:
 
 
 def true_envelope(pair: Pair) -> Tensor:
-    """(M,) at 100 Hz: the one stored with the reference, of its foreground alone, else that of its sound."""
-    if pair.facts.envelope is None:
+    """(M,) at 100 Hz: the one stored with the reference, of its foreground alone, else that of its sound. Raises
+    LeftOut for a stored one that is not there or no envelope."""
+    path = pair.facts.envelope
+    if path is None:
         return envelope_of(pair.reference)
-    return torch.from_numpy(np.load(pair.facts.envelope, allow_pickle=False)).float()
+    try:
+        stored = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise LeftOut(f"has no readable envelope in {path.name} ({type(error).__name__}); export it again") from error
+    if not isinstance(stored, np.ndarray) or stored.ndim != 1 or not np.issubdtype(stored.dtype, np.floating):
+        raise LeftOut(f"has no envelope (M,) of numbers in {path.name}; export it again")
+    return torch.from_numpy(stored).float()
 
 
 def _both_envelopes(pair: Pair) -> tuple[Tensor, Tensor]:
@@ -117,8 +130,13 @@ def envelope_r(pair: Pair) -> tuple[float, float]:
 
 
 def envelope_lag(pair: Pair) -> tuple[float, float]:
-    """(lag in ms at which the envelopes agree best, 1); positive: the sound is late."""
-    return float(envelope_lag_ms(*_both_envelopes(pair), ENVELOPE_RATE)), 1.0
+    """(lag in ms at which the envelopes agree best, 1); positive: the sound is late. Raises LeftOut for silence, which
+    is neither late nor on time."""
+    made, true = _both_envelopes(pair)
+    for side, envelope in (("generated", made), ("reference", true)):
+        if envelope.amax() - envelope.amin() <= SILENT_PEAK:
+            raise LeftOut(f"is of one loudness throughout ({side}), so it has no lag")
+    return float(envelope_lag_ms(made, true, ENVELOPE_RATE)), 1.0
 
 
 def envelope_error_db(pair: Pair, floor_db: float) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from ..data.clip import Event
 from ..data.manifest import MANIFEST, events_of, read_manifest
@@ -16,6 +17,7 @@ from ..generation.sources import VIDEO_SUFFIXES
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
 LEFT_OUT = ": left out of "  # between the reason and the metrics that it concerns
 FLOW = "flow"  # folder beside the clips, and key of a manifest's features, of precomputed optical flow
+IN_SUBFOLDER = "lies in a subfolder, where clips are not looked for; move it up or evaluate that folder"
 RESULT_MARK = ".postsync"  # in the names of what `postsync generate` writes
 
 
@@ -81,16 +83,21 @@ def read_side(folder: Path, side: str) -> Side:
     if not folder.is_dir():
         raise MediaError(f"{folder}: no such folder; name the folder that holds the {side} clips")
     found = _from_manifest(folder, side) if (folder / MANIFEST).is_file() else _from_files(folder, side)
-    if not found.clips and not found.problems:
-        raise MediaError(f"{folder}: holds no sound or video; name the folder in which the {side} clips lie themselves")
+    if not found.clips and all(problem.reason == IN_SUBFOLDER for problem in found.problems):
+        below = f" itself, only below it (such as {found.problems[0].clip_id})" if found.problems else ""
+        raise MediaError(f"{folder}: holds no sound or video{below}; name the folder in which the {side} clips lie "
+                         "themselves")
     return found
 
 
 def _from_files(folder: Path, side: str) -> Side:
     """Results of `postsync generate` count under the name of their clip: on the generated side before, on the other
-    side never. The lossless copy of a result, `clip.mp4.flac` beside `clip.mp4`, is no clip of its own."""
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")
-                   and p.suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES)
+    side never. The lossless copy of a result, `clip.mp4.flac` beside `clip.mp4`, is no clip of its own. Accented
+    letters pair however the file system composes them; files in subfolders are named and not measured."""
+    found = sorted(p for p in folder.rglob("*") if not p.is_dir()
+                   and p.suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES
+                   and not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    files = [path for path in found if path.parent == folder]
     names = {path.name for path in files}
     by_id: dict[str, list[Path]] = defaultdict(list)
     results: dict[str, list[Path]] = defaultdict(list)
@@ -98,12 +105,14 @@ def _from_files(folder: Path, side: str) -> Side:
         if path.stem in names:
             continue
         if not path.stem.endswith(RESULT_MARK):
-            by_id[path.stem].append(path)
+            by_id[normalize("NFC", path.stem)].append(path)
         elif side == "generated":
-            results[path.stem.removesuffix(RESULT_MARK)].append(path)
+            results[normalize("NFC", path.stem.removesuffix(RESULT_MARK))].append(path)
     by_id |= results
     problems = tuple(Missing(name, side, f"{len(paths)} files have this name: {', '.join(p.name for p in paths)}")
                      for name, paths in sorted(by_id.items()) if len(paths) > 1)
+    problems += tuple(Missing(path.relative_to(folder).as_posix(), side, IN_SUBFOLDER) for path in found
+                       if path.parent != folder)
     clips = {name: ClipFiles(name, path, path if path.suffix.lower() in VIDEO_SUFFIXES else None,
                              flow=_existing(folder / FLOW / f"{name}.npy"))
              for name, (path, *others) in sorted(by_id.items()) if not others}

@@ -72,6 +72,10 @@ class ClipTally:
         """What must be known to read the value."""
         return None
 
+    def without_value(self) -> str:
+        """Why there is no value though clips were measured."""
+        return f"nothing in the {self.count} measured clips to take it of, such as a sound, an event or a match"
+
 
 class SetTally:
     """Rows of a metric of sets, by side and clip."""
@@ -137,6 +141,10 @@ class SetTally:
         """What must be known to read the value."""
         sides = [torch.cat([rows[name] for name in sorted(rows)]) for rows in self.rows.values()]
         return self.metric.note(sides[0], sides[1] if self.metric.two_sides else None)
+
+    def without_value(self) -> str:
+        """Why there is no value though clips were measured."""
+        return f"too few clips: {' against '.join(str(len(rows)) for rows in self.rows.values())}"
 
     def _value(self, ids: Sequence[str], draw: np.ndarray) -> float:
         sides: list[Tensor | None] = []

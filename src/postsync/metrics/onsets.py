@@ -46,20 +46,51 @@ def match_onsets(found: Tensor | Sequence[float], truth: Tensor | Sequence[float
                  tolerance_s: float = TOLERANCE_S) -> list[tuple[int, int]]:
     """Pairs (index in found, index in truth) at most `tolerance_s` apart, each onset used once, as many as possible.
 
-    Both are walked in order of time; the earlier of two that do not reach each other can reach nothing later, so no
-    other matching has more pairs. Indices refer to the onsets sorted by time.
+    Of the largest matchings the one whose distances add up to the least, so that lags are those of the sounds that
+    belong to the events. Indices refer to the onsets sorted by time; pairs come in that order.
     """
     first, second = sorted(float(t) for t in found), sorted(float(t) for t in truth)
+    reach = tolerance_s + _ROUNDING_S
     pairs, i, j = [], 0, 0
     while i < len(first) and j < len(second):
-        if abs(first[i] - second[j]) <= tolerance_s + _ROUNDING_S:
-            pairs.append((i, j))
-            i, j = i + 1, j + 1
-        elif first[i] < second[j]:
-            i += 1
-        else:
-            j += 1
+        until_i, until_j = _group_end(first, second, i, j, reach)
+        pairs += [(i + a, j + b) for a, b in _closest_pairs(first[i:until_i], second[j:until_j], reach)]
+        i, j = until_i, until_j
     return pairs
+
+
+def _group_end(first: Sequence[float], second: Sequence[float], i: int, j: int, reach: float) -> tuple[int, int]:
+    """Where the onsets from i and j on leave a gap wider than `reach`, over which no pair can go."""
+    last = min(first[i], second[j])
+    while True:
+        if i < len(first) and first[i] <= last + reach and (j == len(second) or first[i] <= second[j]):
+            last, i = first[i], i + 1
+        elif j < len(second) and second[j] <= last + reach:
+            last, j = second[j], j + 1
+        else:
+            return i, j
+
+
+def _closest_pairs(first: Sequence[float], second: Sequence[float], reach: float) -> list[tuple[int, int]]:
+    """The largest matching with the least distance. Crossed pairs are never closer, so a table over the onsets so far
+    finds it: entry [i][j] is (pairs, minus their distance) of the first i and the first j."""
+    best = [[(0, 0.0)] * (len(second) + 1) for _ in range(len(first) + 1)]
+    for i, x in enumerate(first):
+        for j, y in enumerate(second):
+            best[i + 1][j + 1] = max(best[i][j + 1], best[i + 1][j])
+            if abs(x - y) <= reach:
+                count, distance = best[i][j]
+                best[i + 1][j + 1] = max(best[i + 1][j + 1], (count + 1, distance - abs(x - y)))
+    pairs, i, j = [], len(first), len(second)
+    while i and j:
+        if best[i][j] == best[i - 1][j]:
+            i -= 1
+        elif best[i][j] == best[i][j - 1]:
+            j -= 1
+        else:
+            i, j = i - 1, j - 1
+            pairs.append((i, j))
+    return pairs[::-1]
 
 
 def onset_scores(found: Tensor | Sequence[float], truth: Tensor | Sequence[float],
