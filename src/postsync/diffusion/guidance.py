@@ -14,6 +14,12 @@ def classifier_free_guidance(conditional: Tensor, unconditional: Tensor, scale: 
     return unconditional + scale * (conditional - unconditional)
 
 
+def scale_at(scale: float, time: float, interval: tuple[float, float]) -> float:
+    """The guidance scale inside `interval` of time, both ends included, and 1 outside (Kynkäänniemi et al. 2024)."""
+    low, high = interval
+    return scale if low <= time <= high else 1.0
+
+
 @dataclass(frozen=True)
 class Step:
     """What a guide sees after one solver step.
