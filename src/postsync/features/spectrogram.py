@@ -6,6 +6,7 @@ Toolbox (as librosa does by default) or Kaldi (triangles in the mel domain).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -55,6 +56,26 @@ def kaldi(num_mel_bins: int = 128) -> SpectrogramConfig:
 def imagebind() -> SpectrogramConfig:
     """ImageBind's front end before padding and normalisation: Kaldi fbank, Hann window, waveform minus its mean."""
     return replace(kaldi(128), window="hann_symmetric", gain=1.0, mean_subtract=True)
+
+
+def cavp(hop_length: int = 250) -> SpectrogramConfig:
+    """CAVP's front end before scaling: 1024-sample frames, 128 bins of magnitude, 125 to 7600 Hz (`cavp_mel`)."""
+    return SpectrogramConfig(hop_length=hop_length, num_mel_bins=128, f_min=125.0, f_max=7600.0)
+
+
+def clap() -> SpectrogramConfig:
+    """LAION-CLAP's front end at 48 kHz: 1024/480, 64 bins of power, 50 Hz to 14 kHz; times 10 / ln 10 it is dB."""
+    return SpectrogramConfig(sample_rate=48000, hop_length=480, f_min=50.0, f_max=14000.0, power=2.0, floor=1e-10)
+
+
+def cavp_mel(waveform: Tensor, hop_length: int = 250) -> Tensor:
+    """CAVP mel of a 16 kHz waveform (B, N) in -1..1: (B, ceil(N / hop_length), 128) in 0..1, where 1 is 20 dB.
+
+    Hop 250 for the CAVP encoder, 256 for Diff-Foley's autoencoder. The last sample is dropped, as the official code
+    does to have no frame too many (luosiallen/Diff-Foley: data_preprocess/wav2spec.py, with librosa 0.8's reflection).
+    """
+    decibels = log_mel_spectrogram(waveform[:, :-1], cavp(hop_length)) * (20 / math.log(10))
+    return ((decibels + 80) / 100).clamp(0, 1)
 
 
 def audioldm_log_mel(waveform: Tensor) -> Tensor:

@@ -1,0 +1,59 @@
+"""Published state dicts -> ours: every key is taken, or left out for a reason that is written down.
+
+Each tower names its layout by two tables of regular expressions: how official keys become ours, and which are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+
+Table = Sequence[tuple[str, str]]
+ModelT = TypeVar("ModelT", bound=nn.Module)
+
+
+def rename(state: Mapping[str, Tensor], table: Table, ignored: Table = ()) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Official state dict -> ours in float32, and the keys that were left out with the reason.
+
+    table: (pattern, replacement) pairs, all applied in their order. ignored: (pattern at the key's start, reason).
+    Raises WeightsError where two keys become one.
+    """
+    ours: dict[str, Tensor] = {}
+    left_out: dict[str, str] = {}
+    for official, value in state.items():
+        reason = next((why for pattern, why in ignored if re.match(pattern, official)), None)
+        if reason is not None:
+            left_out[official] = reason
+            continue
+        key = official
+        for pattern, replacement in table:
+            key = re.sub(pattern, replacement, key)
+        if key in ours:
+            raise WeightsError(f"the checkpoint holds '{key}' twice, the second time as '{official}'; it mixes two "
+                               "layouts. Use the file as it was published.")
+        ours[key] = value.float() if value.is_floating_point() else value
+    return ours, left_out
+
+
+def build(make: Callable[[], ModelT], state: Mapping[str, Tensor], what: str) -> ModelT:
+    """The model that `make` builds, holding `state` (not copied), in eval mode.
+
+    what: the name of the network for the message. Raises WeightsError where keys or shapes differ.
+    """
+    with torch.device("meta"):
+        model = make()
+    wanted = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    found = {k: tuple(v.shape) for k, v in state.items()}
+    if wanted != found:
+        wrong = [k for k in found if wanted.get(k) != found[k]] + sorted(wanted.keys() - found.keys())
+        key = wrong[0]
+        raise WeightsError(f"this is not a checkpoint of {what}: {len(wrong)} tensors differ, first '{key}' (file "
+                           f"{found.get(key, 'none')}, network {wanted.get(key, 'none')}). Use the published file.")
+    model.load_state_dict(state, assign=True)
+    return model.eval()
