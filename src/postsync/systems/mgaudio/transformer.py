@@ -145,8 +145,8 @@ class FBDT(ModelMixin, ConfigMixin):  # type: ignore[misc]
                  projector_dim: int = 2048, train_positions: bool = False) -> None:
         super().__init__()
         if latent_frames % patch_size[0] or latent_bins % patch_size[1] or not 0 < encoder_depth <= depth:
-            raise ValueError(f"latents {latent_frames} x {latent_bins} need whole patches, not {tuple(patch_size)}, and "
-                             f"the block aligned, {encoder_depth}, is one of 1..{depth}")
+            raise ValueError(f"latents {latent_frames} x {latent_bins} need whole patches, not {tuple(patch_size)}, "
+                             f"and the block aligned, {encoder_depth}, is one of 1..{depth}")
         self.grid = (latent_frames // patch_size[0], latent_bins // patch_size[1])
         self.patch, self.channels, self.encoder_depth = tuple(patch_size), channels, encoder_depth
         self.feature_shape = (num_features, feature_dim)
