@@ -94,7 +94,8 @@ def child(clip: Path, folder: Path, steps: int | None) -> None:
     pipe.set_progress_bar_config(disable=True)
     clock.around(FoleyGRAMPipeline, "__call__", "pipeline")
     clock.around(FoleyGRAMPipeline, "_decode", "vocode")
-    clock.around(conditions, "level", "level")
+    for name in ("at_delivery_rate", "level"):
+        clock.around(conditions, name, "level")
     runs = []
     for take in ("cold", "warm"):
         with clock("generate"), torch.inference_mode():

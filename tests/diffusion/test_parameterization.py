@@ -7,7 +7,7 @@ from math import pi, tan
 import pytest
 import torch
 
-from postsync.diffusion.guidance import Guide, Step, classifier_free_guidance
+from postsync.diffusion.guidance import Guide, Step, classifier_free_guidance, scale_at
 from postsync.diffusion.parameterization import Parameterization, cosine_path, time_of_sigma, v_denoiser
 
 
@@ -49,6 +49,11 @@ def test_guidance_scale_one_is_the_conditional_prediction():
     c, u = torch.tensor([3.0]), torch.tensor([1.0])
     assert classifier_free_guidance(c, u, 1.0) == c
     assert classifier_free_guidance(c, u, 2.0) == 5.0
+
+
+def test_guidance_is_given_between_two_times_and_at_them():
+    scales = [scale_at(3.0, t, (0.25, 0.75)) for t in (0.0, 0.25, 0.5, 0.75, 0.8)]
+    assert scales == [1.0, 3.0, 3.0, 3.0, 1.0]
 
 
 def test_a_guide_is_anything_with_after_step():

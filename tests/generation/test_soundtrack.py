@@ -5,6 +5,7 @@ import torch
 from postsync.errors import MediaError
 from postsync.generation.soundtrack import (
     DELIVERY_RATE,
+    at_delivery_rate,
     fingerprint,
     level,
     loudness_target,
@@ -63,17 +64,25 @@ def test_a_part_lies_at_its_place():
 
 
 def test_a_kept_gain_is_used_in_place_of_a_loudness():
-    sound, curve = torch.from_numpy(noise(16000, loudness=0.02)), torch.ones(100)
-    waveform, gain_db = level(sound, 16000, 1.0, curve, loudness_target(-20.0, None))
+    sound = torch.from_numpy(noise(16000, loudness=0.02))
+    waveform, again, louder = (at_delivery_rate(x, 16000, 1.0) for x in (sound, sound, 2 * sound))
+    gain_db = level(waveform, loudness_target(-20.0, None))
     assert integrated_lufs(waveform, DELIVERY_RATE) == pytest.approx(-20, abs=0.2)
-    again, again_db = level(sound, 16000, 1.0, curve, loudness_target(-20.0, gain_db))
-    assert again_db == pytest.approx(gain_db)
+    assert level(again, loudness_target(-20.0, gain_db)) == pytest.approx(gain_db)
     assert np.allclose(again, waveform, atol=1e-4)
-    louder, _ = level(2 * sound, 16000, 1.0, curve, loudness_target(-20.0, gain_db))
+    level(louder, loudness_target(-20.0, gain_db))
     assert integrated_lufs(louder, DELIVERY_RATE) == pytest.approx(-14, abs=0.3)
 
 
+def test_the_delivered_sound_has_the_length_asked_for():
+    for duration_s in (0.9, 1.0, 1.1):
+        waveform = at_delivery_rate(torch.ones(2, 16000), 16000, duration_s)
+        assert waveform.shape == (2, round(duration_s * 48000))
+        assert np.allclose(waveform[:, 1000:42000], 1, atol=1e-3)
+        assert not waveform[:, 48000:].any()
+
+
 def test_silence_has_no_gain():
-    waveform, gain_db = level(torch.ones(1, 16000), 16000, 1.0, torch.zeros(100), loudness_target(-20.0, None))
-    assert gain_db is None
+    waveform = np.zeros((1, 48000), np.float32)
+    assert level(waveform, loudness_target(-20.0, None)) is None
     assert not waveform.any()

@@ -15,7 +15,10 @@ def classifier_free_guidance(conditional: Tensor, unconditional: Tensor, scale: 
 
 
 def scale_at(scale: float, time: float, interval: tuple[float, float]) -> float:
-    """The guidance scale inside `interval` of time, both ends included, and 1 outside (Kynkäänniemi et al. 2024)."""
+    """The guidance scale at `time` in 0 (clean) .. 1 (noise): 1 outside of `interval` (both ends in it).
+
+    Guiding only while it is decided what sounds costs half as much elsewhere (Kynkäänniemi et al. 2024).
+    """
     low, high = interval
     return scale if low <= time <= high else 1.0
 

@@ -14,15 +14,13 @@ if TYPE_CHECKING:
     from .options import Options
     from .result import Result
     from .sidecar import Sidecar
-    from .soundtrack import deliver
     from .timing_of_clip import motion_timing
 
-__all__ = ["Options", "Result", "Sidecar", "check_accepted", "deliver", "fresh_seed", "generate", "load",
-           "motion_timing"]
+__all__ = ["Options", "Result", "Sidecar", "check_accepted", "fresh_seed", "generate", "load", "motion_timing"]
 
 _PLACES = {  # public name -> the module it lives in
     "motion_timing": ".timing_of_clip", "fresh_seed": ".job", "generate": ".job", "check_accepted": ".loading",
-    "load": ".loading", "Options": ".options", "Result": ".result", "Sidecar": ".sidecar", "deliver": ".soundtrack",
+    "load": ".loading", "Options": ".options", "Result": ".result", "Sidecar": ".sidecar",
 }
 
 

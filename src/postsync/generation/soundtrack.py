@@ -24,28 +24,21 @@ _FULL_SCALE = 2.0**23  # of 24 bits, which float32 holds exactly
 _BLOCK = 1 << 18  # samples handled at a time
 
 
-def deliver(audio: Tensor, sampling_rate: int, duration_s: float, envelope: Tensor, target_lufs: float) -> np.ndarray:
-    """(C, N) at the pipeline's rate -> (C, round(duration_s * 48000)), at the loudness asked for.
-
-    Where nothing was asked to sound, the result is silence: what a network whispers must not be lifted to full level.
-    """
-    return level(audio, sampling_rate, duration_s, envelope, LoudnessTarget(lufs=target_lufs))[0]
-
-
-def level(audio: Tensor, sampling_rate: int, duration_s: float, envelope: Tensor,
-          target: LoudnessTarget) -> tuple[np.ndarray, float | None]:
-    """`deliver` for any target; also gives the gain in dB, None where the result is silence."""
-    num_samples = round(duration_s * DELIVERY_RATE)
+def at_delivery_rate(audio: Tensor, sampling_rate: int, duration_s: float) -> np.ndarray:
+    """(C, N) at the pipeline's rate -> (C, round(duration_s * 48000)), cut, or silent at its end."""
     source = audio.detach().cpu().float().numpy()
-    waveform = np.zeros((len(source), num_samples), np.float32)  # the only copy at this rate, levelled where it lies
-    if not bool((envelope > 0).any()):
-        return waveform, None
+    waveform = np.zeros((len(source), round(duration_s * DELIVERY_RATE)), np.float32)
     _fill(waveform, resampled_blocks(source, sampling_rate, DELIVERY_RATE))
+    return waveform
+
+
+def level(waveform: np.ndarray, target: LoudnessTarget) -> float | None:
+    """Bring (C, N) at 48 kHz to its loudness, in place; gives the gain in dB, None for silence."""
     blocks, report = normalise_blocks(lambda: blocks_of(waveform), DELIVERY_RATE, target)
     _fill(waveform, blocks)
     log.info("loudness %.1f LUFS, gain %.1f dB, limited by %.1f dB",
              report.output_lufs, report.gain_db, report.limiting_db)
-    return waveform, report.gain_db if math.isfinite(report.input_lufs) else None
+    return report.gain_db if math.isfinite(report.input_lufs) else None
 
 
 def _fill(waveform: np.ndarray, blocks: Iterable[np.ndarray]) -> None:

@@ -48,9 +48,9 @@ def test_diffusers_model_agrees_and_the_map_inverts():
                                  time_proj_dim=256, global_states_input_dim=32, cross_attention_input_dim=64).eval()
     theirs.load_state_dict(sat_to_diffusers(ours.state_dict()), strict=True)
     x, t, cond, glob = torch.randn(2, 4, 9), torch.rand(2), torch.randn(2, 3, 64), torch.randn(2, 32)
-    angles = ours.transformer.rotary_pos_emb(10, x.device)
+    rotary = ours.transformer.rotary_pos_emb(10, x.device)
     out = theirs(x, t, encoder_hidden_states=cond, global_hidden_states=glob[:, None],
-                 rotary_embedding=(angles.cos(), angles.sin())).sample
+                 rotary_embedding=rotary).sample
     torch.testing.assert_close(ours(x, t, cond, glob), out, atol=1e-5, rtol=1e-4)
     back = diffusers_to_sat(theirs.state_dict(), ours.state_dict())
     assert all(torch.equal(v, ours.state_dict()[k]) for k, v in back.items())

@@ -204,3 +204,19 @@ def test_guidance_may_sharpen_the_timing_too(pipe):
     assert torch.equal(*(run(p, envelope=asked, guidance_scale=1.0) for p in (pipe, sharper)))
     assert not torch.equal(*(run(p, envelope=asked, guidance_scale=3.0) for p in (pipe, sharper)))
     torch.testing.assert_close(*(run(p, guidance_scale=3.0) for p in (pipe, sharper)))
+
+
+def test_beyond_the_guidance_interval_no_unconditional_half_is_made(pipe):
+    halves = []
+    hook = pipe.transformer.register_forward_hook(lambda module, inputs, output: halves.append(len(output)))
+    sampler = pipe.config["sampler"]
+    try:
+        run(pipe, guidance_scale=3.0)
+        pipe.register_to_config(sampler=sampler | {"guidance_interval": (0.0, 0.9)})
+        run(pipe, guidance_scale=3.0)
+        pipe.register_to_config(sampler=sampler | {"guidance_interval": (1.0, 1.0)})
+        assert torch.equal(run(pipe, guidance_scale=3.0), run(pipe, guidance_scale=1.0))
+    finally:
+        pipe.register_to_config(sampler=sampler)
+        hook.remove()
+    assert halves == [2, 2, 2, 1, 2, 2, *[1] * 6]  # the noisiest of three steps is at time 0.99

@@ -15,6 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_utils import ModelMixin as ModelMixin  # diffusers looks for it in the class's module
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ...errors import ConditionError
 from .dit import DiTTrunk, GlobalCondType, StableAudioDiT
@@ -112,5 +113,5 @@ class DiTControlNet(DiTTrunk):
         outputs = []
         for layer, conv in zip(self.transformer.layers, self.conv_outs, strict=True):
             hidden = layer(hidden, *given)
-            outputs.append(conv(hidden.transpose(1, 2)).transpose(1, 2))
+            outputs.append(functional.linear(hidden, conv.weight[..., 0]))
         return outputs

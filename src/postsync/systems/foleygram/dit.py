@@ -50,7 +50,7 @@ class ScaleNorm(nn.Module):
 
 
 class RotaryEmbedding(nn.Module):
-    """Angles (length, dim) of the rotary position code.
+    """Cosines and sines, (length, dim) each, of the rotary position code.
 
     The frequencies are computed, not read from the buffer, which is there for the layout: a float16 checkpoint would
     round them, and late positions would drift.
@@ -61,18 +61,19 @@ class RotaryEmbedding(nn.Module):
         self.dim = dim
         self.register_buffer("inv_freq", 10000.0 ** -(torch.arange(0, dim, 2).float() / dim))
 
-    def forward(self, length: int, device: torch.device) -> Tensor:
+    def forward(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         frequency = 10000.0 ** -(torch.arange(0, self.dim, 2, device=device).float() / self.dim)
         angle = torch.arange(length, device=device).float()[:, None] * frequency
-        return torch.cat([angle, angle], dim=-1)
+        angle = torch.cat([angle, angle], dim=-1)
+        return angle.cos(), angle.sin()
 
 
-def rotate(x: Tensor, angles: Tensor) -> Tensor:
-    """Turn the first `angles.shape[-1]` of the head dimensions of (B, heads, T, D) by (T, dim) angles."""
-    dim = angles.shape[-1]
+def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """Turn the first dim of the head dimensions of (B, heads, T, D) by the angles of (T, dim) cosines and sines."""
+    dim = cosines.shape[-1]
     turned, rest = x[..., :dim].float(), x[..., dim:]
     first, second = turned.chunk(2, dim=-1)
-    turned = turned * angles.cos() + torch.cat([-second, first], dim=-1) * angles.sin()
+    turned = turned * cosines + torch.cat([-second, first], dim=-1) * sines
     return torch.cat([turned.to(x.dtype), rest], dim=-1)
 
 
@@ -85,9 +86,9 @@ class SelfAttention(nn.Module):
         self.to_qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.to_out = nn.Linear(dim, dim, bias=False)
 
-    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
         q, k, v = rearrange(self.to_qkv(x), "b t (n h d) -> n b h t d", n=3, d=self.head_dim)
-        out = functional.scaled_dot_product_attention(rotate(q, angles), rotate(k, angles), v)
+        out = functional.scaled_dot_product_attention(rotate(q, *angles), rotate(k, *angles), v)
         return self.to_out(rearrange(out, "b h t d -> b t (h d)"))
 
 
@@ -158,7 +159,8 @@ class TransformerLayer(nn.Module):
         if modulated:
             self.to_scale_shift_gate = nn.Parameter(torch.randn(6 * dim) / dim**0.5)
 
-    def forward(self, x: Tensor, context: Tensor, angles: Tensor, modulation: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, angles: tuple[Tensor, Tensor],
+                modulation: Tensor | None = None) -> Tensor:
         if modulation is None:
             x = x + self.self_attn(self.pre_norm(x), angles)
             x = x + self.cross_attn(self.cross_attend_norm(x), context)
@@ -211,7 +213,7 @@ class DiTTrunk(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return x + self.preprocess_conv(x)
 
     def _enter(self, x: Tensor, t: Tensor, cross_attn_cond: Tensor,
-               global_cond: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor | None]]:
+               global_cond: Tensor) -> tuple[Tensor, tuple[Tensor, tuple[Tensor, Tensor], Tensor | None]]:
         """Hidden states (B, T, E), under "prepend" with the time token in front, and what every layer is given:
         embedded context, rotary angles, modulation."""
         time = self.to_timestep_embed(self.timestep_features(t[:, None].to(x.dtype)))

@@ -16,7 +16,7 @@ from diffusers.pipelines.pipeline_utils import AudioPipelineOutput, DiffusionPip
 from torch import Tensor
 
 from ...codecs.mel_vae import MelCodec
-from ...diffusion.guidance import Guide, Step, classifier_free_guidance
+from ...diffusion.guidance import Guide, Step, classifier_free_guidance, scale_at
 from ...diffusion.parameterization import Parameterization, time_of_sigma, v_denoiser
 from ...diffusion.solvers import draw_noise, one_generator_each, polyexponential_sigmas, sample
 from ...diffusion.windows import average_windows, plan_windows
@@ -155,8 +155,9 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         conditions = Conditions(self, windows, frames).read(sounds, negative_prompt, video, reference_audio, envelope)
 
         def network(x: Tensor, t: Tensor) -> Tensor:
+            now = scale_at(scale, float(t[0]), settings.guidance_interval)
             outputs["v"] = average_windows(
-                lambda part, window: self._predict(part, t, conditions[window], scale, control_scale), x, windows,
+                lambda part, window: self._predict(part, t, conditions[window], now, control_scale), x, windows,
                 settings.window_overlap)
             return outputs["v"]
 

@@ -15,6 +15,7 @@ class SamplerDefaults:
 
     num_inference_steps: int = 150
     guidance_scale: float = 2.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)  # times, 0 clean to 1 noise, between which to guide
     control_scale: float = 1.0
     sigma_min: float = 0.3
     sigma_max: float = 500.0
@@ -80,7 +81,7 @@ def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
                      "embedding_gain": 8 * sqrt(gram_dim)},
         layout={"channels": 8, "bins": 16}, native_frames=204, control_encoder="frames", control_depth_factor=0.34,
         sees_film=False,
-        sampler=SamplerDefaults(num_inference_steps=25, guidance_scale=4.0, sigma_min=0.03, sigma_max=100.0,
+        sampler=SamplerDefaults(num_inference_steps=12, guidance_scale=4.0, eta=0.0, sigma_min=0.03, sigma_max=100.0,
                                 window_overlap=51, guide_envelope=True, fader_db=18.0),
         training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, crop_frames=102, crop_share=0.9,
                                   time_mean=1.0, uniform_time=0.3, train_projections=False))
