@@ -26,7 +26,7 @@ from ...encoders.cavp import FPS, Cavp
 from ...errors import ConditionError
 from ...weights import bundled
 from .checkpoint import Sign, from_official, read_official
-from .features import looped, see
+from .features import looped, see, steps_in
 from .presets import MGAudioPreset, SamplerDefaults
 from .transformer import FBDT
 
@@ -118,6 +118,13 @@ class MGAudioPipeline(DiffusionPipeline):
         """Length in seconds the model was trained on; longer sounds are made in overlapping windows."""
         return self.config["native_frames"] / self.codec.latent_rate
 
+    def frames_wanted(self, duration_s: float) -> tuple[int, int]:
+        """Number of frames that are looked at of a clip of this length, and the side of the square they are seen in.
+
+        Raises ConditionError where there is no encoder to look.
+        """
+        return steps_in(duration_s), self._eye().image_size
+
     @torch.no_grad()
     def __call__(self, video: Tensor | None = None, prompt: Any = None, negative_prompt: str | None = None,
                  duration_s: float | None = None, num_inference_steps: int | None = None,
@@ -202,11 +209,15 @@ class MGAudioPipeline(DiffusionPipeline):
             return video.to(self._execution_device)
         if video.dim() != 4 or video.shape[1] != 3 or len(video) == 0:
             raise ConditionError(f"video is frames (F, 3, H, W) or features (S, {width}), not {tuple(video.shape)}.")
+        times_s = torch.arange(len(video)) * (duration_s / len(video))
+        return see(self._eye(), video.to(self._execution_device), times_s, duration_s)
+
+    def _eye(self) -> Cavp:
+        """CAVP, or ConditionError where this pipeline has none."""
         if self.cavp is None:
             raise ConditionError("this pipeline was loaded without CAVP; give its features as video, or name "
                                  "`cavp_folder` when loading.")
-        times_s = torch.arange(len(video)) * (duration_s / len(video))
-        return see(self.cavp, video.to(self._execution_device), times_s, duration_s)
+        return self.cavp
 
     def _predict(self, x: Tensor, time: float, condition: Tensor, scale: float) -> Tensor:
         """Guided velocity (B, C, T, F) in one window, float64; both halves in one batch, the second where needed."""
@@ -217,7 +228,7 @@ class MGAudioPipeline(DiffusionPipeline):
             x, condition = x.repeat(2, 1, 1, 1), torch.cat([condition, torch.zeros_like(condition)])
         t = torch.full((len(x),), time, device=x.device)
         output = self.transformer(x.to(dtype), t, condition)[0].double()
-        return classifier_free_guidance(*output.chunk(2), scale) if guided else output
+        return classifier_free_guidance(output[:count], output[count:], scale) if guided else output
 
     def _guide(self, guides: Sequence[Guide], callback: Callback | None, i: int, steps: int, before: Tensor,
                after: Tensor, output: Tensor, num_samples: int) -> Tensor:

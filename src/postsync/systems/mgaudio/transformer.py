@@ -8,6 +8,7 @@ copied). Parameters carry the names of SiT, timm and MDSGen, so that checkpoints
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -63,7 +64,7 @@ class TimestepEmbedder(nn.Module):
         return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
     def forward(self, t: Tensor) -> Tensor:
-        return self.mlp(self.features(t).to(self.mlp[0].weight.dtype))
+        return self.mlp(self.features(t).to(self.mlp[0].weight.dtype))  # type: ignore[arg-type]
 
 
 class Attention(nn.Module):
@@ -169,11 +170,12 @@ class FBDT(ModelMixin, ConfigMixin):  # type: ignore[misc]
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight.flatten(1))
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        for module in (self.t_embedder.mlp[0], self.t_embedder.mlp[2], self.mlp_feat[0], self.conv1d_feat[0]):
-            nn.init.normal_(module.weight, std=0.02)
-        for module in (*(block.adaLN_modulation[1] for block in self.blocks),
-                       self.final_layer.adaLN_modulation[1], self.final_layer.linear):
-            nn.init.zeros_(module.weight)
+        small: list[Any] = [self.t_embedder.mlp[0], self.t_embedder.mlp[2], self.mlp_feat[0], self.conv1d_feat[0]]
+        for layer in small:
+            nn.init.normal_(layer.weight, std=0.02)
+        silent: list[Any] = [m.adaLN_modulation[1] for m in self.modules() if isinstance(m, SiTBlock | FinalLayer)]
+        for layer in (*silent, self.final_layer.linear):
+            nn.init.zeros_(layer.weight)
 
     def reduce(self, features: Tensor) -> Tensor:
         """The picture's features (B, num_features, feature_dim) -> one condition vector (B, width).
@@ -184,7 +186,7 @@ class FBDT(ModelMixin, ConfigMixin):  # type: ignore[misc]
         if tuple(features.shape[1:]) != self.feature_shape:
             raise ConditionError(f"the picture's features have shape {tuple(features.shape[1:])}; this model takes "
                                  f"{self.feature_shape}, four a second.")
-        return self.conv1d_feat(self.mlp_feat(features.to(self.mlp_feat[0].weight.dtype)))[:, 0]
+        return self.conv1d_feat(self.mlp_feat(features.to(self.pos_embed.dtype)))[:, 0]
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor, project: bool = False) -> tuple[Tensor, Tensor | None]:
         """Latents (B, C, T, F) at time t (B,) in 0..1 (1 is noise) -> velocity like x, projected tokens.
