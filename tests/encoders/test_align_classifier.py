@@ -85,8 +85,15 @@ def test_short_clips_are_continued(tiny):
     torch.testing.assert_close(tiny.probability(waveform, steps), tiny.probability(padded, steps.repeat(1, 5, 1)))
 
 
+def test_folder_there_and_back(tiny, tmp_path):
+    tiny.save_pretrained(tmp_path)
+    again = AlignClassifier.from_pretrained(tmp_path).eval()
+    latents, context = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8)
+    torch.testing.assert_close(again(latents, context), tiny(latents, context))
+
+
 def test_bad_input_is_refused(tiny):
     with pytest.raises(ValueError, match="no pairs"):
         tiny.probability(torch.zeros(2, 16000), torch.zeros(1, 32, 6))
-    with pytest.raises(WeightsError, match="first 'surprise'"):
+    with pytest.raises(WeightsError, match="not a checkpoint of the alignment"):
         from_official({"surprise": torch.zeros(1)}, **TINY)

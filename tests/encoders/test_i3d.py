@@ -115,6 +115,12 @@ def test_rows_of_a_clip(tiny):
     assert {name: len(row) for name, row in tiny.features(frames[:20]).items()} == {"features": 0, "logits": 0}
 
 
+def test_folder_there_and_back(tiny, tmp_path):
+    tiny.save_pretrained(tmp_path)
+    again = I3d.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in tiny.state_dict().items())
+
+
 def test_the_other_ports_names_are_read(tiny):
     names = {"conv3d_0c_1x1.": "logits.", "conv3d_1a": "Conv3d_1a", "conv3d_2": "Conv3d_2", "mixed_": "Mixed_",
              ".batch3d.": ".bn.", ".branch_0.": ".b0.", ".branch_1.0.": ".b1a.", ".branch_1.1.": ".b1b.",

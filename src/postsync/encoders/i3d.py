@@ -145,7 +145,7 @@ class I3d(ModelMixin, ConfigMixin):
 
 def flow_frames(frames: Tensor) -> Tensor:
     """uint8 frames (F, 3, H, W) -> with the shorter side 256, where pictures are cut and flow is measured."""
-    return resize_pictures(frames, short_side_size(*frames.shape[-2:], SHORT_SIDE))
+    return resize_pictures(frames, short_side_size(frames.shape[-2], frames.shape[-1], SHORT_SIDE))
 
 
 def picture_stacks(frames: Tensor) -> list[Tensor]:

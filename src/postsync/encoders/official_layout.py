@@ -51,7 +51,7 @@ def build(make: Callable[[], ModelT], state: Mapping[str, Tensor], what: str) ->
     wanted = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     found = {k: tuple(v.shape) for k, v in state.items()}
     if wanted != found:
-        wrong = [k for k in found if wanted.get(k) != found[k]] + sorted(wanted.keys() - found.keys())
+        wrong = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
         key = wrong[0]
         raise WeightsError(f"this is not a checkpoint of {what}: {len(wrong)} tensors differ, first '{key}' (file "
                            f"{found.get(key, 'none')}, network {wanted.get(key, 'none')}). Use the published file.")
