@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from math import ceil
 from os import PathLike
 from typing import Any
 
@@ -116,6 +117,15 @@ class FoleyGRAMPipeline(DiffusionPipeline):
     def native_s(self) -> float:
         """Length in seconds the model was trained on; longer sounds are made in overlapping windows."""
         return self.config["native_frames"] / self.codec.latent_rate
+
+    def frames_wanted(self, duration_s: float) -> tuple[int, int]:
+        """Number of frames that are looked at of a clip of this length, and the side of the square they are seen in.
+
+        Raises ConditionError where there is no tower to look.
+        """
+        if self.gram is None:
+            raise ConditionError("this pipeline was loaded without GRAM, so it sees no video.")
+        return self.gram.num_frames * max(1, ceil(duration_s / self.native_s)), self.gram.image_size
 
     @torch.no_grad()
     def __call__(self, video: Tensor | None = None, prompt: Prompt = None, negative_prompt: str | None = None,
