@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+import torch._dynamo  # slow: not within a test
 from safetensors.torch import load_file
 from torch import nn
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...data.clip import frames_at
 from ...encoders.cavp import FPS, Cavp
 from ...errors import ConditionError
 
@@ -28,9 +29,7 @@ def steps_in(seconds: float) -> int:
 
 def see(cavp: Cavp, frames: Tensor, times_s: Tensor, duration_s: float) -> Tensor:
     """Frames (F, 3, H, W), uint8 or float in 0..1, shown from times_s (F,) on -> unit vectors (S, E), four a second."""
-    asked = torch.arange(steps_in(duration_s), dtype=torch.float64) / FPS
-    index = (torch.searchsorted(times_s.double(), asked + 1e-6, right=True) - 1).clamp(min=0)
-    frames = frames[index]
+    frames = frames_at(frames, times_s, torch.arange(steps_in(duration_s), dtype=torch.float64) / FPS)
     if frames.dtype != torch.uint8:
         frames = (frames.float() * 255).round().clamp(0, 255).to(torch.uint8)
     return cavp.video_features(frames)["steps"]
