@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from postsync.data.clip import Clip
 from postsync.diffusion.flow_solvers import sample_flow
+from postsync.encoders.clap import Clap
 from postsync.errors import ConditionError, PostsyncError
+from postsync.media.audio import resample
 from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.checkpoint import turned
+from postsync.systems.mgaudio.features import hear
 from postsync.systems.mgaudio.objective import MGAudioObjective
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
 from postsync.training.ema import ExponentialMovingAverage
@@ -147,6 +151,17 @@ def test_gram_may_listen_instead(codec, cavp, gram):
     assert bool(objective(given, step=0)["loss"].isfinite())
 
 
+def test_clap_hears_the_same_sound_at_its_own_rate():
+    torch.manual_seed(0)
+    clap = Clap(patch_width=4, depths=(1, 1, 1, 1), heads=(1, 1, 1, 1), text_width=8, text_layers=1, text_heads=1,
+                vocabulary=20, positions=20, embed_dim=6).eval()
+    sound = torch.rand(16000, generator=seeded(2)) - 0.5
+    heard = hear(clap, "clap", sound, 16000)
+    resampled = torch.from_numpy(resample(sound[None].numpy(), 16000, 48000))
+    torch.testing.assert_close(heard, clap.features(resampled)["embedding"])
+    assert heard.shape == (1, 6)
+
+
 @pytest.mark.parametrize(("broken", "message"), [
     ({"waveform": None}, "no sound at 16000"), ({"sample_rate": 22050}, "resample"), ({"frames": None}, "no pictures")])
 def test_clips_that_cannot_be_prepared_are_named(codec, cavp, broken, message):
@@ -160,6 +175,28 @@ def test_preparing_takes_codec_and_encoders(codec, tmp_path):
     objective = MGAudioObjective(PRESET, codec=codec, feature_folder=tmp_path)
     with pytest.raises(PostsyncError, match="codec and CAVP"):
         objective.prepare(clip())
+
+
+def test_features_from_files_stand_for_pictures(codec, cavp, tmp_path):
+    rows = torch.nn.functional.normalize(torch.randn(2, 12, generator=seeded()), dim=1).numpy()
+    np.savez(tmp_path / "a.npz", feat=rows)
+    objective = MGAudioObjective(PRESET, codec=codec, cavp=cavp, feature_folder=tmp_path)
+    sample = objective.prepare(clip(frames=None, times=None))
+    torch.testing.assert_close(sample["video"].float(), torch.from_numpy(rows), atol=1e-3, rtol=1e-3)
+    with pytest.raises(ConditionError, match=r"b\.npz cannot be read"):
+        objective.prepare(clip(clip_id="b"))
+
+
+def test_mixed_precision_is_close_and_its_losses_are_not_halved():
+    objective = MGAudioObjective(PRESET)
+    draw_weights(objective.transformer, 0)
+    exact = objective(batch(), step=9, teacher=objective, generator=seeded())
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = objective(batch(), step=9, teacher=objective, generator=seeded())
+    assert all(value.dtype == torch.float32 for value in mixed.values())
+    assert mixed["amg"].item() == pytest.approx(exact["amg"].item(), rel=0.03)
+    mixed["loss"].backward()
+    assert all(p.grad.isfinite().all() for p in objective.transformer.parameters() if p.requires_grad)
 
 
 def test_export_is_a_pipeline_without_the_projector(tmp_path):
