@@ -41,6 +41,11 @@ def score_drift(state: Tensor, velocity: Tensor, time: float) -> Tensor:
     return velocity + (1 - time) * velocity + state
 
 
+def exact(x: Tensor) -> Tensor:
+    """`x` in float64, or in float32 on a device that has no float64 (Apple's)."""
+    return x.float() if x.device.type == "mps" else x.double()
+
+
 def sample_flow(velocity: Velocity, x: Tensor, num_steps: int, *, solver: FlowSolverName = "euler",
                 noise: Callable[[int], Tensor] | None = None, after_step: AfterFlowStep | None = None) -> Tensor:
     """Carry unit-normal `x` to clean latents in `num_steps` steps; float64.
@@ -52,10 +57,10 @@ def sample_flow(velocity: Velocity, x: Tensor, num_steps: int, *, solver: FlowSo
     if solver == "euler_maruyama" and noise is None:
         raise ValueError("the SDE draws noise at every step; give `noise`")
     times = flow_times(num_steps, solver).tolist()
-    x = x.double()
+    x = exact(x)
     for i, (time, after_time) in enumerate(pairwise(times)):
         step = after_time - time
-        slope = velocity(x, time, time).double()
+        slope = exact(velocity(x, time, time))
         if solver == "euler_maruyama":
             after = x + score_drift(x, slope, time) * step
             if noise is not None and i < num_steps - 1:
@@ -63,6 +68,6 @@ def sample_flow(velocity: Velocity, x: Tensor, num_steps: int, *, solver: FlowSo
         else:
             after = x + step * slope
             if solver == "heun" and i < num_steps - 1:
-                after = x + step * (slope + velocity(after, after_time, time).double()) / 2
-        x = after if after_step is None else after_step(i, x, after, slope).double()
+                after = x + step * (slope + exact(velocity(after, after_time, time))) / 2
+        x = after if after_step is None else exact(after_step(i, x, after, slope))
     return x

@@ -198,6 +198,18 @@ def test_a_saved_folder_loads_in_a_fresh_process(mgaudio, tmp_path):
     torch.testing.assert_close(torch.load(tmp_path / "out.pt"), run(mgaudio), atol=1e-3, rtol=1e-3)
 
 
+def test_half_precision_is_close(mgaudio, tmp_path):
+    MGAudioPipeline.from_parts(presets.tiny(), transformer=mgaudio.transformer).save_pretrained(tmp_path / "pipe")
+    mgaudio.codec.save_pretrained(tmp_path / "codec")
+    mgaudio.cavp.save_pretrained(tmp_path / "cavp")
+    half = MGAudioPipeline.from_pretrained(tmp_path / "pipe", codec_folder=tmp_path / "codec",
+                                           cavp_folder=tmp_path / "cavp", torch_dtype=torch.bfloat16)
+    assert (half.transformer.dtype, half.cavp.dtype) == (torch.bfloat16, torch.float32)
+    expected = run(mgaudio)
+    assert (run(half) - expected).norm() < 0.05 * expected.norm()
+    assert bool(run(half, output_type="pt").isfinite().all())
+
+
 def test_a_folder_without_shared_parts_asks_for_the_bundled_ones(mgaudio, tmp_path):
     own = MGAudioPipeline.from_parts(presets.tiny(), transformer=mgaudio.transformer)
     own.register_to_config(codec_folder="no-such-codec")

@@ -17,7 +17,7 @@ from diffusers.pipelines.pipeline_utils import AudioPipelineOutput, DiffusionPip
 from torch import Tensor
 
 from ...codecs.mel_vae import MelCodec
-from ...diffusion.flow_solvers import flow_times, sample_flow
+from ...diffusion.flow_solvers import exact, flow_times, sample_flow
 from ...diffusion.guidance import Guide, Step, classifier_free_guidance, scale_at
 from ...diffusion.parameterization import Parameterization
 from ...diffusion.solvers import draw_noise, one_generator_each
@@ -95,7 +95,7 @@ class MGAudioPipeline(DiffusionPipeline):
             pipe.register_modules(codec=MelCodec.from_pretrained(Path(folder), torch_dtype=torch_dtype))
         if shared_parts and (pipe.cavp is None or cavp_folder is not None):
             folder = cavp_folder or bundled(pipe.config["cavp_folder"])
-            pipe.register_modules(cavp=Cavp.from_pretrained(folder, torch_dtype=torch_dtype).eval())
+            pipe.register_modules(cavp=Cavp.from_pretrained(folder).float().eval())  # runs once: in full precision
         return pipe
 
     @property
@@ -227,7 +227,7 @@ class MGAudioPipeline(DiffusionPipeline):
         if guided:
             x, condition = x.repeat(2, 1, 1, 1), torch.cat([condition, torch.zeros_like(condition)])
         t = torch.full((len(x),), time, device=x.device)
-        output = self.transformer(x.to(dtype), t, condition)[0].double()
+        output = exact(self.transformer(x.to(dtype), t, condition)[0])
         return classifier_free_guidance(output[:count], output[count:], scale) if guided else output
 
     def _guide(self, guides: Sequence[Guide], callback: Callback | None, i: int, steps: int, before: Tensor,
