@@ -47,7 +47,7 @@ def paper() -> CavpTraining:
 def mini() -> CavpTraining:
     """The bundled size, on scenes of 8 s; stretches of 1.5 s, so that its vectors tell moments from each other."""
     return CavpTraining(sizes={"embed_dim": 128, "video_width": 12, "video_blocks": (1, 1, 1, 1), "image_size": 64,
-                               "audio_widths": (16, 32, 64, 64, 128, 128)},
+                               "audio_widths": (8, 16, 32, 64, 128, 128)},
                         clip_steps=32, segment_steps=6, segments=4, min_gap=5)
 
 
