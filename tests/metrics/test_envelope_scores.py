@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from postsync.metrics.envelope import EnvelopeCorrelation, EnvelopeLag, envelope_correlation, envelope_lag_ms
+from postsync.metrics.envelope import (
+    ClassAccuracy,
+    EnvelopeCorrelation,
+    EnvelopeLag,
+    class_accuracy,
+    envelope_correlation,
+    envelope_lag_ms,
+)
 
 
 def envelopes(batch: int = 3, length: int = 400, seed: int = 0) -> torch.Tensor:
@@ -52,6 +60,31 @@ def test_metrics_average_over_clips_and_merge():
         other.update(first[3], second[3])
         metric.merge_state(other)
         torch.testing.assert_close(metric.compute(), function(first, second).mean())
+
+
+@pytest.mark.golden
+def test_official_class_accuracy(golden):
+    case = load_file(golden("video2rms_quant") / "data.safetensors")
+    logits, classes = case["gls.pred_logits"].transpose(1, 2), case["gls.targets"]
+    names = [name for name in case if name.startswith("acc_tol.")]
+    assert names
+    for name in names:
+        found = class_accuracy(logits, classes, int(name.removeprefix("acc_tol.")))
+        assert float(found.mean()) == pytest.approx(float(case[name]), abs=1e-6)
+
+
+def test_class_accuracy_counts_and_merges():
+    logits = torch.eye(5)[torch.tensor([[0, 2, 4], [3, 3, 3]])]
+    classes = torch.tensor([[0, 3, 9], [1, 2, 3]])  # 9 is beyond the range and counts as 4
+    for tolerance, expected in ((0, [2 / 3, 1 / 3]), (1, [1.0, 2 / 3]), (2, [1.0, 1.0])):
+        assert class_accuracy(logits, classes, tolerance).tolist() == pytest.approx(expected)
+    first, second = ClassAccuracy(1), ClassAccuracy(1)
+    first.update(logits[:1], classes[:1])
+    second.update(logits[1:], classes[1:])
+    first.merge_state(second)
+    assert first.compute() == pytest.approx(5 / 6)
+    with pytest.raises(ValueError, match="B, M, C"):
+        class_accuracy(logits, classes[:1])
 
 
 def test_regression_value():

@@ -1,11 +1,17 @@
-"""Frechet distance against the textbook formula and closed forms."""
+"""Frechet distance against official numbers, the textbook formula and closed forms."""
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from postsync.metrics.frechet import FrechetDistance, frechet_distance, frechet_from_statistics
+from postsync.metrics.favd import FAVD, favd_rows
+from postsync.metrics.frechet import FrechetDistance, frechet_distance, frechet_from_statistics, frechet_infinity
+from postsync.metrics.fvd import FVD, first_frame
 
 
 def rows(count: int, width: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> torch.Tensor:
@@ -19,6 +25,40 @@ def direct(first: torch.Tensor, second: torch.Tensor, ddof: int = 1) -> torch.Te
     a, b = torch.cov(first.T, correction=ddof), torch.cov(second.T, correction=ddof)
     root = torch.linalg.eigvals(a @ b).real.clamp_min(0).sqrt().sum()
     return (first.mean(0) - second.mean(0)).square().sum() + a.trace() + b.trace() - 2 * root
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("name", ["main", "wide", "def_"])
+def test_official_values(golden, name):
+    case = load_file(golden("eval_metrics") / "frechet.safetensors")
+    expected = json.loads((golden("eval_metrics") / "expected_features.json").read_text())
+    x, y = case[f"{name}_x"], case[f"{name}_y"]
+    informative = {"fadtk_float16_cache"}
+    keys = [key for key in expected if key.startswith(f"frechet/{name}/") and key.split("/")[2] not in informative]
+    assert keys
+    for key in keys:
+        ddof = 0 if "ddof0" in key else 1
+        assert float(frechet_distance(x, y, ddof)) == pytest.approx(expected[key]["value"], rel=1e-6), key
+        metric = FrechetDistance(x.shape[1], ddof)
+        for block in x.split(37):
+            metric.update(block, real=False)
+        metric.update(y, real=True)
+        assert float(metric.compute()) == pytest.approx(expected[key]["value"], rel=1e-6), key
+
+
+@pytest.mark.golden
+def test_official_favd(golden):
+    case = load_file(golden("eval_metrics") / "favd.safetensors")
+    expected = json.loads((golden("eval_metrics") / "expected_features.json").read_text())["favd/clips"]["value"]
+    clips = sorted({key.rsplit("_", 1)[1] for key in case})
+    width = case[f"ref_i3d_{clips[0]}"].shape[1] + case[f"ref_vggish_{clips[0]}"].shape[1]
+    halves = FAVD(width), FAVD(width)
+    for i, clip in enumerate(clips):
+        for side in ("ref", "eval"):
+            i3d, vggish = case[f"{side}_i3d_{clip}"], case[f"{side}_vggish_{clip}"]
+            assert halves[i % 2].add_clip(i3d, vggish, real=side == "ref") == min(len(i3d), len(vggish))
+    halves[0].merge_state(halves[1])
+    assert float(halves[0].compute()) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("ddof", [0, 1])
@@ -61,12 +101,80 @@ def test_streaming_equals_all_at_once(ddof):
     torch.testing.assert_close(whole.compute(), frechet_distance(x, y, ddof), rtol=1e-9, atol=1e-9)
 
 
-def test_streaming_of_fewer_rows_than_features():
-    x, y = rows(9, 20, 8), rows(8, 20, 9)
-    metric = FrechetDistance(20)
+@pytest.mark.parametrize(("first", "second"), [(9, 8), (9, 40), (20, 20), (45, 3), (21, 19)])
+def test_streaming_around_as_many_rows_as_features(first, second):
+    """Rows wait below D and are merged from D on, also where two halves of fewer rows come together."""
+    x, y = rows(first, 20, 8), rows(second, 20, 9)
+    metric, other = FrechetDistance(20), FrechetDistance(20)
+    metric.update(x[: first // 2], real=True)
+    other.update(x[first // 2 :], real=True)
+    other.update(y[:1], real=False)
+    metric.update(y[1:], real=False)
+    metric.merge_state(other)
+    torch.testing.assert_close(metric.compute(), frechet_distance(y, x), rtol=1e-7, atol=0)
+    assert (metric.count(real=True), metric.count(real=False)) == (first, second)
+
+
+def test_means_far_from_zero_lose_nothing():
+    """Sums of squares about 0 would lose every digit of a spread of 1 at 1e9."""
+    x, y = rows(200, 6, 13), rows(150, 6, 14, 1.3)
+    metric = FrechetDistance(6)
+    for block in (x + 1e9).split(17):
+        metric.update(block, real=True)
+    metric.update(y + 1e9, real=False)
+    torch.testing.assert_close(metric.compute(), frechet_distance(x, y), rtol=1e-5, atol=0)
+    torch.testing.assert_close(frechet_distance(x + 1e9, y + 1e9), frechet_distance(x, y), rtol=1e-5, atol=0)
+
+
+def test_streamed_state_does_not_grow_with_rows():
+    metric = FrechetDistance(16)
+    for seed in range(20):
+        metric.update(rows(40, 16, seed), real=True)
+    kept = [metric.real_moments, *metric.real_waiting]
+    assert sum(tensor.numel() for tensor in kept) <= 2 * 17 * 17
+
+
+def test_features_that_never_vary():
+    """Neither Cholesky's factor nor full rank exists; the distance is that of the other features."""
+    x, y = rows(60, 8, 15), rows(70, 8, 16)
+    x[:, 5:], y[:, 5:] = 2.0, 2.0
+    torch.testing.assert_close(frechet_distance(x, y), frechet_distance(x[:, :5], y[:, :5]), rtol=1e-6, atol=0)
+
+
+def test_distance_for_infinitely_many_rows():
+    """Few rows bias the distance upwards; the extrapolation undoes most of it."""
+    x, y, exact = rows(3000, 12, 17), rows(60000, 12, 17, shift=0.5)[3000:], 12 * 0.25
+    found, fit = frechet_infinity(x, y, np.random.default_rng(0), num_points=12, least_rows=100)
+    biased = frechet_distance(x[:100], y)
+    assert abs(found - exact) < 0.5 * abs(biased - exact)
+    assert fit > 0.5
+    again, _ = frechet_infinity(x, y, np.random.default_rng(0), num_points=12, least_rows=100)
+    assert again == found
+    with pytest.raises(ValueError, match="more than 3000"):
+        frechet_infinity(x, y, np.random.default_rng(0), least_rows=3000)
+
+
+def test_favd_rows_are_cut_to_the_shorter():
+    i3d, vggish = rows(4, 1024, 18), rows(3, 128, 19)
+    assert torch.equal(favd_rows(i3d, vggish), torch.cat([i3d[:3], vggish], 1))
+    assert favd_rows(i3d[:0], vggish).shape == (0, 1152)
+    with pytest.raises(ValueError, match="VGGish"):
+        favd_rows(vggish[0], i3d)
+    with pytest.raises(ValueError, match="1152"):
+        FAVD().add_clip(i3d, vggish[:, :100], real=True)
+
+
+def test_fvd_takes_the_population_covariance_and_pieces_by_rule():
+    x, y = rows(12, 400, 20), rows(11, 400, 21)
+    metric = FVD()
     metric.update(x, real=True)
     metric.update(y, real=False)
-    torch.testing.assert_close(metric.compute(), frechet_distance(x, y), rtol=1e-5, atol=0)
+    torch.testing.assert_close(metric.compute(), frechet_distance(y, x, ddof=0))
+    assert first_frame(40) == 0
+    assert first_frame(15) is None
+    starts = {first_frame(18, torch.Generator().manual_seed(seed)) for seed in range(40)}
+    assert starts == {0, 1, 2}
+    assert first_frame(16, torch.Generator().manual_seed(0)) == 0
 
 
 def test_bad_features_are_refused():
@@ -81,6 +189,10 @@ def test_bad_features_are_refused():
     metric.update(x, real=True)
     with pytest.raises(ValueError, match="0 generated"):
         metric.compute()
+    with pytest.raises(ValueError, match=r"\(n, 4\)"):
+        metric.update(x[:, :3], real=True)
+    with pytest.raises(ValueError, match="not finite"):
+        metric.update(x / 0, real=True)
 
 
 def test_regression_value():

@@ -7,7 +7,16 @@ import itertools
 import pytest
 import torch
 
-from postsync.metrics.onsets import OnsetF1, OnsetPrecision, OnsetRecall, match_onsets, onset_scores
+from postsync.metrics.onsets import (
+    OnsetF1,
+    OnsetLag,
+    OnsetPrecision,
+    OnsetRecall,
+    match_onsets,
+    onset_lags_ms,
+    onset_scores,
+    onset_scores_at,
+)
 
 
 def test_counts_of_a_plain_case():
@@ -62,3 +71,23 @@ def test_metric_pools_counts_and_merges():
         assert float(first.compute()) == pytest.approx(value)
         whole.reset()
         assert int(whole.num_true) == 0
+
+
+def test_missed_and_invented_under_each_tolerance():
+    scores = onset_scores_at([0.11, 0.54, 1.08, 2.0], [0.1, 0.5, 1.0])
+    assert {t: (s.num_matched, s.num_missed, s.num_invented) for t, s in scores.items()} == {
+        0.025: (1, 2, 3), 0.05: (2, 1, 2), 0.1: (3, 0, 1)}
+
+
+def test_lag_of_what_matches():
+    lags = onset_lags_ms([1.02, 0.49, 3.0], [0.5, 1.0, 2.0])
+    torch.testing.assert_close(lags, torch.tensor([-10.0, 20.0], dtype=torch.float64))
+    assert onset_lags_ms([1.0], []).shape == (0,)
+    first, second = OnsetLag(), OnsetLag()
+    first.update([1.02, 0.49], [0.5, 1.0])
+    second.update(torch.tensor([0.52]), torch.tensor([0.5]))
+    second.update([], [1.0])
+    assert second.compute() == pytest.approx(20, abs=1e-4)
+    first.merge_state(second)
+    assert first.compute() == pytest.approx(10, abs=1e-4)
+    assert OnsetLag().compute().isnan()

@@ -6,7 +6,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from postsync.metrics.retrieval import RetrievalRecall, TripletAUC, recall_at_k, retrieval_hits, triplet_auc
+from postsync.metrics.retrieval import (
+    RetrievalRecall,
+    TripletAUC,
+    average_precision,
+    recall_at_k,
+    retrieval_hits,
+    triplet_auc,
+)
 
 SCORES = torch.tensor([[0.9, 0.1, 0.3, 0.2],
                        [0.8, 0.7, 0.1, 0.0],
@@ -82,3 +89,18 @@ def test_metrics_merge():
     empty.update(torch.zeros(0), torch.zeros(1))
     with pytest.raises(ValueError, match="at least one"):
         empty.compute()
+
+
+def test_average_precision_is_that_of_scikit_learn():
+    sklearn = pytest.importorskip("sklearn.metrics")
+    generator = torch.Generator().manual_seed(0)
+    for count in (1, 2, 7, 60):
+        labels = torch.randint(2, (count,), generator=generator)
+        labels[0] = 1
+        scores = torch.randint(6, (count,), generator=generator) / 6  # many are equal
+        expected = sklearn.average_precision_score(labels.numpy(), scores.numpy())
+        assert float(average_precision(labels, scores)) == pytest.approx(expected)
+    assert average_precision(torch.tensor([1, 0, 1]), torch.tensor([0.9, 0.8, 0.7])) == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert average_precision(torch.tensor([0, 0]), torch.tensor([0.9, 0.8])) == 0
+    with pytest.raises(ValueError, match="twice"):
+        average_precision(torch.tensor([1]), torch.tensor([0.9, 0.8]))

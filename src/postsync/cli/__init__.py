@@ -19,7 +19,9 @@ from .interruption import stopped_by_signals
 COMMANDS = {  # name -> (module and attribute in this package, one line of help)
     "generate": ("generate:generate", "Put sound to a silent video."),
     "scenes": ("scenes:app", "Render, export or preview procedural scenes."),
+    "data": ("data:app", "Import, audit and prepare data sets."),
     "train": ("train:train", "Train a part of a mini."),
+    "weights": ("weights:app", "List and convert published networks."),
     "info": ("info:info", "Show systems, presets, weights and licences."),
     "doctor": ("doctor:doctor", "Check the installation."),
 }

@@ -1,4 +1,4 @@
-"""`postsync train`: one of the trainables, on rendered scenes."""
+"""`postsync train`: one of the trainables, on rendered scenes or on the clips of a manifest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def train(
     duration: Annotated[float | None, typer.Option(min=0.5, help="Seconds of a scene.")] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Scenes without nuisances.")] = False,
     recordings: Annotated[Path | None, typer.Option(help="Labelled recordings, a second sound source.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that render scenes.")] = 0,
+    data: Annotated[Path | None, typer.Option(help="Folder of a manifest to train on, not scenes.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare clips.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of this process.")] = None,
     precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
     cpu: Annotated[bool, typer.Option("--cpu", help="Leave accelerators alone.")] = False,
@@ -47,19 +48,40 @@ def train(
         torch.set_num_threads(threads)
     torch.manual_seed(seed)
     objective = registry.load_objective(name, preset, base)
-    scenes = dict(entry.scenes) | (registry.resolve(entry.world)() if entry.world else {})
-    scenes |= {"duration_s": duration} if duration else {}
-    count = count or entry.count
-    dataset = scene_dataset(scenes, seed, count, objective.needs, clean, recordings)
+    cache: dict[str, Any] = {}
+    if data is not None:
+        dataset = _clips_of(data, name, objective, {"count": count, "duration": duration, "clean": clean or None,
+                                                    "recordings": recordings})
+    else:
+        scenes = dict(entry.scenes) | (registry.resolve(entry.world)() if entry.world else {})
+        scenes |= {"duration_s": duration} if duration else {}
+        count = count or entry.count
+        dataset = scene_dataset(scenes, seed, count, objective.needs, clean, recordings)
+        key = f"{name} {preset} {scenes} {seed} {count} clean={clean} {recordings} {base}"
+        cache = {"cache": out / "features", "cache_key": key}
     changes: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "lr": lr, "max_minutes": minutes}
     if minutes is not None and steps is None:
         changes["steps"] = 10**9  # the clock ends the run
     config = replace(entry.config, seed=seed, mixed_precision=precision,
                      **{key: value for key, value in changes.items() if value is not None})
-    key = f"{name} {preset} {scenes} {seed} {count} clean={clean} {recordings} {base}"
-    export = run(objective, dataset, config, out, resume=resume, workers=workers, cache=out / "features",
-                 cache_key=key, fit=entry.fits, cpu=cpu, progress=not quiet)
+    export = run(objective, dataset, config, out, resume=resume, workers=workers, fit=entry.fits, cpu=cpu,
+                 progress=not quiet, **cache)
     typer.echo(str(export))
+
+
+def _clips_of(folder: Path, name: str, objective: Any, of_scenes: dict[str, Any]) -> Any:
+    """The clips of the manifest in `folder`, with their features kept; `of_scenes`: options that say nothing of them.
+
+    Raises PostsyncError where one of those was given.
+    """
+    from ..training.manifest_clips import manifest_clips
+
+    if extra := [option for option, value in of_scenes.items() if value is not None]:
+        raise PostsyncError(f"--data and --{', --'.join(extra)} do not go together; those are for scenes.")
+    clips = manifest_clips(name, objective, folder)
+    if clips.left_out:
+        typer.echo("left out: " + clips.left_out, err=True)
+    return clips
 
 
 def scene_dataset(scenes: dict[str, Any], seed: int, count: int, needs: frozenset[str], clean: bool,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from torch.utils.data import Dataset
 
 from postsync.data.clip import Clip, Event
+from postsync.data.flags import left_out
 from postsync.errors import MediaError
 from postsync.features.envelope import frame_rms
 from postsync.media.audio import read_audio
@@ -36,14 +38,16 @@ _REQUIRED = ("clip_id", "dataset", "source_id", "split", "start", "end", "durati
 _CLIP_ID = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*")
 
 
-def write_manifest(folder: Path | str, rows: Iterable[Mapping[str, Any]], meta: Mapping[str, Any]) -> Path:
+def write_manifest(folder: Path | str, rows: Iterable[Mapping[str, Any]], meta: Mapping[str, Any], *,
+                   known_only: bool = True) -> Path:
     """Write rows, completed with nulls and sorted, and the side file; returns the manifest's path.
 
-    `meta` says how the set was made (command, filters). Raises MediaError for a row without its required columns, an
-    unknown column, a bad or repeated `clip_id`, or a folder that cannot be written.
+    `meta` says how the set was made (command, filters). `known_only`: refuse columns that are not in COLUMNS. Raises
+    MediaError for a row without its required columns, an unknown column, a bad or repeated `clip_id`, or a folder that
+    cannot be written.
     """
     folder = Path(folder)
-    complete = sorted((_checked(row) for row in rows), key=lambda row: row["clip_id"])
+    complete = sorted((_checked(row, known_only) for row in rows), key=lambda row: row["clip_id"])
     for first, second in pairwise(complete):
         if first["clip_id"] == second["clip_id"]:
             raise MediaError(f"{folder}: two rows are called {first['clip_id']}; clip_id must be unique")
@@ -66,7 +70,8 @@ def read_manifest(folder: Path | str) -> list[dict[str, Any]]:
     path = Path(folder)
     path = path / MANIFEST if path.is_dir() else path
     if not path.is_file():
-        raise MediaError(f"{path}: no manifest there; write one, for instance with `postsync scenes export FOLDER`")
+        raise MediaError(f"{path}: no manifest there; write one, for instance with `postsync data import` or "
+                         "`postsync scenes export FOLDER`")
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():
@@ -76,6 +81,21 @@ def read_manifest(folder: Path | str) -> list[dict[str, Any]]:
         except (json.JSONDecodeError, MediaError) as error:
             raise MediaError(f"{path}, line {number}: not a manifest row ({error}); write the file again") from error
     return rows
+
+
+def read_meta(folder: Path | str) -> dict[str, Any]:
+    """What the side file says of how the set was made; empty where there is none.
+
+    Raises MediaError where it is no JSON object.
+    """
+    path = Path(folder) / META
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise MediaError(f"cannot read {path}: {error}; import the data set again") from error
+    if not isinstance(meta, dict):
+        raise MediaError(f"{path}: is no JSON object; import the data set again")
+    return meta
 
 
 def _checked(row: Mapping[str, Any], known_only: bool = True) -> dict[str, Any]:
@@ -98,15 +118,18 @@ class ManifestDataset(Dataset):
 
     `needs`: which of "frames" and "waveform" to decode. `size`: (width, height) of the frames, None for the file's own;
     `fps`: None for every frame at its own time; `sample_rate`: None for the file's own. The envelope comes from
-    features["envelope"] (.npy, 100 Hz) where the manifest names one, else from the waveform. `split` keeps one split.
+    features["envelope"] (.npy, 100 Hz) where the manifest names one, else from the waveform. `split` keeps one split;
+    rows with one of the flags `unfit` (see flags.py) are passed over and counted in `left_out` (flag -> rows).
     """
 
     def __init__(self, folder: Path | str, needs: frozenset[str] = frozenset({"frames", "waveform"}), *,
                  split: str | None = None, size: tuple[int, int] | None = None, fps: float | None = None,
-                 sample_rate: int | None = None) -> None:
+                 sample_rate: int | None = None, unfit: frozenset[str] = frozenset()) -> None:
         path = Path(folder)
         self.root = path if path.is_dir() else path.parent
-        self.rows = [row for row in read_manifest(folder) if split in (None, row["split"])]
+        rows = [row for row in read_manifest(folder) if split in (None, row["split"])]
+        self.rows = [row for row in rows if not left_out(row, unfit)]
+        self.left_out = Counter(flag for row in rows for flag in left_out(row, unfit))
         self.needs, self.size, self.fps, self.sample_rate = needs, size, fps, sample_rate
 
     def __len__(self) -> int:

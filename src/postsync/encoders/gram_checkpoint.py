@@ -1,4 +1,4 @@
-"""Official checkpoints of GRAM, EVA-CLIP and BEATs <-> ours. The only place where foreign pickles are read.
+"""Official checkpoints of GRAM, EVA-CLIP and BEATs <-> ours.
 
 Source of the layouts: `ispamm/GRAM` (`model_step_N.pt`, a flat state dict), `QuanSun/EVA-CLIP`,
 `microsoft/unilm: beats`.
@@ -6,10 +6,8 @@ Source of the layouts: `ispamm/GRAM` (`model_step_N.pt`, a flat state dict), `Qu
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +17,7 @@ from . import beats
 from .eva_clip import EvaClipConfig, EvaClipVision, resize_positions
 from .gram import GramConfig, GramEncoder, paper
 from .matching import resize_frame_embedding
+from .official_state import read_pickle, read_state
 from .text import WordPieceTokenizer
 
 # official prefix -> ours; an entry without trailing dot is a whole key
@@ -135,29 +134,6 @@ def load_beats(path: Path, predictor: bool = False) -> beats.Beats:
         model = beats.Beats(beats.BeatsConfig.from_official(content["cfg"], predictor))
     _load(model, state, path)
     return model.eval()
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """State dict of a checkpoint, which may lie under `model`, `module` or `state_dict`."""
-    content = read_pickle(path)
-    for name in ("state_dict", "model", "module"):
-        if isinstance(content.get(name), dict):
-            content = content[name]
-    return {k: v for k, v in content.items() if isinstance(v, Tensor)}
-
-
-def read_pickle(path: Path) -> dict[str, Any]:
-    """Content of a foreign `.pt` file, tensors and plain values only. Raises WeightsError for anything else."""
-    if not path.is_file():
-        raise WeightsError(f"no checkpoint at {path}; download it and name the file.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise WeightsError(f"{path} is not a checkpoint of plain tensors ({error.__class__.__name__}); it is refused, "
-                           "because other pickles can run code. Convert it to tensors where you trust it.") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path} holds a {type(content).__name__}, not a state dict.")
-    return content
 
 
 def _normal_name(name: str) -> str:

@@ -1,16 +1,18 @@
 """The one onset picker: when sounds start, read from a loudness envelope. Its settings are `OnsetConfig`'s defaults.
 
-Every onset figure in postsync (plots, metrics, demo) is made with it.
+Every onset figure in postsync (plots, metrics, demo) is made with it; `librosa_onsets` serves published metrics alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import PostsyncError
 from .envelope import ENVELOPE_RATE, frame_rms
 
 
@@ -94,3 +96,22 @@ def _start_of_rise(power: np.ndarray, peak: int, rate: float, config: OnsetConfi
     span = power[above] - power[above - 1] if above > 0 else 0.0
     part = (level - power[above - 1]) / span if span > 0 else 1.0
     return max(0.0, (above - 2 + part) / rate + config.delay_s)
+
+
+def librosa_onsets(waveform: Tensor, sample_rate: int, delta: float | None = None) -> Tensor:
+    """Onset times (seconds, ascending, float64) of a mono waveform (N,) as `librosa.onset.onset_detect` finds them.
+
+    For published metrics only: hop 512, and a clip's onset strength is normalised, so noise has onsets too. `delta` is
+    librosa's threshold (default 0.07; CondFoleyGen 0.3); AV-Align and CondFoleyGen work at 22050 Hz. Raises
+    PostsyncError without librosa, ValueError for another shape and for values that are not finite.
+    """
+    try:
+        import librosa
+    except ImportError as error:
+        raise PostsyncError("these onsets are librosa's: pip install 'postsync[eval]'") from error
+    if waveform.dim() != 1 or len(waveform) == 0 or not torch.isfinite(waveform).all():
+        raise ValueError(f"waveform of {tuple(waveform.shape)}; give finite mono samples (N,)")
+    threshold: dict[str, Any] = {} if delta is None else {"delta": delta}
+    samples = waveform.detach().cpu().float().numpy()
+    times = librosa.onset.onset_detect(y=samples, sr=sample_rate, units="time", **threshold)
+    return torch.as_tensor(np.asarray(times), dtype=torch.float64)

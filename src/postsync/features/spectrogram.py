@@ -1,7 +1,7 @@
 """Every log-mel front end in one table. All are differentiable torch functions of a mono waveform.
 
 A front end is a `SpectrogramConfig`; `log_mel_spectrogram` computes any of them. Filter banks follow Slaney's Auditory
-Toolbox (as librosa does by default) or Kaldi (triangles in the mel domain).
+Toolbox (as librosa does by default), the HTK formula (triangles in Hz), or Kaldi (the same, triangles in mel).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 BEATS_MEAN = 15.41663
 BEATS_STD = 6.55582
+SYNCHFORMER_MEAN = -4.2677393
+SYNCHFORMER_STD = 4.5689974
 
 
 @dataclass(frozen=True)
@@ -30,20 +32,46 @@ class SpectrogramConfig:
     num_mel_bins: int = 64
     f_min: float = 0.0
     f_max: float = 8000.0
-    mel_scale: str = "slaney"  # "slaney" | "kaldi"
+    mel_scale: str = "slaney"  # "slaney" (of unit area) | "htk" | "kaldi"
     window: str = "hann"  # "hann" (periodic) | "hann_symmetric" | "povey"
     power: float = 1.0  # 1 magnitude, 2 power
     floor: float = 1e-5  # smallest value whose logarithm is taken
+    floor_added: bool = False  # add the floor to every value, instead of lifting smaller values to it
     centred: bool = True  # reflect-pad window_length / 2 at both ends; else only whole frames are used
     gain: float = 1.0  # applied to the waveform
     mean_subtract: bool = False  # remove the mean of the whole waveform
     frame_mean_subtract: bool = False  # remove the mean of each frame
     preemphasis: float = 0.0  # inside each frame
+    waveform_preemphasis: float = 0.0  # over the whole waveform, which loses its first sample
 
 
 def audioldm() -> SpectrogramConfig:
     """AudioLDM's TacotronSTFT at 16 kHz: 1024/160/1024, 64 bins, ln(max(magnitude, 1e-5))."""
     return SpectrogramConfig()
+
+
+def vggish() -> SpectrogramConfig:
+    """VGGish's: 25/10 ms frames, 64 bins of magnitude in 125 Hz to 7.5 kHz, ln(mel + 0.01)."""
+    return SpectrogramConfig(n_fft=512, window_length=400, f_min=125.0, f_max=7500.0, mel_scale="kaldi", floor=0.01,
+                             floor_added=True, centred=False)
+
+
+def panns() -> SpectrogramConfig:
+    """That of PANNs' Cnn14 at 16 kHz: 512/160, 64 bins of power, 50 Hz to 8 kHz; times 10 / ln 10 it is dB."""
+    return SpectrogramConfig(n_fft=512, window_length=512, f_min=50.0, power=2.0, floor=1e-10)
+
+
+def passt() -> SpectrogramConfig:
+    """PaSST's at 32 kHz before scaling: 25/10 ms frames in an FFT of 1024, 128 bins of power up to 15 kHz."""
+    return SpectrogramConfig(sample_rate=32000, window_length=800, hop_length=320, num_mel_bins=128, f_max=15000.0,
+                             mel_scale="kaldi", window="hann_symmetric", power=2.0, floor_added=True,
+                             waveform_preemphasis=0.97)
+
+
+def synchformer() -> SpectrogramConfig:
+    """Synchformer's before padding and scaling: 25/10 ms frames in an FFT of 1024, 128 HTK bins of power."""
+    return SpectrogramConfig(window_length=400, num_mel_bins=128, mel_scale="htk", power=2.0, floor=1e-6,
+                             floor_added=True)
 
 
 def kaldi(num_mel_bins: int = 128) -> SpectrogramConfig:
@@ -96,6 +124,39 @@ def beats_normalise(fbank: Tensor) -> Tensor:
     return (fbank - BEATS_MEAN) / (2 * BEATS_STD)
 
 
+def vggish_examples(waveform: Tensor) -> Tensor:
+    """VGGish's input from a 16 kHz waveform (B, N) in -1..1: (B, n, 96, 64), one row for each whole 0.96 s.
+
+    n may be 0. In float64, as the original (harritaylor/torchvggish: vggish_input.py); 240 samples more than 0.96 s n
+    are needed, since the last frame of an example reaches beyond its end. Raises ValueError for less than 400 samples.
+    """
+    log_mel = log_mel_spectrogram(waveform.double(), vggish()).to(torch.float32)
+    examples = log_mel.shape[1] // 96
+    return log_mel[:, : 96 * examples].unflatten(1, (examples, 96))
+
+
+def panns_log_mel(waveform: Tensor) -> Tensor:
+    """Cnn14's input from a 16 kHz waveform (B, N) in -1..1: (B, N // 160 + 1, 64) in dB, -100 and up."""
+    return log_mel_spectrogram(waveform, panns()) * (10 / math.log(10))
+
+
+def passt_mel(waveform: Tensor) -> Tensor:
+    """PaSST's input from a 32 kHz waveform (B, N) in -1..1: (B, 128, (N - 1) // 320 + 1).
+
+    Follows kkoutini/passt_hear21: models/preprocess.py in eval mode.
+    """
+    return (log_mel_spectrogram(waveform, passt()).transpose(1, 2) + 4.5) / 5
+
+
+def synchformer_mel(segments: Tensor) -> Tensor:
+    """Synchformer's input from segments (B, 10240) of 0.64 s at 16 kHz in -1..1: (B, 128, 66).
+
+    The 65 frames are followed by one of zeros, added before the scaling (hkchengrex/av-benchmark: av_bench/extract.py).
+    """
+    log_mel = F.pad(log_mel_spectrogram(segments, synchformer()), (0, 0, 0, 1))
+    return (log_mel.transpose(1, 2) - SYNCHFORMER_MEAN) / (2 * SYNCHFORMER_STD)
+
+
 def log_mel_spectrogram(waveform: Tensor, config: SpectrogramConfig) -> Tensor:
     """Natural logarithm of the mel spectrogram of a waveform (B, N): (B, frames, config.num_mel_bins).
 
@@ -104,7 +165,7 @@ def log_mel_spectrogram(waveform: Tensor, config: SpectrogramConfig) -> Tensor:
     """
     with torch.autocast(waveform.device.type, enabled=False):
         mel = mel_spectrogram(waveform, config)
-        return mel.clamp_min(config.floor).log()
+        return (mel + config.floor if config.floor_added else mel.clamp_min(config.floor)).log()
 
 
 def mel_spectrogram(waveform: Tensor, config: SpectrogramConfig) -> Tensor:
@@ -125,6 +186,8 @@ def _frames(waveform: Tensor, config: SpectrogramConfig) -> Tensor:
     length, hop = config.window_length, config.hop_length
     if config.mean_subtract:
         waveform = waveform - waveform.mean(-1, keepdim=True)
+    if config.waveform_preemphasis:
+        waveform = waveform[:, 1:] - config.waveform_preemphasis * waveform[:, :-1]
     if config.centred:
         waveform = _reflect_pad(waveform, length // 2)
     elif waveform.shape[-1] < length:
@@ -165,11 +228,14 @@ def mel_filters(config: SpectrogramConfig) -> Tensor:
         edges = np.linspace(_kaldi_mel(config.f_min), _kaldi_mel(config.f_max), config.num_mel_bins + 2)
         bank = _triangles(_kaldi_mel(frequencies), edges)
         bank[:, -1] = 0
+    elif config.mel_scale == "htk":
+        bank = _triangles(frequencies, _kaldi_hz(np.linspace(_kaldi_mel(config.f_min), _kaldi_mel(config.f_max),
+                                                             config.num_mel_bins + 2)))
     elif config.mel_scale == "slaney":
         edges = _slaney_hz(np.linspace(_slaney_mel(config.f_min), _slaney_mel(config.f_max), config.num_mel_bins + 2))
         bank = _triangles(frequencies, edges) * (2 / (edges[2:] - edges[:-2]))[:, None]  # unit area
     else:
-        raise ValueError(f"unknown mel scale '{config.mel_scale}'; choose slaney or kaldi")
+        raise ValueError(f"unknown mel scale '{config.mel_scale}'; choose slaney, htk or kaldi")
     return torch.from_numpy(bank)
 
 
@@ -183,6 +249,10 @@ def _triangles(points: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 def _kaldi_mel(hz: np.ndarray | float) -> np.ndarray:
     return 1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0)
+
+
+def _kaldi_hz(mel: np.ndarray) -> np.ndarray:
+    return 700.0 * np.expm1(mel / 1127.0)
 
 
 _LINEAR_MEL_PER_HZ = 3 / 200  # Slaney: linear up to 1 kHz (15 mel), then 27 mel for each factor of 6.4

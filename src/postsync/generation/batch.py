@@ -11,10 +11,11 @@ from typing import Any
 
 from ..errors import PostsyncError
 from ..media.container import check_readable
+from ..media.hashing import sha256_of
 from .job import announce, fresh_seed, takes
 from .options import Options
 from .outputs import Outputs, Planned
-from .provenance import Provenance, sha256_of
+from .provenance import Provenance
 from .result import Result
 from .sidecar import lossless_path, publish, sidecar_path
 from .timing_of_clip import timing_name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,8 +11,7 @@ from typing import Any
 import torch
 
 from .. import __version__, weights
-from ..errors import MediaError
-from ..media.container import check_readable, one_line
+from ..media.hashing import sha256_of
 
 _DISTRIBUTIONS = ("torch", "numpy", "diffusers", "av", "soundfile", "soxr")
 
@@ -50,13 +48,3 @@ def versions() -> dict[str, str]:
     return {"postsync": __version__, "python": platform.python_version(),
             **{name: version(name) for name in _DISTRIBUTIONS},
             "machine": f"{platform.system()} {platform.machine()}", "threads": str(torch.get_num_threads())}
-
-
-def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file, hexadecimal. Raises MediaError where it cannot be read."""
-    check_readable(Path(path))
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise MediaError(f"{path}: could not be read ({one_line(error)}); check the disk, or copy the file") from error

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConditionError, MediaError, WeightsError
+from ..media.hashing import sha256_of
 from ..media.video import probe
 from .conditions import on_grid, read_conditions, render
 from .job import fresh_seed, make
-from .provenance import Provenance, sha256_of
+from .provenance import Provenance
 from .result import Recipe, Result
 from .sidecar import Sidecar, lossless_path
 from .soundtrack import fingerprint, read_lossless, spliced

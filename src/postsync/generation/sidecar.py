@@ -14,10 +14,11 @@ from torch import Tensor
 
 from ..errors import ConditionError, MediaError
 from ..media.container import check_readable
+from ..media.hashing import sha256_of
 from ..media.output import whole_file
 from ..timing.onset_file import strengths_in
 from .options import Options
-from .provenance import Provenance, sha256_of
+from .provenance import Provenance
 from .result import Recipe, Result
 from .soundtrack import DELIVERY_RATE, fingerprint, write_lossless
 from .timing_of_clip import Timing, timing_name

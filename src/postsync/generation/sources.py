@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConditionError, MediaError, PostsyncError
+from ..media.container import VIDEO_SUFFIXES
 from ..timing.table import Row, number, read_rows
 from .options import Options
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".wmv",
-                            ".flv", ".3gp", ".ogv"})
 COLUMNS = ("video", "prompt", "negative_prompt", "seed", "start", "end")
 FORM = "`video,prompt[,negative_prompt,seed,start,end]`"
 

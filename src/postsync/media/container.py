@@ -15,6 +15,9 @@ from av.video.stream import VideoStream
 
 from postsync.errors import MediaError
 
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".wmv",
+                            ".flv", ".3gp", ".ogv"})
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff"})
 MAX_PIXELS = 8192 * 4608  # of one picture: 8K and a little more; the decoder refuses larger ones before it allocates
 _PLAYLISTS = ("hls", "dash", "concat", "sdp", "rtsp")  # they name other files and addresses to read
 _STILL_FORMATS = ("image2", "tty", "_pipe")  # FFmpeg reads pictures and plain text as one-frame "videos"

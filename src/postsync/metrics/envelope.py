@@ -1,4 +1,4 @@
-"""Agreement of two envelopes: Pearson correlation at zero lag, and the lag at which they agree best.
+"""Agreement of two envelopes: Pearson correlation at zero lag, the lag at which they agree best, and loudness classes.
 
 Both are centred linear RMS at 100 Hz (`features.envelope.frame_rms`) unless a rate is named.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from ..features.envelope import ENVELOPE_RATE
+from .mean import ClipMean
 
 MAX_LAG_S = 0.5
 
@@ -46,39 +46,30 @@ def envelope_lag_ms(estimate: Tensor, target: Tensor, rate: float = ENVELOPE_RAT
     return torch.tensor(lags, dtype=torch.float64, device=best.device)[best] * 1000 / rate
 
 
-class _ClipMean(Metric):
-    """Mean of one value a clip."""
+def class_accuracy(logits: Tensor, classes: Tensor, tolerance: int = 0) -> Tensor:
+    """Share of the frames of each clip, (B,) float64, whose likeliest loudness class is within `tolerance` of the true.
 
-    is_differentiable = False
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", default=torch.tensor(0), dist_reduce_fx="sum")
-
-    def _add(self, values: Tensor) -> None:
-        self.total += values.sum().to(self.total)
-        self.count += values.numel()
-
-    def compute(self) -> Tensor:
-        """Mean over the clips, a scalar; NaN before the first update."""
-        return self.total / self.count
+    Logits (B, M, classes) and classes (B, M) of `features.mu_law`; classes beyond the range count as its last
+    (envelope_from_video.md section 8: 2, 5 and 8 besides 0).
+    """
+    if logits.shape[:-1] != classes.shape or classes.dim() != 2:
+        raise ValueError(f"logits of {tuple(logits.shape)} and classes of {tuple(classes.shape)}; give (B, M, C) and "
+                         "(B, M)")
+    distance = (logits.argmax(-1) - classes.clamp(0, logits.shape[-1] - 1)).abs()
+    return (distance <= tolerance).double().mean(-1)
 
 
-class EnvelopeCorrelation(_ClipMean):
+class EnvelopeCorrelation(ClipMean):
     """Pearson correlation at zero lag, averaged over clips."""
 
     higher_is_better = True
 
     def update(self, estimate: Tensor, target: Tensor) -> None:
         """Add a clip (M,) or a batch (B, M)."""
-        self._add(envelope_correlation(estimate, target))
+        self.add_values(envelope_correlation(estimate, target))
 
 
-class EnvelopeLag(_ClipMean):
+class EnvelopeLag(ClipMean):
     """Lag of best correlation in ms, averaged over clips; positive: the estimate is late. The best value is 0."""
 
     higher_is_better = None
@@ -89,4 +80,18 @@ class EnvelopeLag(_ClipMean):
 
     def update(self, estimate: Tensor, target: Tensor) -> None:
         """Add a clip (M,) or a batch (B, M)."""
-        self._add(envelope_lag_ms(estimate, target, self.rate, self.max_lag_s))
+        self.add_values(envelope_lag_ms(estimate, target, self.rate, self.max_lag_s))
+
+
+class ClassAccuracy(ClipMean):
+    """Share of frames within `tolerance` loudness classes of the true one, averaged over clips."""
+
+    higher_is_better = True
+
+    def __init__(self, tolerance: int = 0) -> None:
+        super().__init__()
+        self.tolerance = tolerance
+
+    def update(self, logits: Tensor, classes: Tensor) -> None:
+        """Add logits (B, M, C) and classes (B, M)."""
+        self.add_values(class_accuracy(logits, classes, self.tolerance))

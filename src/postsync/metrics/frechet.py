@@ -1,71 +1,166 @@
 """Frechet distance between two sets of features, as squared 2-Wasserstein distance of their Gaussians.
 
-float64 throughout and without a matrix square root: tr((S_x S_y)^(1/2)) is the sum of the square roots of the
-eigenvalues of R S_y R with R = S_x^(1/2), or of the singular values of the cross matrix where there are fewer rows than
-features (metrics.md section 1). ddof is 1 for audio and 0 for FVD.
+float64 throughout and without a matrix square root. With factors S = F F^T of both covariances, tr((S_x S_y)^(1/2)) is
+the sum of the singular values of F_x^T F_y: taken as such where there are fewer rows than features, as square roots of
+the eigenvalues of the symmetric F_x^T S_y F_x otherwise (metrics.md section 1). ddof is 1 for audio and 0 for FVD.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from .mean import finite_rows
+
 _TOLERATED = 1e-6  # a negative distance of up to this share of both traces is rounding
+_BLOCK_ROWS = 4096  # rows are summed in blocks, so that no second copy of all of them is made
+
+
+@dataclass(frozen=True)
+class _Gaussian:
+    mean: Tensor  # (D,)
+    factor: Tensor  # (D, r), its product with its transpose is the covariance
+    covariance: Tensor | None  # (D, D), only where there are at least D rows
 
 
 def frechet_distance(features: Tensor, reference: Tensor, ddof: int = 1) -> Tensor:
     """Distance of feature rows (n, D) and (m, D), a float64 scalar >= 0.
 
+    Fewer rows than features give a finite value that is biased upwards; `frechet_infinity` estimates it without.
     Raises ValueError for other shapes, for fewer than 2 rows, and for values that are not finite.
     """
     if features.dim() != 2 or reference.dim() != 2 or features.shape[1] != reference.shape[1]:
         raise ValueError(f"features of {tuple(features.shape)} and {tuple(reference.shape)}; give (n, D) and (m, D)")
-    first, second = _checked(features), _checked(reference)
-    first_mean, second_mean = first.mean(0), second.mean(0)
-    first = (first - first_mean) / (len(first) - ddof) ** 0.5
-    second = (second - second_mean) / (len(second) - ddof) ** 0.5
-    if min(len(first), len(second)) < first.shape[1]:
-        cross = torch.linalg.svdvals(first @ second.T).sum()
-    else:
-        cross = _trace_of_root(first.T @ first, second.T @ second)
-    return _distance(first_mean, second_mean, first.square().sum(), second.square().sum(), cross)
+    return _distance(_of_rows(features, ddof), _of_rows(reference, ddof))
 
 
 def frechet_from_statistics(mean: Tensor, covariance: Tensor, reference_mean: Tensor,
                             reference_covariance: Tensor) -> Tensor:
     """Distance of two Gaussians given by means (D,) and covariances (D, D), a float64 scalar >= 0."""
     covariance, reference_covariance = covariance.double(), reference_covariance.double()
-    cross = _trace_of_root(covariance, reference_covariance)
-    return _distance(mean.double(), reference_mean.double(), covariance.trace(), reference_covariance.trace(), cross)
+    return _distance(_Gaussian(mean.double(), covariance_factor(covariance), covariance),
+                     _Gaussian(reference_mean.double(), covariance_factor(reference_covariance), reference_covariance))
 
 
-def _checked(rows: Tensor) -> Tensor:
-    if len(rows) < 2:
-        raise ValueError(f"a covariance needs at least 2 rows, there are {len(rows)}")
-    if not torch.isfinite(rows).all():
-        raise ValueError("features hold values that are not finite; leave out the clips they come from")
-    return rows.double()
+def frechet_infinity(features: Tensor, reference: Tensor, generator: np.random.Generator, num_points: int = 25,
+                     least_rows: int = 500, ddof: int = 1) -> tuple[float, float]:
+    """The distance for infinitely many generated rows, and the r^2 of the line that foretells it.
+
+    Distances of `num_points` draws (with replacement) of `least_rows` to n of the `features` (n, D), fitted by a line
+    in 1/n, whose intercept is returned (microsoft/fadtk `score_inf`). Raises ValueError for n <= `least_rows`.
+    """
+    if len(features) <= least_rows:
+        raise ValueError(f"{len(features)} rows; extrapolation needs more than {least_rows}")
+    of_reference = _of_rows(reference, ddof)
+    counts = np.linspace(least_rows, len(features), num_points).astype(int)
+    distances = np.zeros(num_points)
+    for i, count in enumerate(counts):
+        chosen = torch.from_numpy(generator.integers(len(features), size=count))
+        distances[i] = _distance(_of_rows(features[chosen.to(features.device)], ddof), of_reference)
+    slope, intercept = np.polyfit(1 / counts, distances, 1)
+    left = np.square(distances - (slope / counts + intercept)).sum() / np.square(distances - np.mean(distances)).sum()
+    return float(intercept), float(1 - left)
 
 
-def _trace_of_root(first: Tensor, second: Tensor) -> Tensor:
-    """tr((first second)^(1/2)) of two symmetric positive semi-definite matrices (D, D)."""
-    values, vectors = torch.linalg.eigh(first)
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    product = root @ second @ root
+def covariance_factor(covariance: Tensor) -> Tensor:
+    """F (D, D) with F F^T = covariance (D, D), which is positive semi-definite: Cholesky's where it exists."""
+    lower, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return lower
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors * values.clamp_min(0).sqrt()
+
+
+def trace_of_root(factor: Tensor, other: Tensor, other_covariance: Tensor | None = None) -> Tensor:
+    """tr((S_x S_y)^(1/2)) of covariances with factors (D, r) and (D, q); of full rank faster with S_y (D, D)."""
+    if other_covariance is None or factor.shape[0] != factor.shape[1]:
+        return torch.linalg.svdvals(factor.T @ other).sum()
+    product = factor.T @ other_covariance @ factor
     return torch.linalg.eigvalsh((product + product.T) / 2).clamp_min(0).sqrt().sum()
 
 
-def _distance(mean: Tensor, reference_mean: Tensor, trace: Tensor, reference_trace: Tensor, cross: Tensor) -> Tensor:
-    distance = (mean - reference_mean).square().sum() + trace + reference_trace - 2 * cross
-    rounding = -_TOLERATED * (trace + reference_trace)
-    return distance.clamp_min(0) if distance > rounding else distance
+def merge_moments(stacked: Tensor) -> Tensor:
+    """Moments of several sets of rows, (k, D + 1, D + 1), as those of all their rows, (D + 1, D + 1).
+
+    Layout: count at [0, 0], mean at [0, 1:], sum of outer products about the mean at [1:, 1:]. Means are moved by
+    their differences (the parallel form of Welford's update), so features far from 0 lose nothing.
+    """
+    merged = stacked[0].clone()
+    for moments in stacked[1:]:
+        _merge_into(merged, moments)
+    return merged
+
+
+def _merge_into(merged: Tensor, moments: Tensor) -> None:
+    count, added = merged[0, 0].clone(), moments[0, 0]
+    if added == 0:
+        return
+    step = moments[0, 1:] - merged[0, 1:]
+    merged[0, 0] += added
+    merged[0, 1:] += step * (added / merged[0, 0])
+    merged[1:, 1:] += moments[1:, 1:]
+    merged[1:, 1:].addr_(step, step * (count * added / merged[0, 0]))
+
+
+def _add_rows(moments: Tensor, rows: Tensor) -> None:
+    """Add rows (n, D) to moments (D + 1, D + 1) in place."""
+    for block in rows.split(_BLOCK_ROWS):
+        block = block.detach().to(moments)
+        of_block = torch.zeros_like(moments)
+        of_block[0, 0], of_block[0, 1:] = len(block), block.mean(0)
+        of_block[1:, 1:] = _gram(block - of_block[0, 1:])
+        _merge_into(moments, of_block)
+
+
+def _gram(rows: Tensor) -> Tensor:
+    """rows^T rows, (n, D) -> (D, D). numpy sees that both factors are one matrix and does half the work (BLAS syrk)."""
+    if rows.device.type != "cpu":
+        return rows.T @ rows
+    array = rows.numpy()
+    return torch.from_numpy(array.T @ array)
+
+
+def _empty_moments(num_features: int) -> Tensor:
+    return torch.zeros(num_features + 1, num_features + 1, dtype=torch.float64)
+
+
+def _of_rows(rows: Tensor, ddof: int) -> _Gaussian:
+    if len(rows) < 2:
+        raise ValueError(f"a covariance needs at least 2 rows, there are {len(rows)}")
+    if len(rows) < rows.shape[1]:
+        rows = finite_rows(rows, "features")
+        mean = rows.mean(0)
+        return _Gaussian(mean, ((rows - mean) / (len(rows) - ddof) ** 0.5).T, None)
+    moments = _empty_moments(rows.shape[1]).to(rows.device)
+    _add_rows(moments, rows)
+    finite_rows(moments[0], "features")  # a mean is finite only where all its rows are
+    return _of_moments(moments, ddof)
+
+
+def _of_moments(moments: Tensor, ddof: int) -> _Gaussian:
+    covariance = moments[1:, 1:] / (moments[0, 0] - ddof)
+    return _Gaussian(moments[0, 1:], covariance_factor(covariance), covariance)
+
+
+def _distance(first: _Gaussian, second: _Gaussian) -> Tensor:
+    if first.covariance is not None and second.covariance is not None:
+        cross = trace_of_root(first.factor, second.factor, second.covariance)
+    else:
+        cross = trace_of_root(first.factor, second.factor)
+    traces = first.factor.square().sum() + second.factor.square().sum()
+    distance = (first.mean - second.mean).square().sum() + traces - 2 * cross
+    return distance.clamp_min(0) if distance > -_TOLERATED * traces else distance
 
 
 class FrechetDistance(Metric):
-    """Streaming Frechet distance: float64 sums of the rows and of their outer products, whatever the number of rows.
+    """Streaming Frechet distance in memory of the order of D x D, whatever the number of rows.
 
-    `update(features, real=...)` takes rows (n, num_features) of one side.
+    `update(features, real=...)` takes rows (n, num_features) of one side. Rows wait until there are as many as features
+    and are then merged into the moments of their side; with fewer the distance is taken from the rows themselves.
     """
 
     higher_is_better = False
@@ -74,32 +169,47 @@ class FrechetDistance(Metric):
 
     def __init__(self, num_features: int, ddof: int = 1) -> None:
         super().__init__()
-        self.ddof = ddof
-        zero = torch.zeros((), dtype=torch.float64)
+        self.num_features, self.ddof = num_features, ddof
         for side in ("real", "generated"):
-            self.add_state(f"{side}_count", default=torch.tensor(0), dist_reduce_fx="sum")
-            self.add_state(f"{side}_sum", default=zero.expand(num_features).clone(), dist_reduce_fx="sum")
-            self.add_state(f"{side}_outer", default=zero.expand(num_features, num_features).clone(),
-                           dist_reduce_fx="sum")
+            self.add_state(f"{side}_moments", default=_empty_moments(num_features), dist_reduce_fx=merge_moments)
+            self.add_state(f"{side}_waiting", default=[], dist_reduce_fx="cat")
 
     def update(self, features: Tensor, real: bool) -> None:
-        """Add rows (n, num_features) of the real or the generated side."""
+        """Add rows (n, num_features) of the real or the generated side. Raises ValueError for values not finite."""
+        if features.dim() != 2 or features.shape[1] != self.num_features:
+            raise ValueError(f"features of {tuple(features.shape)}; give (n, {self.num_features})")
         side = "real" if real else "generated"
-        if not torch.isfinite(features).all():
-            raise ValueError("features hold values that are not finite; leave out the clips they come from")
-        rows = features.to(getattr(self, f"{side}_sum"))
-        setattr(self, f"{side}_count", getattr(self, f"{side}_count") + len(rows))
-        setattr(self, f"{side}_sum", getattr(self, f"{side}_sum") + rows.sum(0))
-        setattr(self, f"{side}_outer", getattr(self, f"{side}_outer") + rows.T @ rows)
+        getattr(self, f"{side}_waiting").append(finite_rows(features, "features").to(self.device))
+        self._merge_waiting(side)
+
+    def count(self, real: bool) -> int:
+        """Rows of one side so far."""
+        side = "real" if real else "generated"
+        return int(getattr(self, f"{side}_moments")[0, 0]) + sum(map(len, getattr(self, f"{side}_waiting")))
 
     def compute(self) -> Tensor:
         """Distance of the two sides, a float64 scalar >= 0. Raises ValueError for fewer than 2 rows on a side."""
-        return frechet_from_statistics(*self._gaussian("generated"), *self._gaussian("real"))
+        return _distance(self._gaussian("generated"), self._gaussian("real"))
 
-    def _gaussian(self, side: str) -> tuple[Tensor, Tensor]:
-        count = int(getattr(self, f"{side}_count"))
+    def _gaussian(self, side: str) -> _Gaussian:
+        count = self.count(side == "real")
         if count < 2:
             raise ValueError(f"a covariance needs at least 2 rows, there are {count} {side} ones")
-        mean = getattr(self, f"{side}_sum") / count
-        scatter = getattr(self, f"{side}_outer") - count * torch.outer(mean, mean)
-        return mean, scatter / (count - self.ddof)
+        waiting, moments = self._waiting(side), getattr(self, f"{side}_moments")
+        if count < self.num_features and waiting is not None:
+            return _of_rows(waiting, self.ddof)
+        if waiting is not None:
+            moments = moments.clone()
+            _add_rows(moments, waiting)
+        return _of_moments(moments, self.ddof)
+
+    def _waiting(self, side: str) -> Tensor | None:
+        rows = getattr(self, f"{side}_waiting")
+        rows = [rows] if isinstance(rows, Tensor) else rows  # torchmetrics joins the list when it synchronises
+        return torch.cat(rows) if rows else None
+
+    def _merge_waiting(self, side: str) -> None:
+        waiting = getattr(self, f"{side}_waiting")
+        if sum(map(len, waiting)) >= self.num_features:
+            _add_rows(getattr(self, f"{side}_moments"), torch.cat(waiting))
+            waiting.clear()

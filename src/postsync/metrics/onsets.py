@@ -1,4 +1,4 @@
-"""Onset F1, precision and recall: how many sounds start when they should.
+"""Onset F1, precision and recall, and the lag of what matches: how many sounds start when they should.
 
 One-to-one matching within a tolerance (50 ms unless said otherwise); counts are pooled over clips. Onsets of audio come
 from `features.onsets` with its published settings.
@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from .mean import ClipMean
+
 TOLERANCE_S = 0.05
+TOLERANCES_S = (0.025, 0.05, 0.1)
 _ROUNDING_S = 1e-9  # a distance of exactly the tolerance counts
 
 
@@ -27,6 +30,16 @@ class OnsetScores:
     num_matched: int
     num_found: int
     num_true: int
+
+    @property
+    def num_missed(self) -> int:
+        """True onsets without a sound."""
+        return self.num_true - self.num_matched
+
+    @property
+    def num_invented(self) -> int:
+        """Sounds where nothing starts."""
+        return self.num_found - self.num_matched
 
 
 def match_onsets(found: Tensor | Sequence[float], truth: Tensor | Sequence[float],
@@ -53,6 +66,20 @@ def onset_scores(found: Tensor | Sequence[float], truth: Tensor | Sequence[float
                  tolerance_s: float = TOLERANCE_S) -> OnsetScores:
     """F1, precision and recall of one clip; all 1 where there is nothing to find and nothing was found."""
     return _scores(len(match_onsets(found, truth, tolerance_s)), len(found), len(truth))
+
+
+def onset_scores_at(found: Tensor | Sequence[float], truth: Tensor | Sequence[float],
+                    tolerances_s: Sequence[float] = TOLERANCES_S) -> dict[float, OnsetScores]:
+    """`onset_scores` of one clip under each tolerance."""
+    return {tolerance: onset_scores(found, truth, tolerance) for tolerance in tolerances_s}
+
+
+def onset_lags_ms(found: Tensor | Sequence[float], truth: Tensor | Sequence[float],
+                  tolerance_s: float = TOLERANCE_S) -> Tensor:
+    """How late each matched onset is in ms, (number matched,) float64; negative: early."""
+    first, second = sorted(float(t) for t in found), sorted(float(t) for t in truth)
+    pairs = match_onsets(first, second, tolerance_s)
+    return torch.tensor([1000 * (first[i] - second[j]) for i, j in pairs], dtype=torch.float64)
 
 
 def _scores(matched: int, found: int, truth: int) -> OnsetScores:
@@ -112,3 +139,17 @@ class OnsetRecall(_OnsetMetric):
     def compute(self) -> Tensor:
         """Scalar 0..1."""
         return torch.tensor(self.scores().recall)
+
+
+class OnsetLag(ClipMean):
+    """Mean lag in ms of the matched onsets of all clips; positive: late. NaN where nothing matched; the best is 0."""
+
+    higher_is_better = None
+
+    def __init__(self, tolerance_s: float = TOLERANCE_S) -> None:
+        super().__init__()
+        self.tolerance_s = tolerance_s
+
+    def update(self, found: Tensor | Sequence[float], truth: Tensor | Sequence[float]) -> None:
+        """Add one clip: onset times in seconds, (F,) and (T,)."""
+        self.add_values(onset_lags_ms(found, truth, self.tolerance_s))

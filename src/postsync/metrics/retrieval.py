@@ -1,4 +1,4 @@
-"""Retrieval by a score matrix (recall at k, also where items share labels) and the AUC of matched against mismatched.
+"""Retrieval by a score matrix (recall at k, also where items share labels), AUC of matched against mismatched, and AP.
 
 For GRAM the score is minus the volume (gram_encoders.md section 9). Ties count against the query.
 """
@@ -51,6 +51,23 @@ def triplet_auc(matched: Tensor, mismatched: Tensor) -> Tensor:
     below = torch.searchsorted(ordered, values, right=False).double()
     up_to = torch.searchsorted(ordered, values, right=True).double()
     return ((below + up_to) / 2).mean() / len(ordered)
+
+
+def average_precision(labels: Tensor, scores: Tensor) -> Tensor:
+    """Area under precision against recall, in steps: labels (N,) of 0 and 1, scores (N,), greater is surer; 0..1.
+
+    Equal scores count as one threshold, as in scikit-learn. 0 without a positive. Raises ValueError for other shapes.
+    """
+    if labels.shape != scores.shape or labels.dim() != 1:
+        raise ValueError(f"labels of {tuple(labels.shape)} and scores of {tuple(scores.shape)}; give (N,) twice")
+    if not labels.any():
+        return torch.zeros((), dtype=torch.float64)
+    scores, order = scores.double().sort(descending=True, stable=True)
+    true = labels[order].double().cumsum(0)
+    last = torch.cat([scores[1:] != scores[:-1], torch.ones(1, dtype=torch.bool, device=scores.device)])
+    precision = true / torch.arange(1, len(true) + 1, device=scores.device)
+    recall = true[last] / true[-1]
+    return (torch.diff(recall, prepend=torch.zeros_like(recall[:1])) * precision[last]).sum()
 
 
 class RetrievalRecall(Metric):

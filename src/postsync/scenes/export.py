@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from torch import Tensor
 from postsync.data.clip import Clip
 from postsync.data.manifest import write_manifest
 from postsync.errors import MediaError
+from postsync.media.hashing import sha256_of
 from postsync.media.output import whole_file
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, render_scene
 from postsync.scenes.sounds import Bank
@@ -120,6 +120,6 @@ def manifest_row(clip: Clip, seed: int, folder: Path, licence: str | None) -> di
         "stats": {"rms_db": round(20 * float(np.log10(max(level, 1e-9))), 2),
                   "silence_ratio": round((clip.envelope < 10 ** (-55 / 20)).float().mean().item(), 4),
                   "motion": round(step, 4), "av_score": None},
-        "sha256": hashlib.sha256((folder / video).read_bytes()).hexdigest(), "license": licence,
+        "sha256": sha256_of(folder / video), "license": licence,
         "features": {"envelope": f"envelopes/{clip.clip_id}.npy"},
     }

@@ -1,7 +1,8 @@
 """What an objective needs of each clip, prepared once: `objective.prepare(dataset[i])` for every i, stacked.
 
-Kept in memory for the run and, where a folder is given, as one safetensors file named by a key, so that a resumed run
-does not prepare again.
+Kept in memory for the run. Of rendered scenes, which are what their key says, also as one safetensors file named by the
+key, so that a resumed run does not prepare again; clips of files come as a `data.feature_cache.FeatureCache`, which
+keeps each by its content.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from ..data.feature_cache import FeatureCache
 from ..errors import PostsyncError
 
 logger = logging.getLogger(__name__)
@@ -23,7 +25,8 @@ logger = logging.getLogger(__name__)
 
 def prepare_features(objective: nn.Module, dataset: Dataset, *, workers: int = 0, folder: Path | None = None,
                      key: str = "", on_sample: Callable[[int, int], None] | None = None) -> dict[str, Tensor]:
-    """Features of all clips of `dataset` (a map-style data set of Clip): name -> (clips, ...) tensor on the CPU.
+    """Features of all clips of `dataset` (a map-style data set of Clip, or a FeatureCache): name -> (clips, ...) tensor
+    on the CPU.
 
     `workers` processes render and prepare (0: this one). `key` says in words what the features depend on: objective,
     its configuration, scenes, seeds. `on_sample(done, total)` reports progress.
@@ -43,7 +46,8 @@ def prepare_features(objective: nn.Module, dataset: Dataset, *, workers: int = 0
 
 def _prepare(objective: nn.Module, dataset: Dataset, workers: int,
              on_sample: Callable[[int, int], None] | None) -> dict[str, Tensor]:
-    loader = DataLoader(_Prepared(objective, dataset), batch_size=None, num_workers=workers)
+    prepared = dataset if isinstance(dataset, FeatureCache) else _Prepared(objective, dataset)
+    loader = DataLoader(prepared, batch_size=None, num_workers=workers)
     total = len(dataset)  # type: ignore[arg-type]
     if total == 0:
         raise PostsyncError("there are no clips to train on; ask for more with --count.")

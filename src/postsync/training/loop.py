@@ -45,7 +45,7 @@ class _Position:
 def train(objective: nn.Module, dataset: Dataset, config: TrainConfig, folder: Path, *, resume: bool = False,
           workers: int = 0, cache: Path | None = None, cache_key: str = "", fit: bool = False,
           cpu: bool = False, progress: bool = False) -> Path:
-    """Train `objective` on `dataset` (a map-style data set of Clip) and export it under its averaged weights.
+    """Train `objective` on `dataset` (a map-style data set of Clip, or a FeatureCache), export its averaged weights.
 
     `fit`: let the objective's `fit(samples)` measure the prepared features first. `cache` and `cache_key`: see
     `prepare_features`. Writes `folder/state` (to resume from), `folder/log.jsonl` (one line every `log_every` steps)

@@ -113,5 +113,6 @@ class DiTControlNet(DiTTrunk):
         outputs = []
         for layer, conv in zip(self.transformer.layers, self.conv_outs, strict=True):
             hidden = layer(hidden, *given)
-            outputs.append(functional.linear(hidden, conv.weight[..., 0]))
+            assert isinstance(conv, nn.Conv1d)
+            outputs.append(functional.linear(hidden, conv.weight[..., 0]))  # kernel 1: no turning of the axes
         return outputs

@@ -1,0 +1,130 @@
+"""`postsync data`: import data sets into the neutral manifest, audit them, prepare their features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import PostsyncError
+
+app = typer.Typer(no_args_is_help=True, help="Import, audit and prepare data sets.")
+
+Folder = Annotated[Path, typer.Argument(help="folder of a manifest")]
+Workers = Annotated[int, typer.Option(min=1, max=256, help="threads that decode")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bar")]
+
+
+@app.command("import")
+def import_(
+    format_name: Annotated[str, typer.Argument(metavar="FORMAT", help="vggsound-csv, audioset-csv, audiocaps-csv, "
+                                               "landscape-csv, greatesthits-times, unav-json or folder")],
+    annotations: Annotated[Path, typer.Argument(help="the official annotation file or folder")],
+    out: Annotated[Path, typer.Option(help="folder that gets the manifest")],
+    media: Annotated[Path | None, typer.Option(help="folder of the media; default: beside the annotations")] = None,
+    split: Annotated[str | None, typer.Option(help="of lists that do not tell it: train, val or test")] = None,
+    lists: Annotated[Path | None, typer.Option(help="folder of split lists (greatesthits-times)")] = None,
+    window: Annotated[float | None, typer.Option(min=0.1, help="cut clips into windows of so many seconds")] = None,
+    workers: Workers = 1,
+    replace: Annotated[bool, typer.Option("--replace", help="write over an earlier manifest")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the media of official annotations and write them as a manifest; what is wrong with a clip is flagged."""
+    from ..data.importers import import_dataset
+    from ..data.importers.entries import Asked
+    from ..data.manifest import read_meta
+
+    if lists is not None and (format_name != "greatesthits-times" or not lists.is_dir()):
+        raise PostsyncError(f"--lists {lists}: names the folder of the split lists of greatesthits-times.")
+    with _progress("probing", quiet) as on_clip:
+        path = import_dataset(format_name, annotations, media, out, asked=Asked(split, lists), window_s=window,
+                              workers=workers, replace=replace, on_clip=on_clip)
+    counts = read_meta(out)["imported"]
+    typer.echo(f"{path}: {counts['annotated']} annotations, {counts['rows']} rows, {counts['usable']} usable")
+    _say_flags(counts["flags"])
+
+
+@app.command()
+def audit(
+    folder: Folder,
+    correspondence: Annotated[bool, typer.Option("--correspondence", help="compare sound and picture by the bundled "
+                              "GRAM towers, which know procedural scenes")] = False,
+    held_out: Annotated[list[Path] | None, typer.Option(help="folder of another manifest whose val and test clips must "
+                                                        "not be trained on; may be given several times")] = None,
+    workers: Workers = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="exit with 2 if a clip is not fit for training")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Examine every clip; flags and numbers go into the manifest, a report into audit.json. No row is removed."""
+    from ..data.audit import REPORT
+    from ..data.audit import audit as examine
+    from ..data.manifest import read_manifest
+
+    elsewhere = {row["source_id"] for other in held_out or () for row in read_manifest(other)
+                 if row["split"] in ("val", "test")}
+    judge = None
+    if correspondence:
+        from ..encoders.correspondence import GramCorrespondence
+
+        judge = GramCorrespondence()
+    with _progress("examining", quiet) as on_clip:
+        report = examine(folder, correspondence=judge, held_out=elsewhere, workers=workers, on_clip=on_clip)
+    typer.echo(f"{folder / REPORT}: {report['clips']} clips, {report['usable']} usable, "
+               f"{report['fit_for_training']} fit for training")
+    _say_flags(report["flags"])
+    if strict and report["fit_for_training"] < report["clips"]:
+        raise PostsyncError(f"{report['clips'] - report['fit_for_training']} of {report['clips']} clips are not fit "
+                            f"for training; their reasons are in {folder / REPORT}.")
+
+
+@app.command()
+def cache(
+    folder: Folder,
+    trainable: Annotated[str, typer.Option(help="whose features: see `postsync train --help`")],
+    preset: Annotated[str, typer.Option(help="sizes: mini or tiny")] = "mini",
+    base: Annotated[Path | None, typer.Option(help="trained pipeline to start from (foleygram_control)")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test")] = "train",
+    features: Annotated[Path | None, typer.Option(help="where to keep them; default: FOLDER/features/NAME")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Prepare the features of all clips of a split, as training does; what is there already is kept."""
+    from .. import registry
+    from ..data.feature_cache import fill
+    from ..training.manifest_clips import manifest_clips
+
+    objective = registry.load_objective(trainable, preset, base)
+    clips = manifest_clips(trainable, objective, folder, split, features)
+    if clips.left_out:
+        typer.echo("left out: " + clips.left_out, err=True)
+    with _progress("preparing", quiet) as on_clip:
+        filled = fill(clips, on_clip)
+    typer.echo(f"{clips.folder}: {filled.made} clips prepared, {filled.kept} were there")
+    if filled.failures:
+        typer.echo(f"postsync: {len(filled.failures)} of {len(clips)} clips failed:", err=True)
+        for sentence in filled.failures:
+            typer.echo("  " + " ".join(sentence.split()), err=True)
+        raise typer.Exit(2)
+
+
+def _say_flags(counts: Mapping[str, int]) -> None:
+    from ..data.flags import FLAGS
+
+    for name, count in counts.items():
+        typer.echo(f"  {count:6d}  {name}: {FLAGS.get(name, 'a flag of another program')}")
+
+
+@contextmanager
+def _progress(text: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """`on_clip(done, total)` that moves a bar on standard error; None where nothing is to be shown."""
+    if quiet:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        task: Any = bars.add_task(text, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

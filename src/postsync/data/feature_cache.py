@@ -1,0 +1,161 @@
+"""What a trainable's `prepare` made of the clips of a manifest, kept by content: one safetensors file a clip.
+
+An entry's name is a hash of all that it depends on: the bytes of the media (read anew each time, for sizes and dates
+say nothing), the clip's row, how it is decoded, and the version of what prepares it. What has changed has another name,
+so nothing is ever out of date; entries are written whole, and one that cannot be read, or whose values are not those
+that were written, is made again. Several processes may fill one cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from postsync.data.extractor_version import extractor_version, tensor_bytes
+from postsync.data.manifest import ManifestDataset
+from postsync.errors import MediaError, PostsyncError
+from postsync.media.hashing import sha256_of
+from postsync.media.output import whole_file
+
+STALE_S = 3600.0  # a temporary file older than this was left by a process that was killed
+_SEEN_BY_PREPARE = ("clip_id", "start", "end", "duration", "sample_rate", "label", "captions", "events")
+_logger = logging.getLogger(__name__)
+Features = dict[str, Tensor]
+
+
+class FeatureCache(Dataset):
+    """`objective.prepare(dataset[i])` as a map-style data set, kept in the folder `folder`."""
+
+    def __init__(self, objective: nn.Module, dataset: ManifestDataset, folder: Path) -> None:
+        """Raises MediaError where the folder cannot be made."""
+        self.objective, self.dataset, self.folder = objective, dataset, folder
+        self.version = extractor_version(objective)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MediaError(f"{folder}: cannot be made ({error.strerror}); keep the features elsewhere") from error
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Features:
+        return self.obtain(index)[0]
+
+    def obtain(self, index: int) -> tuple[Features, bool]:
+        """The features of clip `index`, and whether they had to be prepared; they are kept then.
+
+        Raises PostsyncError for a clip that cannot be read or prepared, and one that is changed meanwhile.
+        """
+        path = self.path(index)
+        kept = read_entry(path)
+        if kept is not None:
+            return kept, False
+        with torch.no_grad():
+            prepare: Callable[..., Features] = self.objective.prepare  # type: ignore[assignment]
+            features = {name: torch.as_tensor(v).detach().cpu().clone(memory_format=torch.contiguous_format)
+                        for name, v in prepare(self.dataset[index]).items()}
+        if self.path(index) != path:
+            raise MediaError(f"clip {self.dataset.rows[index]['clip_id']}: its files were changed while they were "
+                             "read; run again when they are at rest")
+        write_entry(path, features)
+        return features, True
+
+    @property
+    def left_out(self) -> str:
+        """The clips that the data set left out, in words: how many carry which flag; empty where none was."""
+        return ", ".join(f"{count} {name}" for name, count in sorted(self.dataset.left_out.items()))
+
+    def path(self, index: int) -> Path:
+        """Where the entry of clip `index` lies, from the content of its files as they are now."""
+        row, dataset = self.dataset.rows[index], self.dataset
+        wanted = [row["video_path"] if "frames" in dataset.needs else None,
+                  row["audio_path"] if "waveform" in dataset.needs else None, row["features"].get("envelope")]
+        hashes = {name: sha256_of(dataset.root / name) for name in {*wanted} - {None}}
+        key = {"media": [hashes.get(name) for name in wanted], "version": self.version,
+               "row": {name: row[name] for name in _SEEN_BY_PREPARE},
+               "decoded": [sorted(dataset.needs), dataset.size, dataset.fps, dataset.sample_rate]}
+        name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+        return self.folder / f"{name}.safetensors"
+
+
+def write_entry(path: Path, features: Features) -> None:
+    """Write features whole, with the hash of their values. Raises MediaError where the folder does not take them."""
+    with whole_file(path) as temporary:
+        save_file(features, temporary, metadata={"sha256": _hash(features)})
+
+
+def read_entry(path: Path) -> Features | None:
+    """The features of an entry; None where there is none, or where it is not what was written."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = (file.metadata() or {}).get("sha256")
+            features = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        _logger.warning("%s: not a whole entry (%s); it is made again", path, error)
+        return None
+    if said != _hash(features):
+        _logger.warning("%s: its values are not those that were written; it is made again", path)
+        return None
+    return features
+
+
+def _hash(features: Features) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(features):
+        value = features[name]
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode() + b"\0" + tensor_bytes(value))
+    return digest.hexdigest()
+
+
+@dataclass
+class Filled:
+    """What filling a cache came to."""
+
+    made: int = 0
+    kept: int = 0  # were there
+    failures: list[str] = field(default_factory=list)  # a sentence for each clip that could not be prepared
+
+
+def fill(cache: FeatureCache, on_clip: Callable[[int, int], None] | None = None) -> Filled:
+    """Prepare every clip that has no whole entry. What is wrong with a clip is noted, the rest goes on.
+
+    Processes that fill one cache at the same time meet the clips in orders of their own, and so share the work.
+    """
+    remove_stale(cache.folder)
+    filled = Filled()
+    order = np.random.default_rng(os.getpid()).permutation(len(cache))
+    for done, index in enumerate(order.tolist(), 1):
+        try:
+            made = cache.obtain(index)[1]
+            filled.made, filled.kept = filled.made + made, filled.kept + (not made)
+        except PostsyncError as error:
+            filled.failures.append(f"{cache.dataset.rows[index]['clip_id']}: {error}")
+        if on_clip is not None:
+            on_clip(done, len(cache))
+    filled.failures.sort()
+    return filled
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the temporary files that killed processes left; those of processes at work are younger."""
+    for path in folder.glob(".*.part.safetensors"):
+        try:
+            if time.time() - path.stat().st_mtime > STALE_S:
+                path.unlink()
+        except FileNotFoundError:  # renamed or removed by its process meanwhile
+            continue
