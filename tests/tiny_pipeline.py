@@ -1,4 +1,5 @@
-"""A FoleyGRAM pipeline of tiny parts with random weights: a codec, GRAM towers with a vocabulary, and both together."""
+"""Pipelines of tiny parts with random weights: a codec, GRAM towers with a vocabulary, a CAVP, and what stands on them.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +8,13 @@ import torch
 
 from postsync.codecs import presets as codec_presets
 from postsync.encoders import gram as gram_module
+from postsync.encoders.cavp import Cavp
 from postsync.encoders.text import WordPieceTokenizer
 from postsync.systems.foleygram import presets
 from postsync.systems.foleygram.controlnet import DiTControlNet
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
+from postsync.systems.mgaudio import presets as mgaudio_presets
+from postsync.systems.mgaudio.pipeline import MGAudioPipeline
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hammer", "on", "metal", "rain", "bell", "a"]
 
@@ -42,5 +46,21 @@ def pipe(codec, gram):
         draw_weights(part, seed)
     pipe.register_modules(controlnet=DiTControlNet.from_dit(pipe.transformer, 0.5, "frames"))
     draw_weights(pipe.controlnet, 2)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture(scope="session")
+def cavp():
+    torch.manual_seed(2)
+    return Cavp(embed_dim=12, video_width=2, video_blocks=(1, 1, 1, 1), audio_widths=(2, 2, 4, 4, 8, 8),
+                image_size=32).eval()
+
+
+@pytest.fixture(scope="session")
+def mgaudio(codec, cavp):
+    """MGAudio; 16 latent frames are 0.64 s. Not to be changed by a test."""
+    pipe = MGAudioPipeline.from_parts(mgaudio_presets.tiny(), codec=codec, cavp=cavp)
+    draw_weights(pipe.transformer, 0)
     pipe.set_progress_bar_config(disable=True)
     return pipe

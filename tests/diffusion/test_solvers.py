@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from postsync.diffusion.parameterization import time_of_sigma, v_denoiser
-from postsync.diffusion.solvers import draw_noise, polyexponential_sigmas, sample
+from postsync.diffusion.solvers import draw_noise, one_generator_each, polyexponential_sigmas, sample
+from postsync.errors import ConditionError
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-4}
 
@@ -110,6 +111,13 @@ def test_one_generator_each_draws_what_it_draws_alone():
     assert torch.equal(both[1:], alone)
     with pytest.raises(ValueError, match="2 generators for a batch of 3"):
         draw_noise((3, 1), [torch.Generator(), torch.Generator()])
+
+
+def test_takes_have_seeds_in_a_row():
+    first, second = one_generator_each(torch.Generator().manual_seed(5), 2)
+    assert (first.initial_seed(), second.initial_seed()) == (5, 6)
+    with pytest.raises(ConditionError, match="2 generators for 3 sounds"):
+        one_generator_each([first, second], 3)
 
 
 def test_recorded_sample():

@@ -200,3 +200,16 @@ def test_the_predictor_is_followed_to_the_letter_and_motion_is_not(still):
 
     assert not read_timing(still, Options(timing="predicted"))[1].estimated
     assert read_timing(still, Options(timing="motion"))[1].estimated
+
+
+def test_a_system_without_envelope_follows_the_picture_alone(mgaudio, clip, still, caplog):
+    result = generation.generate(clip, pipeline=mgaudio, system="mgaudio", seed=1)
+    assert result.waveform.shape == (1, round(probe(clip).duration_s * 48000))
+    assert np.abs(result.waveform).max() > 0
+    assert "only the drawn pictures of its scenes" in caplog.text
+    assert "prompt" not in caplog.text
+    other = generation.generate(still, pipeline=mgaudio, seed=1)  # nothing moves, yet it may sound
+    assert np.abs(other.waveform).max() > 0
+    for refused in ({"prompt": "hammer"}, {"envelope": torch.ones(80)}, {"control_scale": 1.0}):
+        with pytest.raises(ConditionError, match="MGAudioPipeline does not take"):
+            generation.generate(clip, pipeline=mgaudio, seed=1, **refused)

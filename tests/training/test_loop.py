@@ -175,3 +175,18 @@ def test_schedule() -> None:
     assert config.lr_factor(50) == pytest.approx(0.5)
     assert config.lr_factor(100) == pytest.approx(0.0, abs=1e-9)
     assert replace(config, max_minutes=1.0).lr_factor(10, elapsed_s=30) == pytest.approx(0.5)
+
+
+def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
+    class Quiet(LineObjective):  # neither drop-out nor noise
+        def forward(self, batch: dict[str, Tensor], **rest: object) -> dict[str, Tensor]:
+            return {"loss": (self.line(batch["x"]) - batch["y"]).square().mean()}
+
+    def weight(batch_size: int, accumulation: int = 1) -> Tensor:
+        config = replace(CONFIG, batch_size=batch_size, accumulation=accumulation, lr=0.5)
+        folder = tmp_path / f"{batch_size}-{accumulation}"
+        return load_file(train(Quiet(), Lines(), config, folder, cpu=True) / "model.safetensors")["weight"]
+
+    large = weight(8)
+    torch.testing.assert_close(weight(2, 4), large, atol=3e-6, rtol=0)
+    assert (weight(2) - large).abs() > 2e-5

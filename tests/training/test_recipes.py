@@ -21,7 +21,7 @@ def test_captions_of_other_clips_are_their_own() -> None:
     assert recipes.scene_captions(Clip("s", 1.0, label="kazoo", captions=("one",))) == ("one",)
 
 
-@pytest.mark.parametrize("name", ["vae", "vocoder", "gram"])
+@pytest.mark.parametrize("name", ["vae", "vocoder", "gram", "cavp"])
 def test_tiny_objectives_have_parameters_to_train(name: str) -> None:
     objective = getattr(recipes, name)("tiny")
     assert sum(p.numel() for group in objective.parameter_groups() for p in group["params"]) > 100

@@ -20,7 +20,8 @@ def train(
     preset: Annotated[str, typer.Option(help="Sizes: mini or tiny.")] = "mini",
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Wall-clock budget, preparing not counted.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Clips a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Clips worked on at once.")] = None,
+    accumulation: Annotated[int | None, typer.Option(min=1, help="Such batches to an optimiser step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of scenes, batches and noise.")] = 0,
     count: Annotated[int | None, typer.Option(min=1, help="Number of scenes.")] = None,
@@ -59,7 +60,8 @@ def train(
         dataset = scene_dataset(scenes, seed, count, objective.needs, clean, recordings)
         key = f"{name} {preset} {scenes} {seed} {count} clean={clean} {recordings} {base}"
         cache = {"cache": out / "features", "cache_key": key}
-    changes: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "lr": lr, "max_minutes": minutes}
+    changes: dict[str, Any] = {"steps": steps, "batch_size": batch_size,
+                               "accumulation": accumulation, "lr": lr, "max_minutes": minutes}
     if minutes is not None and steps is None:
         changes["steps"] = 10**9  # the clock ends the run
     config = replace(entry.config, seed=seed, mixed_precision=precision,

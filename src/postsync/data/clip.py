@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -32,3 +33,9 @@ class Clip:
     label: str | None = None
     captions: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
+
+
+def frames_at(frames: Tensor, times_s: Tensor, asked_s: Tensor) -> Tensor:
+    """The pictures (K, ...) that are shown at `asked_s` (K,), of frames (F, ...) shown from times_s (F,) on."""
+    index = torch.searchsorted(times_s.double(), asked_s.double() + 1e-6, right=True) - 1
+    return frames[index.clamp(min=0)]

@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from ..errors import ConditionError
 from .parameterization import Denoiser
 
 SolverName = Literal["dpmpp_2m_sde", "dpmpp_3m_sde"]
@@ -117,3 +118,19 @@ def draw_noise(shape: Sequence[int], generator: Generators, like: Tensor | None 
         raise ValueError(f"{len(generator)} generators for a batch of {shape[0]}; give one each, or a single one")
     rows = [torch.randn(tuple(shape[1:]), generator=g, device=g.device).to(device) for g in generator]
     return torch.stack(rows)
+
+
+def one_generator_each(generator: Generators, count: int) -> list[torch.Generator]:
+    """A generator for each of `count` sounds: of a single one, the k-th has its seed + k; of None, a fresh seed.
+
+    Raises ConditionError for a sequence of another length.
+    """
+    if generator is None:
+        generator = torch.Generator()
+        generator.seed()
+    if isinstance(generator, torch.Generator):
+        seed, device = generator.initial_seed(), generator.device
+        return [generator, *(torch.Generator(device).manual_seed(seed + k) for k in range(1, count))]
+    if len(generator) != count:
+        raise ConditionError(f"{len(generator)} generators for {count} sounds; give one each, or a single one.")
+    return list(generator)

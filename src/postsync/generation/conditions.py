@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +47,15 @@ def read_conditions(video: Path, options: Options, pipeline: Any, timing: Timing
 
 
 def picture_speaks(options: Options, pipeline: Any) -> bool:
-    """Whether the picture says what sounds: where the pipeline knows film, or nothing else says it."""
-    return bool(pipeline.sees_film) or (options.prompt is None and not options.cues and options.reference is None)
+    """Whether the picture says what sounds: where the pipeline knows film or takes no words, or nothing else says it.
+    """
+    return bool(pipeline.sees_film) or "prompt" not in pipeline.accepts or (
+        options.prompt is None and not options.cues and options.reference is None)
 
 
 def _frames_for(pipeline: Any, info: VideoInfo) -> Tensor:
-    """Frames (n, 3, H, W) uint8 for the pipeline's video tower, its number of frames for each native length."""
-    size = pipeline.gram.image_size
-    count = pipeline.gram.num_frames * max(1, math.ceil(info.duration_s / pipeline.native_s))
+    """Frames (n, 3, H, W) uint8, as many and as large as the pipeline's video encoder looks at."""
+    count, size = pipeline.frames_wanted(info.duration_s)
     frames = read_frames(info.path, count, (size, size))
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
 
@@ -72,15 +72,16 @@ def render(conditions: Conditions, options: Options, pipeline: Any, start_s: flo
     `kept_gain_db`: the gain of an earlier result, used in place of a loudness. The gain is None for silence.
     """
     timing = conditions.timing.moved(options.offset_ms / 1000)
-    curve = timing.within(start_s, end_s).envelope
-    if not bool((curve > 0).any()):  # nothing is to sound: there is nothing to make
+    follows = "envelope" in pipeline.accepts
+    if follows and not bool((timing.within(start_s, end_s).envelope > 0).any()):  # nothing is to sound
         return np.zeros((1, round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)), np.float32), None
     arguments = _arguments(conditions, options, pipeline, start_s, end_s)
+    if follows or options.envelope is not None or options.onsets is not None:
+        arguments["envelope"] = timing.control(start_s, end_s)
     check_accepted(pipeline, arguments)
     with torch.inference_mode():
-        audio = pipeline(duration_s=end_s - start_s, envelope=timing.control(start_s, end_s),
-                         generator=torch.Generator().manual_seed(options.seed), callback_on_step_end=callback,
-                         **arguments).audios[0]
+        audio = pipeline(duration_s=end_s - start_s, generator=torch.Generator().manual_seed(options.seed),
+                         callback_on_step_end=callback, **arguments).audios[0]
     waveform = at_delivery_rate(audio, pipeline.sampling_rate, end_s - start_s)
     del audio  # of ten minutes, 38 MB that nobody needs any more
     return waveform, level(waveform, loudness_target(options.target_lufs, kept_gain_db))

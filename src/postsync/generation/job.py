@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from .conditions import Callback, Conditions, picture_speaks, read_conditions, render
-from .loading import load
+from .loading import check_accepted, load
 from .options import Options
 from .result import Recipe, Result, part_of
 from .soundtrack import DELIVERY_RATE, on_24_bits, placed
@@ -50,6 +50,8 @@ def generate(video: str | Path, prompt: str | None = None, *, negative_prompt: s
         envelope=None if envelope is None or drawn is not None else str(envelope), control_scale=control_scale,
         target_lufs=target_lufs, **more)
     pipeline = load(options.system, options.preset) if pipeline is None else pipeline
+    if drawn is not None:
+        check_accepted(pipeline, ["envelope"])
     announce([options], pipeline)
     return next(takes(Path(video), options, pipeline, timing=None if drawn is None else Timing.drawn(drawn),
                       callback=callback_on_step_end))
@@ -86,8 +88,9 @@ def announce(runs: Iterable[Options], pipeline: Any) -> None:
     warn_of_new_words([text for options in runs for text in
                        (options.prompt, options.negative_prompt, *(cue[2] for cue in options.cues)) if text])
     if any(picture_speaks(options, pipeline) for options in runs):
-        log.warning("without a prompt or a reference the picture alone says what sounds, and this preset knows "
-                    "only the drawn pictures of its scenes; say what is to be heard with a prompt")
+        advice = "; say what is to be heard with a prompt" if "prompt" in pipeline.accepts else ""
+        log.warning("the picture alone says what sounds, and this preset knows only the drawn pictures of its "
+                    "scenes%s", advice)
 
 
 def fresh_seed() -> int:

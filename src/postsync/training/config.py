@@ -11,7 +11,8 @@ class TrainConfig:
     """Settings of one run of the loop."""
 
     steps: int = 2000  # optimiser steps; with max_minutes whichever ends first
-    batch_size: int = 16  # per process
+    batch_size: int = 16  # of clips that are worked on at once, in each process
+    accumulation: int = 1  # such batches to an optimiser step, in each process
     lr: float = 3e-4  # of the groups that name none
     weight_decay: float = 0.01  # of the groups that name none
     betas: tuple[float, float] = (0.9, 0.99)

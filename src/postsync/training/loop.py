@@ -11,6 +11,7 @@ import logging
 import math
 import shutil
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -120,20 +121,12 @@ class _Run:
 
     def step(self, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """One optimiser step; returns the objective's scalars."""
-        config, device = self.config, self.accelerator.device
+        config = self.config
         factor = config.lr_factor(step, self.position.elapsed_s)
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
-        rank = self.accelerator.process_index
-        count = len(next(iter(features.values())))
-        indices = batch_indices(step * self.accelerator.num_processes + rank, config.batch_size, count, config.seed)
-        batch = {name: value[indices].to(device) for name, value in features.items()}
-        noise_seed = (config.seed * 1_000_003 + step) * 64 + rank
-        torch.manual_seed(noise_seed)  # drop-out has no generator of its own
-        generator = torch.Generator(device=device).manual_seed(noise_seed)
-        values = self.model(batch, step=step, teacher=self.ema.teacher, generator=generator)
         self.optimizer.zero_grad()
-        self.accelerator.backward(values["loss"])
+        values = self.add_gradients(features, step)
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.accelerator.clip_grad_norm_(trained, config.max_grad_norm)
         self.updating = True
@@ -142,6 +135,29 @@ class _Run:
         self.position.step += 1
         self.updating = False
         return values
+
+    def add_gradients(self, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """The mean gradient of this process's batches of a step; returns the means of their scalars.
+
+        Batches are numbered over all processes, and clips and noise are drawn by that number: two processes do what one
+        does that accumulates twice as many.
+        """
+        config, device = self.config, self.accelerator.device
+        parts, means = config.accumulation, dict[str, Tensor]()
+        count = len(next(iter(features.values())))
+        for part in range(parts):
+            number = self.accelerator.process_index * parts + part
+            place = step * self.accelerator.num_processes * parts + number
+            indices = batch_indices(place, config.batch_size, count, config.seed)
+            batch = {name: value[indices].to(device) for name, value in features.items()}
+            noise_seed = (config.seed * 1_000_003 + step) * 64 + number
+            torch.manual_seed(noise_seed)  # drop-out has no generator of its own
+            generator = torch.Generator(device=device).manual_seed(noise_seed)
+            with nullcontext() if part == parts - 1 else self.accelerator.no_sync(self.model):
+                values = self.model(batch, step=step, teacher=self.ema.teacher, generator=generator)
+                self.accelerator.backward(values["loss"] / parts)
+            means = {name: means.get(name, 0) + value.detach() / parts for name, value in values.items()}
+        return means
 
     def log(self, values: dict[str, Tensor]) -> None:
         """Report the scalars every `log_every` steps, and stop a run whose loss is not finite."""

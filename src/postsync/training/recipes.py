@@ -93,6 +93,26 @@ def scene_captions(clip: Clip) -> Sequence[str]:
     return paraphrases(clip.label)[0] if clip.label in FAMILIES else clip.captions
 
 
+def cavp(preset: str) -> nn.Module:
+    """CAVP's two encoders from scratch."""
+    from ..encoders import cavp_objective
+
+    return cavp_objective.CavpObjective(_preset(cavp_objective, preset))
+
+
+def mgaudio(preset: str) -> nn.Module:
+    """MGAudio's transformer, over the bundled codec and the bundled CAVP, which also is what it is aligned with."""
+    from ..codecs.mel_vae import MelCodec
+    from ..encoders.cavp import Cavp
+    from ..systems.mgaudio import presets
+    from ..systems.mgaudio.objective import MGAudioObjective
+
+    encoders = Cavp.from_pretrained(weights.bundled("cavp")).float()
+    sizes = getattr(presets, preset)(feature_dim=encoders.config["embed_dim"])
+    codec = MelCodec.from_pretrained(weights.bundled("mel_codec"))
+    return MGAudioObjective(sizes, codec=codec, cavp=encoders)
+
+
 def timing(preset: str) -> nn.Module:
     """The timing predictor."""
     from ..timing.objective import TimingObjective

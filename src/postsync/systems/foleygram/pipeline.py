@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from math import ceil
 from os import PathLike
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from ...codecs.mel_vae import MelCodec
 from ...diffusion.guidance import Guide, Step, classifier_free_guidance, scale_at
 from ...diffusion.parameterization import Parameterization, time_of_sigma, v_denoiser
-from ...diffusion.solvers import draw_noise, polyexponential_sigmas, sample
+from ...diffusion.solvers import draw_noise, one_generator_each, polyexponential_sigmas, sample
 from ...diffusion.windows import average_windows, plan_windows
 from ...encoders.gram import GramEncoder
 from ...errors import ConditionError
@@ -117,6 +118,15 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         """Length in seconds the model was trained on; longer sounds are made in overlapping windows."""
         return self.config["native_frames"] / self.codec.latent_rate
 
+    def frames_wanted(self, duration_s: float) -> tuple[int, int]:
+        """Number of frames that are looked at of a clip of this length, and the side of the square they are seen in.
+
+        Raises ConditionError where there is no tower to look.
+        """
+        if self.gram is None:
+            raise ConditionError("this pipeline was loaded without GRAM, so it sees no video.")
+        return self.gram.num_frames * max(1, ceil(duration_s / self.native_s)), self.gram.image_size
+
     @torch.no_grad()
     def __call__(self, video: Tensor | None = None, prompt: Prompt = None, negative_prompt: str | None = None,
                  duration_s: float | None = None, num_inference_steps: int | None = None,
@@ -149,7 +159,7 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         num_samples, frames = self._length(duration_s, curve)
         sounds = [cues for cues in read_prompt(prompt, num_samples / self.sampling_rate)
                   for _ in range(num_waveforms_per_prompt)]
-        generators = self._generators(generator, len(sounds))
+        generators = one_generator_each(generator, len(sounds))
         total = max(frames, self.config["native_frames"])
         windows = plan_windows(total, self.config["native_frames"], settings.window_overlap)
         conditions = Conditions(self, windows, frames).read(sounds, negative_prompt, video, reference_audio, envelope)
@@ -224,19 +234,6 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         if num_samples < 1:
             raise ConditionError(f"a duration of {duration_s} s holds no sample; give one above 0.")
         return num_samples, self.codec.latent_shape(num_samples)[1]
-
-    def _generators(self, generator: torch.Generator | Sequence[torch.Generator] | None,
-                    count: int) -> list[torch.Generator]:
-        """One generator for each sound."""
-        if generator is None:
-            generator = torch.Generator()
-            generator.seed()
-        if isinstance(generator, torch.Generator):
-            seed, device = generator.initial_seed(), generator.device
-            return [generator, *(torch.Generator(device).manual_seed(seed + k) for k in range(1, count))]
-        if len(generator) != count:
-            raise ConditionError(f"{len(generator)} generators for {count} sounds; give one each, or a single one.")
-        return list(generator)
 
     def _noise(self, latents: Tensor | None, shape: tuple[int, int, int], generators: list[torch.Generator]) -> Tensor:
         """Unit-normal start (B, C, T), drawn or given."""

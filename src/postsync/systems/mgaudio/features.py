@@ -1,0 +1,97 @@
+"""What MGAudio sees and hears of a clip: vectors four times a second, and sound at the level its codec knows.
+
+Source: specifications of CAVP's features in luosiallen/Diff-Foley and triton99/MDSGen (read, not copied): n = int(4 *
+seconds) of them, computed on the whole clip and then cut; of shorter clips they are looped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...data.clip import frames_at
+from ...encoders.cavp import FPS, Cavp
+from ...errors import ConditionError
+
+FILE_KEYS = ("feat", "arr_0")  # of Diff-Foley and FRIEREN, and of MDSGen
+
+
+def steps_in(seconds: float) -> int:
+    """Number of feature vectors of a clip, at least one."""
+    return max(1, int(FPS * seconds + 1e-6))
+
+
+def see(cavp: Cavp, frames: Tensor, times_s: Tensor, duration_s: float) -> Tensor:
+    """Frames (F, 3, H, W), uint8 or float in 0..1, shown from times_s (F,) on -> unit vectors (S, E), four a second."""
+    frames = frames_at(frames, times_s, torch.arange(steps_in(duration_s), dtype=torch.float64) / FPS)
+    if frames.dtype != torch.uint8:
+        frames = (frames.float() * 255).round().clamp(0, 255).to(torch.uint8)
+    return cavp.video_features(frames)["steps"]
+
+
+def hear(encoder: Any, kind: str, sound: Tensor, sample_rate: int) -> Tensor:
+    """Sound (N,) at 16 kHz -> unit vectors (S, E): four a second of "cavp", one of the whole of "clap" or "gram"."""
+    if kind == "cavp":
+        return encoder.audio_features(sound[None])["steps"][0]
+    if kind == "gram":
+        return encoder.encode_audio(sound[None])
+    from ...encoders import clap
+    from ...media.audio import resample
+
+    wave = torch.from_numpy(resample(sound.cpu().numpy()[None], sample_rate, clap.SAMPLE_RATE)).float()
+    return encoder.features(wave.to(sound.device))["embedding"]
+
+
+def looped(values: Tensor, length: int) -> Tensor:
+    """The first `length` rows of `values` (N, ...), which start again where they end."""
+    return values[torch.arange(length, device=values.device) % len(values)]
+
+
+def levelled(sound: Tensor, peak: float | None) -> Tensor:
+    """Sound (N,) without its mean and with this peak, as AudioLDM's codec was trained on; None and silence unchanged.
+    """
+    if peak is None or not bool(sound.any()):
+        return sound
+    sound = sound - sound.mean()
+    return sound / sound.abs().max().clamp(min=1e-8) * peak
+
+
+def fitted(sound: Tensor, num_samples: int, peak: float | None) -> Tensor:
+    """Sound (N,) levelled, cut or padded with silence, and levelled again, as AudioLDM does."""
+    sound = levelled(sound, peak)[:num_samples]
+    return levelled(functional.pad(sound, (0, num_samples - len(sound))), peak)
+
+
+def read_feature_file(path: Path, duration_s: float, feature_dim: int) -> Tensor:
+    """CAVP features (S, E) of a clip from an `.npz` (key "feat" or "arr_0"), or `.npy`.
+
+    Raises ConditionError for a file that is missing or damaged, of another width, not of unit rows, or whose number of
+    rows is not that of four a second of the clip.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.ndarray):
+            key = next((k for k in FILE_KEYS if k in loaded.files), None)
+            if key is None:
+                raise ConditionError(f"{path} holds {', '.join(loaded.files) or 'nothing'}, not "
+                                     f"{' or '.join(FILE_KEYS)}; is it a file of CAVP features?")
+            loaded = loaded[key]
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise ConditionError(f"{path} cannot be read as features ({error}); make it again.") from error
+    features = torch.from_numpy(np.asarray(loaded, dtype=np.float32))
+    wanted = steps_in(duration_s)
+    if features.dim() != 2 or features.shape[1] != feature_dim:
+        raise ConditionError(f"{path} holds features of shape {tuple(features.shape)}; this model takes (steps, "
+                             f"{feature_dim}).")
+    if abs(len(features) - wanted) > 1:
+        raise ConditionError(f"{path} holds {len(features)} rows for a clip of {duration_s:.2f} s; four a second are "
+                             f"{wanted}. Extract them at {FPS:g} frames a second.")
+    if not torch.allclose(features.norm(dim=1), torch.ones(len(features)), atol=1e-2):
+        raise ConditionError(f"{path} holds rows that are not of unit length; CAVP's are normalised at every step.")
+    return features

@@ -1,0 +1,163 @@
+"""What MGAudio's training minimises: flow matching towards a guided target, and alignment with what is heard.
+
+Source: arXiv 2510.24103 (L_AMG + 0.5 L_align); what it leaves open is a field of the preset, see `presets.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...codecs.mel_vae import MelCodec
+from ...data.clip import Clip
+from ...diffusion.parameterization import Parameterization
+from ...diffusion.solvers import draw_noise
+from ...encoders.cavp import FPS, Cavp
+from ...errors import ConditionError, PostsyncError
+from .checkpoint import without_projector
+from .features import fitted, hear, looped, read_feature_file, see, steps_in
+from .losses import alignment_loss, guidance_weights, guided_target
+from .pipeline import MGAudioPipeline, latent_factor
+from .presets import MGAudioPreset
+from .transformer import FBDT
+
+FLOW = Parameterization("flow")
+LATENTS_PER_STEP = 25.0 / FPS
+
+
+class MGAudioObjective(nn.Module):
+    """Trains the transformer. The teacher is the average of this objective that the loop keeps.
+
+    A batch holds `latent_mean` and `latent_std` (B, 8, T, 16) of the codec's posterior, what CAVP sees `video` (B, S,
+    E) and what the alignment's encoder hears `audio` (B, S or 1, E), four vectors a second. Where a batch is longer
+    than the model's native length, a stretch of each sample is drawn, of latents and vectors alike.
+    """
+
+    needs: frozenset[str] = frozenset({"frames", "waveform"})
+
+    def __init__(self, preset: MGAudioPreset, *, codec: MelCodec | None = None, cavp: Cavp | None = None,
+                 listener: nn.Module | None = None, feature_folder: Path | None = None) -> None:
+        """`codec` and `cavp` serve `prepare`. `listener`: CLAP or GRAM, where the preset aligns with it instead of
+        CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used in place of the pictures."""
+        super().__init__()
+        self.preset = preset
+        self.transformer = FBDT(**preset.transformer | ({} if preset.alignment.weight else {"align_dim": None}))
+        self.codec, self.cavp, self.listener = codec, cavp, listener
+        self.feature_folder = feature_folder
+        for module in self.frozen():
+            module.requires_grad_(False).eval()
+
+    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """`losses` at one drawn time for each sample. Without a generator the draws are those of the seed `step`;
+        without a teacher, and before the preset's start step, the target is the plain one."""
+        generator = torch.Generator().manual_seed(step) if generator is None else generator
+        mean, std, video, audio = self._crop(batch, generator)
+        clean = mean
+        if self.preset.training.sample_posterior:
+            clean = mean + std * draw_noise(mean.shape, generator, mean)
+        noise = draw_noise(clean.shape, generator, clean)
+        draws = torch.rand((2, len(clean)), generator=generator, device=generator.device).to(clean.device)
+        t, dropped = draws[0], draws[1] < self.preset.guidance.condition_drop
+        weights = guidance_weights(t, dropped, step, self.preset.guidance)
+        network: Any = None if teacher is None else teacher.transformer
+        return self.losses(clean, noise, t, video, dropped, audio, weights, network)
+
+    def losses(self, clean: Tensor, noise: Tensor, t: Tensor, video: Tensor, dropped: Tensor, audio: Tensor,
+               weights: Tensor, teacher: FBDT | None) -> dict[str, Tensor]:
+        """`loss`, and its parts `amg` and `align` (where the preset aligns); `flow`: what the plain target would give.
+
+        clean, noise (B, 8, T, 16); t, weights (B,); dropped (B,) bool: samples whose condition is a vector of zeros.
+        Losses are float32 also under mixed precision.
+        """
+        level = t[:, None, None, None]
+        state = (1 - level) * clean + level * noise
+        plain = FLOW.target(clean, noise, 1 - level, level)
+        condition = self.transformer.reduce(video)
+        condition = condition * (~dropped)[:, None].to(condition)
+        align = self.preset.alignment
+        v, projected = self.transformer(state, t, condition, project=align.weight != 0)
+        target = guided_target(plain, state, t, video, weights, teacher)
+        amg = functional.mse_loss(v.float(), target)
+        values = {"loss": amg, "amg": amg.detach(), "flow": functional.mse_loss(v.detach().float(), plain)}
+        if projected is not None:
+            values["align"] = alignment_loss(projected, audio, self.transformer.grid, align.mode)
+            values["loss"] = amg + align.weight * values["align"]
+        return values
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """One AdamW group: what the transformer trains."""
+        trained = [p for p in self.transformer.parameters() if p.requires_grad]
+        return [{"params": trained, "weight_decay": self.preset.training.weight_decay}]
+
+    def frozen(self) -> list[nn.Module]:
+        """Parts kept in eval mode, without gradients."""
+        parts: list[Any] = [self.codec, self.cavp, self.listener]
+        return [p for p in parts if p is not None]
+
+    @torch.no_grad()
+    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+        """One training sample (see the class) of a clip's first `cached_s` seconds; a shorter clip is looped.
+
+        Raises PostsyncError where codec or encoder are missing, ConditionError for a clip without sound at the codec's
+        rate or without pictures, and for a feature file that does not fit.
+        """
+        training, align = self.preset.training, self.preset.alignment
+        codec, listener = self.codec, self.cavp if align.encoder == "cavp" else self.listener
+        if codec is None or listener is None:
+            raise PostsyncError(f"preparing clips takes the codec and {align.encoder.upper()}; give both to "
+                                "MGAudioObjective.")
+        if clip.waveform is None or clip.sample_rate != codec.sampling_rate:
+            raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first, or "
+                                 "leave it out.")
+        video = self._seen(clip)
+        sound, steps = clip.waveform.float().mean(0), steps_in(training.cached_s)
+        samples = round(training.cached_s * codec.sampling_rate)
+        if len(video) < steps:  # both start again together
+            period = round(len(video) / FPS * codec.sampling_rate)
+            sound = looped(functional.pad(sound, (0, max(period - len(sound), 0)))[:period], samples)
+        sound = fitted(sound, samples, training.waveform_peak)
+        posterior = codec.encode(sound[None])
+        scale = latent_factor(codec, self.preset.latent_scale)
+        return {"latent_mean": (posterior.mean[0] * scale).half(), "latent_std": (posterior.std[0] * scale).half(),
+                "video": looped(video, steps).half(),
+                "audio": hear(listener, align.encoder, sound, codec.sampling_rate).half()}
+
+    def export(self, folder: Path) -> None:
+        """Write the transformer as float16, without its projector; codec and CAVP stay in folders of their own."""
+        MGAudioPipeline.from_parts(self.preset, transformer=without_projector(self.transformer).half()
+                                   ).save_pretrained(folder)
+
+    def _seen(self, clip: Clip) -> Tensor:
+        """CAVP's features (S, E) of the whole clip, from its file or its pictures."""
+        if self.feature_folder is not None:
+            return read_feature_file(self.feature_folder / f"{clip.clip_id}.npz", clip.duration_s,
+                                     self.transformer.feature_shape[1])
+        if self.cavp is None:
+            raise PostsyncError("preparing clips takes CAVP or a folder of its features; give one to MGAudioObjective.")
+        if clip.frames is None or clip.times is None:
+            raise ConditionError(f"clip {clip.clip_id} has no pictures; leave it out.")
+        return see(self.cavp, clip.frames, clip.times, clip.duration_s)
+
+    def _crop(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, ...]:
+        """latent_mean, latent_std, video and audio of the native length, float32."""
+        parts = [batch[name].float() for name in ("latent_mean", "latent_std", "video", "audio")]
+        frames, steps = self.preset.native_frames, self.transformer.feature_shape[0]
+        spare = min(parts[2].shape[1] - steps, int((parts[0].shape[2] - frames) // LATENTS_PER_STEP))
+        if spare < 0:
+            raise ConditionError(f"prepared samples hold {parts[0].shape[2]} latent frames and {parts[2].shape[1]} "
+                                 f"features; this model trains on {frames} and {steps}. Prepare them again.")
+        if spare == 0:
+            starts = [0] * len(parts[0])
+        else:
+            drawn = torch.rand(len(parts[0]), generator=generator, device=generator.device)
+            starts = (drawn * (spare + 1)).long().tolist()
+        firsts = [round(start * LATENTS_PER_STEP) for start in starts]
+        latents = [torch.stack([row[:, k:k + frames] for row, k in zip(part, firsts)]) for part in parts[:2]]
+        vectors = [part if part.shape[1] == 1 else
+                   torch.stack([row[k:k + steps] for row, k in zip(part, starts)]) for part in parts[2:]]
+        return (*latents, *vectors)

@@ -1,0 +1,237 @@
+"""The training: what it draws, what gets gradients, what is prepared and exported, and that it learns the right way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from postsync.data.clip import Clip
+from postsync.diffusion.flow_solvers import sample_flow
+from postsync.encoders.clap import Clap
+from postsync.errors import ConditionError, PostsyncError
+from postsync.media.audio import resample
+from postsync.systems.mgaudio import presets
+from postsync.systems.mgaudio.checkpoint import turned
+from postsync.systems.mgaudio.features import hear
+from postsync.systems.mgaudio.objective import MGAudioObjective
+from postsync.systems.mgaudio.pipeline import MGAudioPipeline
+from postsync.training.ema import ExponentialMovingAverage
+from tiny_pipeline import draw_weights
+
+PRESET = presets.tiny()
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(size: int = 4, frames: int = 16, steps: int = 2) -> dict[str, torch.Tensor]:
+    g = seeded(3)
+    unit = torch.nn.functional.normalize
+    return {"latent_mean": torch.randn(size, 8, frames, 16, generator=g).half(),
+            "latent_std": torch.full((size, 8, frames, 16), 0.1).half(),
+            "video": unit(torch.randn(size, steps, 12, generator=g), dim=-1).half(),
+            "audio": unit(torch.randn(size, steps, 12, generator=g), dim=-1).half()}
+
+
+def changed(**groups) -> presets.MGAudioPreset:
+    """The tiny preset with fields of its groups changed: changed(guidance={"weight": 0})."""
+    return replace(PRESET, **{name: replace(getattr(PRESET, name), **fields) for name, fields in groups.items()})
+
+
+def test_starts_at_the_variance_of_the_target_and_follows_the_generator():
+    objective = MGAudioObjective(PRESET)
+    one, again, other = (objective(batch(), step=0, generator=seeded(s)) for s in (1, 1, 2))
+    assert one["loss"].item() == again["loss"].item() != other["loss"].item()
+    assert one["amg"].item() == one["flow"].item() == pytest.approx(2.0, abs=0.2)
+    assert one["loss"].item() == pytest.approx(one["amg"].item() + 0.5 * one["align"].item())
+    assert torch.equal(objective(batch(), step=5)["loss"], objective(batch(), step=5)["loss"])
+
+
+def test_what_is_trained_and_what_the_teacher_leaves_alone():
+    objective = MGAudioObjective(PRESET)
+    draw_weights(objective.transformer, 0)
+    ema = ExponentialMovingAverage(objective, 0.9, objective.frozen())
+    trained = {id(p) for group in objective.parameter_groups() for p in group["params"]}
+    assert {n for n, p in objective.named_parameters() if id(p) not in trained} == {"transformer.pos_embed"}
+    values = objective(batch(), step=2, teacher=ema.teacher, generator=seeded())
+    assert values["amg"].item() != values["flow"].item()
+    values["loss"].backward()
+    assert all(p.grad is not None for p in objective.parameters() if id(p) in trained)
+    assert all(p.grad is None for p in ema.teacher.parameters())
+
+
+@pytest.mark.parametrize(("step", "guidance"), [(1, {}), (9, {"weight": 0.0}), (9, {"t_high": 0.0}),
+                                                (9, {"condition_drop": 1.0}), (9, {"start_step": -1})])
+def test_the_target_stays_plain(step, guidance):
+    objective = MGAudioObjective(changed(guidance=guidance))
+    draw_weights(objective.transformer, 0)
+    values = objective(batch(), step=step, teacher=objective, generator=seeded())
+    assert values["amg"].item() == values["flow"].item()
+
+
+def test_without_alignment_there_is_no_projector():
+    objective = MGAudioObjective(changed(alignment={"weight": 0.0}))
+    values = objective(batch(), step=0)
+    assert "align" not in values
+    assert not any("projectors" in name for name, _ in objective.named_parameters())
+
+
+def test_latents_are_drawn_from_the_posterior_or_are_its_mean():
+    seen = []
+    for sample in (True, False):
+        objective = MGAudioObjective(changed(training={"sample_posterior": sample}))
+        objective.losses = lambda clean, *rest: seen.append(clean) or {}
+        objective(batch(), step=0)
+    assert torch.equal(seen[1], batch()["latent_mean"].float())
+    assert (seen[0] - seen[1]).std().item() == pytest.approx(0.1, rel=0.1)
+
+
+def test_crops_take_latents_and_vectors_of_the_same_time():
+    objective = MGAudioObjective(PRESET)
+    frames, steps = 50, 8  # 2 s
+    long = batch(30, frames, steps)
+    long["latent_mean"] = torch.arange(frames).expand(30, 8, 16, frames).mT.half()
+    long["video"] = long["audio"] = torch.arange(steps).expand(30, 12, steps).mT.half()
+    mean, std, video, audio = objective._crop(long, seeded())
+    assert (mean.shape, std.shape, video.shape) == ((30, 8, 16, 16), (30, 8, 16, 16), (30, 2, 12))
+    starts = video[:, 0, 0]
+    assert set(starts.tolist()) == {0, 1, 2, 3, 4, 5}
+    assert (mean[:, 0, 0, 0] - starts * 6.25).abs().max() <= 0.5
+    assert torch.equal(video, audio)
+    whole = long | {"audio": torch.ones(30, 1, 12)}
+    assert objective._crop(whole, seeded())[3].shape == (30, 1, 12)
+    with pytest.raises(ConditionError, match="12 latent frames and 2 features"):
+        objective._crop(batch(2, 12, 2), seeded())
+
+
+def clip(duration_s: float = 0.64, fps: int = 8, **changes) -> Clip:
+    count = round(duration_s * fps)
+    frames = torch.randint(0, 255, (count, 3, 20, 24), dtype=torch.uint8, generator=seeded(1))
+    sound = torch.rand(1, round(duration_s * 16000), generator=seeded(2)) - 0.4
+    return Clip(**{"clip_id": "a", "duration_s": duration_s, "frames": frames, "times": torch.arange(count) / fps,
+                   "waveform": sound, "sample_rate": 16000} | changes)
+
+
+def test_prepared_samples_fit_the_model(codec, cavp):
+    objective = MGAudioObjective(PRESET, codec=codec, cavp=cavp)
+    sample = objective.prepare(clip())
+    assert {name: tuple(value.shape) for name, value in sample.items()} == {
+        "latent_mean": (8, 16, 16), "latent_std": (8, 16, 16), "video": (2, 12), "audio": (2, 12)}
+    assert sample["video"].float().norm(dim=1).tolist() == pytest.approx([1, 1], abs=1e-2)
+    louder = objective.prepare(clip(waveform=3 * clip().waveform))
+    torch.testing.assert_close(louder["latent_mean"], sample["latent_mean"], atol=1e-2, rtol=1e-2)
+    scaled = MGAudioObjective(replace(PRESET, latent_scale=4.0), codec=codec, cavp=cavp).prepare(clip())
+    torch.testing.assert_close(scaled["latent_mean"].float(), 4 * sample["latent_mean"].float(), atol=1e-2, rtol=1e-2)
+    silent = objective.prepare(clip(waveform=torch.zeros(1, 10240)))
+    assert all(bool(value.isfinite().all()) for value in silent.values())
+
+
+def test_shorter_clips_are_looped_picture_and_sound_together(codec, cavp):
+    objective = MGAudioObjective(PRESET, codec=codec, cavp=cavp)
+    short = clip(0.3)
+    sample = objective.prepare(short)
+    assert torch.equal(sample["video"][0], sample["video"][1])
+    period = short.waveform[:, :4000]
+    again = objective.prepare(clip(waveform=period.repeat(1, 3)[:, :10240]))
+    torch.testing.assert_close(sample["latent_mean"], again["latent_mean"])
+
+
+def test_gram_may_listen_instead(codec, cavp, gram):
+    preset = changed(alignment={"encoder": "gram", "mode": "global"})
+    preset = replace(preset, transformer=preset.transformer | {"align_dim": gram.embedding_dim})
+    objective = MGAudioObjective(preset, codec=codec, cavp=cavp, listener=gram)
+    sample = objective.prepare(clip())
+    assert sample["audio"].shape == (1, gram.embedding_dim)
+    given = {name: value[None].repeat(2, *[1] * value.dim()) for name, value in sample.items()}
+    assert bool(objective(given, step=0)["loss"].isfinite())
+
+
+def test_clap_hears_the_same_sound_at_its_own_rate():
+    torch.manual_seed(0)
+    clap = Clap(patch_width=4, depths=(1, 1, 1, 1), heads=(1, 1, 1, 1), text_width=8, text_layers=1, text_heads=1,
+                vocabulary=20, positions=20, embed_dim=6).eval()
+    sound = torch.rand(16000, generator=seeded(2)) - 0.5
+    heard = hear(clap, "clap", sound, 16000)
+    resampled = torch.from_numpy(resample(sound[None].numpy(), 16000, 48000))
+    torch.testing.assert_close(heard, clap.features(resampled)["embedding"])
+    assert heard.shape == (1, 6)
+
+
+@pytest.mark.parametrize(("broken", "message"), [
+    ({"waveform": None}, "no sound at 16000"), ({"sample_rate": 22050}, "resample"), ({"frames": None}, "no pictures")])
+def test_clips_that_cannot_be_prepared_are_named(codec, cavp, broken, message):
+    with pytest.raises(ConditionError, match=message):
+        MGAudioObjective(PRESET, codec=codec, cavp=cavp).prepare(clip(**broken))
+
+
+def test_preparing_takes_codec_and_encoders(codec, tmp_path):
+    with pytest.raises(PostsyncError, match="CAVP"):
+        MGAudioObjective(PRESET, codec=codec).prepare(clip())
+    objective = MGAudioObjective(PRESET, codec=codec, feature_folder=tmp_path)
+    with pytest.raises(PostsyncError, match="codec and CAVP"):
+        objective.prepare(clip())
+
+
+def test_features_from_files_stand_for_pictures(codec, cavp, tmp_path):
+    rows = torch.nn.functional.normalize(torch.randn(2, 12, generator=seeded()), dim=1).numpy()
+    np.savez(tmp_path / "a.npz", feat=rows)
+    objective = MGAudioObjective(PRESET, codec=codec, cavp=cavp, feature_folder=tmp_path)
+    sample = objective.prepare(clip(frames=None, times=None))
+    torch.testing.assert_close(sample["video"].float(), torch.from_numpy(rows), atol=1e-3, rtol=1e-3)
+    with pytest.raises(ConditionError, match=r"b\.npz cannot be read"):
+        objective.prepare(clip(clip_id="b"))
+
+
+def test_mixed_precision_is_close_and_its_losses_are_not_halved():
+    objective = MGAudioObjective(PRESET)
+    draw_weights(objective.transformer, 0)
+    exact = objective(batch(), step=9, teacher=objective, generator=seeded())
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = objective(batch(), step=9, teacher=objective, generator=seeded())
+    assert all(value.dtype == torch.float32 for value in mixed.values())
+    assert mixed["amg"].item() == pytest.approx(exact["amg"].item(), rel=0.03)
+    mixed["loss"].backward()
+    assert all(p.grad.isfinite().all() for p in objective.transformer.parameters() if p.requires_grad)
+
+
+def test_export_is_a_pipeline_without_the_projector(tmp_path):
+    objective = MGAudioObjective(PRESET)
+    draw_weights(objective.transformer, 4)
+    objective.export(tmp_path)
+    stored = load_file(tmp_path / "transformer" / "diffusion_pytorch_model.safetensors")
+    assert {v.dtype for v in stored.values()} == {torch.float16}
+    assert not any(name.startswith("projectors") for name in stored)
+    pipe = MGAudioPipeline.from_pretrained(tmp_path, shared_parts=False)
+    torch.testing.assert_close(pipe.transformer.final_layer.linear.weight.float(),
+                               objective.transformer.final_layer.linear.weight, atol=1e-3, rtol=1e-3)
+
+
+def test_learns_which_picture_has_which_sound_and_a_wrong_sign_leads_away():
+    torch.manual_seed(0)
+    preset = changed(alignment={"weight": 0.0}, training={"sample_posterior": False}, guidance={"condition_drop": 0.0})
+    objective, given = MGAudioObjective(preset), batch(4)
+    given["latent_mean"] = torch.randn(4, 8, 1, 1, generator=seeded(1)).expand(4, 8, 16, 16)
+    clean, video = given["latent_mean"], given["video"].float()
+    optimizer = torch.optim.AdamW(objective.parameter_groups(), lr=1e-2)
+    for step in range(60):
+        optimizer.zero_grad()
+        objective(given, step=step)["loss"].backward()
+        optimizer.step()
+    model = objective.transformer.eval()
+
+    @torch.no_grad()
+    def distances() -> torch.Tensor:
+        condition = model.reduce(video)
+        x = torch.randn(clean.shape, generator=seeded(9))
+        out = sample_flow(lambda x, t, _: model(x.float(), torch.full((4,), t), condition)[0], x, 4)
+        return torch.cdist(out.float().flatten(1), clean.flatten(1))
+
+    right = distances()
+    assert right.argmin(1).tolist() == [0, 1, 2, 3]
+    model.load_state_dict(turned(model.state_dict()))
+    assert distances().diagonal().min() > right.diagonal().max()

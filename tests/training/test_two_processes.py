@@ -1,0 +1,26 @@
+"""Two processes train what one does that accumulates twice as many batches."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+DRIVER = str(Path(__file__).with_name("two_processes_driver.py"))
+LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+          "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    for name, launch, accumulation in (("one", [], "2"), ("two", LAUNCH, "1")):
+        subprocess.run([sys.executable, *launch, DRIVER, str(tmp_path / name), accumulation], check=True,
+                       capture_output=True, timeout=300)
+    one, two = (load_file(tmp_path / name / "export" / "transformer" / "diffusion_pytorch_model.safetensors")
+                for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(two[name].float(), value.float(), atol=2e-3, rtol=2e-3)  # stored as float16
+    assert any(value.ne(0).any() for name, value in one.items() if name.startswith("final_layer"))

@@ -1,0 +1,30 @@
+"""Trains a tiny MGAudio with guidance for three steps. Arguments: folder of the run, batches accumulated to a step."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from postsync.data.clip import Clip
+from postsync.systems.mgaudio import presets
+from postsync.systems.mgaudio.objective import MGAudioObjective
+from postsync.training.config import TrainConfig
+from postsync.training.loop import train
+
+
+class Prepared(MGAudioObjective):
+    """Its samples are drawn by the clip's name, without codec and encoders."""
+
+    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+        g = torch.Generator().manual_seed(int(clip.clip_id))
+        return {"latent_mean": torch.randn(8, 16, 16, generator=g), "latent_std": torch.full((8, 16, 16), 0.1),
+                "video": torch.randn(2, 12, generator=g), "audio": torch.randn(2, 12, generator=g)}
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    config = TrainConfig(steps=4, batch_size=2, accumulation=int(sys.argv[2]), lr=0.01, warmup=1, ema_decay=0.9)
+    train(Prepared(presets.tiny()), [Clip(str(i), 0.64) for i in range(6)], config, Path(sys.argv[1]), cpu=True)
