@@ -156,6 +156,14 @@ def test_an_entry_that_is_not_whole_is_made_again(folder: Path, spoil) -> None:
     assert cache(folder)[1]["level"].item() == good
 
 
+def test_an_entry_in_the_place_of_another_is_made_again(folder: Path) -> None:
+    clips = cache(folder)
+    levels = [clips[k]["level"].item() for k in (0, 1)]
+    assert levels[0] != levels[1]
+    clips.path(0).write_bytes(clips.path(1).read_bytes())
+    assert cache(folder)[0]["level"].item() == levels[0]
+
+
 def test_what_cannot_be_prepared_is_named_and_the_rest_goes_on(folder: Path) -> None:
     write_manifest(folder, [row("a"), row("b", label="refused"), row("gone")], {})
     filled = fill(cache(folder))

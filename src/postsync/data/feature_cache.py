@@ -92,9 +92,9 @@ class FeatureCache(Dataset):
 
 
 def write_entry(path: Path, features: Features) -> None:
-    """Write features whole, with the hash of their values. Raises MediaError where the folder does not take them."""
+    """Write features whole, with the hash of name and values. Raises MediaError where the folder does not take them."""
     with whole_file(path) as temporary:
-        save_file(features, temporary, metadata={"sha256": _hash(features)})
+        save_file(features, temporary, metadata={"sha256": _hash(path.name, features)})
 
 
 def read_entry(path: Path) -> Features | None:
@@ -108,14 +108,14 @@ def read_entry(path: Path) -> Features | None:
     except (SafetensorError, OSError, ValueError) as error:
         _logger.warning("%s: not a whole entry (%s); it is made again", path, error)
         return None
-    if said != _hash(features):
-        _logger.warning("%s: its values are not those that were written; it is made again", path)
+    if said != _hash(path.name, features):
+        _logger.warning("%s: its values are not those that were written under this name; it is made again", path)
         return None
     return features
 
 
-def _hash(features: Features) -> str:
-    digest = hashlib.sha256()
+def _hash(entry: str, features: Features) -> str:
+    digest = hashlib.sha256(entry.encode() + b"\0")  # an entry copied over another is no longer its own
     for name in sorted(features):
         value = features[name]
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode() + b"\0" + tensor_bytes(value))

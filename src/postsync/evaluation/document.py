@@ -82,7 +82,8 @@ def _protocol(run: Run) -> dict[str, Any]:
         "silent_peak": SILENT_PEAK, "device": run.settings.device,
         "bootstrap": {"over": "clips", "resamples": run.settings.resamples, "confidence": CONFIDENCE,
                       "resamples_of_set_metrics": list(SET_RESAMPLES),
-                      "interval": "percentile; of set metrics the spread about the median, laid around the value"},
+                      "interval": "percentile; of set metrics the spread about the median, laid around the value: "
+                                  "their bias is not in it"},
     }
 
 
