@@ -47,6 +47,27 @@ def test_of_two_close_onsets_the_surer_stays():
     assert len(found) == len(HITS)
 
 
+def likely_hits(times: list[float], length: int = 1000) -> torch.Tensor:
+    """A network that gives each of `times` a probability of 0.55."""
+    said = answer(length)
+    said[3] = -5.0
+    for time in times:
+        said[3, round(time * FEATURE_RATE)] = 0.2
+    return said
+
+
+def test_likely_hits_count_where_they_come_in_rows():
+    def found(*times: float) -> list[float]:
+        return shape(likely_hits(list(times)), cues(1000), 16.0, ShapingConfig()).onsets_s.tolist()
+
+    assert found(1.0, 2.0, 3.0) == []
+    np.testing.assert_allclose(found(1.0, 2.0, 3.0, 4.0), [1.0, 2.0, 3.0, 4.0], atol=0.01)
+    assert found(1.0, 5.5, 10.0, 14.5) == []  # as many, but far from each other
+    sure = likely_hits([8.0])
+    sure[3, 500] = 2.0
+    assert len(shape(sure, cues(1000), 16.0, ShapingConfig()).onsets_s) == 1
+
+
 def test_nothing_sounds():
     result = shape(answer(sounding=-4.0), cues(), 3.0, ShapingConfig())
     assert result.envelope.abs().max() == 0
