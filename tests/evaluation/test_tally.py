@@ -35,10 +35,10 @@ def test_a_mean_is_taken_over_the_clips_that_a_draw_holds():
 
 def test_clips_that_cannot_be_measured_keep_their_reason():
     tally = filled(ClipMetric("length", True, settings={"limit": 3.0}, measure=length_or_refusal), 1.0, 4.0)
-    assert tally.left_out == {"1": "is too long"}
+    assert tally.left_out == {("1", "generated"): "is too long"}
     broken = filled(ClipMetric("nan", True, measure=lambda pair: (float("nan"), 1.0)), 1.0)
     assert broken.count == 0
-    assert "no number" in broken.left_out["0"]
+    assert "no number" in broken.left_out["0", "generated"]
 
 
 def test_clips_that_give_no_value_together_say_why():
@@ -59,6 +59,15 @@ def test_a_side_that_is_not_there_is_not_told_again():
 def rows_of(pair, side: str) -> torch.Tensor:
     observation = pair.generated if side == "generated" else pair.reference
     return torch.full((2, 3), observation.duration_s)
+
+
+def test_each_side_of_a_set_says_why_it_was_left_out():
+    def refuse(pair, side: str) -> torch.Tensor:
+        raise LeftOut(f"{side} is too short")
+
+    tally = tally_of(SetMetric("distance", False, measure=refuse, value=lambda made, real: 0.0))
+    tally.add(pair_of(clicks(0.1), clicks(0.1), clip_id="0"))
+    assert tally.left_out == {("0", side): f"{side} is too short" for side in ("generated", "reference")}
 
 
 def test_sets_are_pooled_by_clip_and_a_draw_repeats_all_rows_of_a_clip():

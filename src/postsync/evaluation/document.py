@@ -90,7 +90,8 @@ def _protocol(run: Run) -> dict[str, Any]:
 def _metric(run: Run, tally: Tally, value: float | None, system: Measured, draws: np.ndarray) -> dict[str, Any]:
     metric = tally.metric
     interval = tally.interval(system.ids, draws, value)
-    left = f"{len(tally.left_out)} clips left out, see missing" if tally.left_out else None
+    clips = {clip_id for clip_id, _ in tally.left_out}
+    left = f"{len(clips)} clips left out, see missing" if clips else None
     return {
         "name": metric.name, "value": value,
         "higher_is_better": metric.higher_is_better, "unit": metric.unit, "count": tally.count,
@@ -107,12 +108,12 @@ def _extractor(run: Run, metric: Metric) -> dict[str, str] | None:
 
 def _problems(system: Measured, done: list[Tally]) -> list[Missing]:
     """What is wrong with clips, and which metrics had to leave out which clips."""
-    names: dict[tuple[str, str], list[str]] = defaultdict(list)
+    names: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for tally in done:
-        for clip_id, reason in tally.left_out.items():
-            names[clip_id, reason].append(tally.metric.name)
-    left_out = [Missing(clip_id, "generated", f"{reason}{LEFT_OUT}{', '.join(metrics)}", used=True)
-                for (clip_id, reason), metrics in names.items()]
+        for (clip_id, side), reason in tally.left_out.items():
+            names[clip_id, side, reason].append(tally.metric.name)
+    left_out = [Missing(clip_id, side, f"{reason}{LEFT_OUT}{', '.join(metrics)}", used=True)
+                for (clip_id, side, reason), metrics in names.items()]
     return sorted([*system.problems, *left_out], key=lambda problem: (problem.clip_id, problem.side))
 
 
@@ -122,9 +123,10 @@ def _not_computed(run: Run, system: Measured, done: list[Tally]) -> list[dict[st
         if tally.count:
             reasons[tally.metric.name] = tally.without_value()
         else:
-            why = next(iter(sorted(tally.left_out.items())), None)
-            reasons[tally.metric.name] = f"not one clip could be measured; {why[0]} {why[1]}" if why else (
-                "no clip is readable on every side that it needs")
+            why = "no clip is readable on every side that it needs"
+            for (clip_id, side), reason in sorted(tally.left_out.items())[:1]:
+                why = f"not one clip could be measured; {clip_id} ({side}) {reason}"
+            reasons[tally.metric.name] = why
     have = {tally.metric.name for tally in done}
     return [{"name": m.name, "reason": reasons[m.name]} for m in run.suite.metrics if m.name not in have]
 

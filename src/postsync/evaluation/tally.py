@@ -23,7 +23,7 @@ class ClipTally:
     def __init__(self, metric: ClipMetric) -> None:
         self.metric = metric
         self.sums: dict[str, tuple[float, ...]] = {}
-        self.left_out: dict[str, str] = {}
+        self.left_out: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
 
     def add(self, pair: Pair) -> None:
         """Measure a clip; what cannot be measured is noted with its reason."""
@@ -34,7 +34,7 @@ class ClipTally:
         except Absent:
             return
         except (LeftOut, ConditionError) as reason:
-            self.left_out[pair.clip_id] = str(reason)
+            self.left_out[pair.clip_id, "generated"] = str(reason)
         else:
             self.sums[pair.clip_id] = sums
 
@@ -83,7 +83,7 @@ class SetTally:
     def __init__(self, metric: SetMetric) -> None:
         self.metric = metric
         self.rows: dict[str, dict[str, Tensor]] = {side: {} for side in self._sides()}
-        self.left_out: dict[str, str] = {}
+        self.left_out: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
 
     def _sides(self) -> tuple[str, ...]:
         return ("generated", "reference") if self.metric.two_sides else ("generated",)
@@ -98,7 +98,7 @@ class SetTally:
             except Absent:
                 continue
             except (LeftOut, ConditionError) as reason:
-                self.left_out[pair.clip_id] = f"{reason} ({side})"
+                self.left_out[pair.clip_id, side] = str(reason)
             else:
                 rows[pair.clip_id] = found
 
