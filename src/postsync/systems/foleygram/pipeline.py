@@ -140,9 +140,8 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         video: frames (F, 3, H, W), uint8 or float in 0..1, evenly spread over the clip. prompt: a string, a list (one
         sound each), or timed cues (start_s, end_s, text). negative_prompt: what to keep away from. envelope: (M,) or
         (B, M) centred linear RMS in 0..1 at 100 Hz, value m at time m / 100, followed to the letter; more freely as an
-        `EstimatedEnvelope`. reference_audio: (N,) or (C, N) at
-        `sampling_rate`, whose timbre is to be imitated. latents: unit-normal noise (B, C, T) to start from. generator:
-        one, or one for each sound; take k of a single one equals a run seeded with its seed + k.
+        `EstimatedEnvelope`. reference_audio: (N,) or (C, N) at `sampling_rate`, whose timbre is imitated. latents:
+        unit-normal noise (B, C, T). generator: one, or one each; take k of one equals a run of its seed + k.
 
         Returns audios (B * num_waveforms_per_prompt, 1, N), N = round(duration_s * sampling_rate), as a tensor ("pt")
         or array ("np"), or the clean latents ("latent"). The duration defaults to the envelope's, else the native one.
@@ -184,11 +183,10 @@ class FoleyGRAMPipeline(DiffusionPipeline):
                        noise=lambda i: draw_noise(x.shape, generators, x), after_step=after_step)
         audios = x if output_type == "latent" else self._decode(x, num_samples)[:, None]
         if curve is not None and output_type != "latent":
-            fader_db = settings.fader_db * min(control_scale, 1.0)
-            audios = ride_fader(audios[:, 0], curve, self.sampling_rate, fader_db)[:, None]
+            limit_db = settings.fader_db * min(control_scale, 1.0)
+            audios = ride_fader(audios[:, 0], curve, self.sampling_rate, limit_db)[:, None]
         self.maybe_free_model_hooks()
-        result: Any = audios.float().cpu().numpy() if output_type == "np" else audios
-        return AudioPipelineOutput(audios=result)
+        return AudioPipelineOutput(audios=audios.float().cpu().numpy() if output_type == "np" else audios)
 
     def _predict(self, x: Tensor, t: Tensor, given: WindowConditions, scale: float, control_scale: float) -> Tensor:
         """Guided v (B, C, T) in one window: all token sets and the unconditional half in one batch."""
