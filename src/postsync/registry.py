@@ -115,7 +115,7 @@ TRAINABLES: dict[str, Trainable] = {t.name: t for t in (
               TrainConfig(steps=6000, batch_size=16, lr=2e-3, warmup=50), count=2600,
               scenes={"duration_s": NATIVE_S, "fps": GLANCES}, presets=("mini",), has_base=True),
     Trainable("cavp", "CAVP: picture and sound in one space, four vectors a second", "postsync.training.recipes:cavp",
-              TrainConfig(steps=3000, batch_size=24, lr=1.5e-3, warmup=100, weight_decay=0.03), count=2600,
+              TrainConfig(steps=3000, batch_size=24, lr=5e-4, warmup=100, weight_decay=0.03), count=2600,
               scenes={"duration_s": NATIVE_S, "fps": GLANCES}),
     Trainable("mgaudio", "MGAudio's flow transformer, guided by its own average and aligned with CAVP",
               "postsync.training.recipes:mgaudio",
