@@ -6,20 +6,21 @@ free, a control branch adds to the hidden states, and the context holds GRAM's t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from math import ceil
 from os import PathLike
 from typing import Any
 
 import torch
-from diffusers.pipelines.pipeline_utils import AudioPipelineOutput, DiffusionPipeline
+from diffusers.pipelines.pipeline_utils import AudioPipelineOutput
 from torch import Tensor
 
 from ...codecs.mel_vae import MelCodec
 from ...diffusion.guidance import Guide, Step, classifier_free_guidance, scale_at
 from ...diffusion.parameterization import Parameterization, time_of_sigma, v_denoiser
 from ...diffusion.solvers import draw_noise, one_generator_each, polyexponential_sigmas, sample
+from ...diffusion.sound_pipeline import Callback, SoundPipeline
 from ...diffusion.windows import average_windows, plan_windows
 from ...encoders.gram import GramEncoder
 from ...errors import ConditionError
@@ -36,10 +37,9 @@ from .presets import FoleyGRAMPreset, SamplerDefaults
 from .prompts import Prompt, read_prompt
 
 V = Parameterization("v")
-Callback = Callable[[Any, int, float, dict[str, Tensor]], dict[str, Tensor] | None]
 
 
-class FoleyGRAMPipeline(DiffusionPipeline):
+class FoleyGRAMPipeline(SoundPipeline):
     """Sound for a clip from its picture, words, a reference recording, and an envelope, each of them optional.
 
     `codec` and `gram` are shared with other systems: a folder saved without them loads them from the bundled folders
@@ -87,9 +87,7 @@ class FoleyGRAMPipeline(DiffusionPipeline):
 
         Raises WeightsError where those are absent.
         """
-        if torch_dtype != torch.float32:  # what diffusers gives where it is told nothing
-            kwargs["torch_dtype"] = torch_dtype
-        pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        pipe = super().from_pretrained(pretrained_model_name_or_path, torch_dtype=torch_dtype, **kwargs)
         if shared_parts and pipe.codec is None:
             folder = bundled(pipe.config["codec_folder"])
             pipe.register_modules(codec=MelCodec.from_pretrained(folder, torch_dtype=torch_dtype))
@@ -99,24 +97,9 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         return pipe
 
     @property
-    def sampling_rate(self) -> int:
-        """Samples a second of what the pipeline gives."""
-        return self.codec.sampling_rate
-
-    @property
     def settings(self) -> SamplerDefaults:
         """What the pipeline does where the caller says nothing."""
         return SamplerDefaults(**self.config["sampler"])
-
-    @property
-    def sees_film(self) -> bool:
-        """Whether its video tower knows real pictures; if not, words or a reference say more than the picture does."""
-        return bool(self.config["sees_film"])
-
-    @property
-    def native_s(self) -> float:
-        """Length in seconds the model was trained on; longer sounds are made in overlapping windows."""
-        return self.config["native_frames"] / self.codec.latent_rate
 
     def frames_wanted(self, duration_s: float) -> tuple[int, int]:
         """Number of frames that are looked at of a clip of this length, and the side of the square they are seen in.
@@ -151,9 +134,7 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
         scale = settings.guidance_scale if guidance_scale is None else guidance_scale
         control_scale = settings.control_scale if control_scale is None else control_scale
-        if steps < 1 or num_waveforms_per_prompt < 1 or output_type not in ("pt", "np", "latent"):
-            raise ConditionError("num_inference_steps and num_waveforms_per_prompt are 1 or more, output_type is 'pt', "
-                                 "'np' or 'latent'.")
+        self._check_run(steps, num_waveforms_per_prompt, output_type)
         curve = curve_of(envelope)
         num_samples, frames = self._length(duration_s, curve)
         sounds = [cues for cues in read_prompt(prompt, num_samples / self.sampling_rate)
@@ -172,7 +153,8 @@ class FoleyGRAMPipeline(DiffusionPipeline):
 
         outputs: dict[str, Tensor] = {}
         sigmas = polyexponential_sigmas(steps, settings.sigma_min, settings.sigma_max).to(self._execution_device)
-        x = self._noise(latents, (len(sounds), self.transformer.config["io_channels"], total), generators) * sigmas[0]
+        shape = (len(sounds), self.transformer.config["io_channels"], total)
+        x = self._noise(latents, shape, generators).float() * sigmas[0]
         with self.progress_bar(total=steps) as bar:
             def after_step(i: int, before: Tensor, after: Tensor, denoised: Tensor) -> Tensor:
                 after = self._guide(guides, callback_on_step_end, i, sigmas, before, after, outputs["v"], num_samples)
@@ -185,8 +167,7 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         if curve is not None and output_type != "latent":
             limit_db = settings.fader_db * min(control_scale, 1.0)
             audios = ride_fader(audios[:, 0], curve, self.sampling_rate, limit_db)[:, None]
-        self.maybe_free_model_hooks()
-        return AudioPipelineOutput(audios=audios.float().cpu().numpy() if output_type == "np" else audios)
+        return self._output(audios, output_type)
 
     def _predict(self, x: Tensor, t: Tensor, given: WindowConditions, scale: float, control_scale: float) -> Tensor:
         """Guided v (B, C, T) in one window: all token sets and the unconditional half in one batch."""
@@ -206,17 +187,12 @@ class FoleyGRAMPipeline(DiffusionPipeline):
 
     def _guide(self, guides: Sequence[Guide], callback: Callback | None, i: int, sigmas: Tensor, before: Tensor,
                after: Tensor, output: Tensor, num_samples: int) -> Tensor:
-        """The latents after guides and callback; the same object where neither moved them."""
+        """The latents after guides and callback, see `_after_guides`."""
         alpha = (sigmas[i] ** 2 + 1).rsqrt()
-        time = float(time_of_sigma(sigmas[i]))
-        for guide in guides:
-            after = guide.after_step(Step(
-                i, len(sigmas) - 1, time, before, after, output,
-                clean_estimate=lambda z: V.clean_estimate(z * alpha, output, alpha, sigmas[i] * alpha),
-                decode=lambda clean: self._decode(clean, num_samples)))
-        if callback is not None:
-            after = (callback(self, i, time, {"latents": after}) or {}).get("latents", after)
-        return after
+        return self._after_guides(guides, callback, Step(
+            i, len(sigmas) - 1, float(time_of_sigma(sigmas[i])), before, after, output,
+            clean_estimate=lambda z: V.clean_estimate(z * alpha, output, alpha, sigmas[i] * alpha),
+            decode=lambda clean: self._decode(clean, num_samples)))
 
     def _decode(self, sequence: Tensor, num_samples: int) -> Tensor:
         """Clean sequence (B, C, T) -> waveform (B, num_samples); differentiable."""
@@ -228,15 +204,5 @@ class FoleyGRAMPipeline(DiffusionPipeline):
         """Samples of the output and the latent frames that hold them."""
         if duration_s is None:
             duration_s = self.native_s if envelope is None else envelope.shape[-1] / ENVELOPE_RATE
-        num_samples = round(duration_s * self.sampling_rate)
-        if num_samples < 1:
-            raise ConditionError(f"a duration of {duration_s} s holds no sample; give one above 0.")
+        num_samples = self._num_samples(duration_s)
         return num_samples, self.codec.latent_shape(num_samples)[1]
-
-    def _noise(self, latents: Tensor | None, shape: tuple[int, int, int], generators: list[torch.Generator]) -> Tensor:
-        """Unit-normal start (B, C, T), drawn or given."""
-        if latents is None:
-            return draw_noise(shape, generators).to(self._execution_device)
-        if tuple(latents.shape) != shape:
-            raise ConditionError(f"latents of shape {tuple(latents.shape)} do not fit this run; it needs {shape}.")
-        return latents.to(self._execution_device, torch.float32)

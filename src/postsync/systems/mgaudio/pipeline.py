@@ -6,14 +6,14 @@ Source: arXiv 2510.24103; its 8.16 s are the native length. Longer clips are mad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.pipelines.pipeline_utils import AudioPipelineOutput, DiffusionPipeline
+from diffusers.pipelines.pipeline_utils import AudioPipelineOutput
 from torch import Tensor
 
 from ...codecs.mel_vae import MelCodec
@@ -21,6 +21,7 @@ from ...diffusion.flow_solvers import exact, flow_times, sample_flow
 from ...diffusion.guidance import Guide, Step, classifier_free_guidance, scale_at
 from ...diffusion.parameterization import Parameterization
 from ...diffusion.solvers import draw_noise, one_generator_each
+from ...diffusion.sound_pipeline import Callback, SoundPipeline
 from ...diffusion.windows import Window, average_windows, plan_windows
 from ...encoders.cavp import FPS, Cavp
 from ...errors import ConditionError
@@ -31,10 +32,9 @@ from .presets import MGAudioPreset, SamplerDefaults
 from .transformer import FBDT
 
 FLOW = Parameterization("flow")
-Callback = Callable[[Any, int, float, dict[str, Tensor]], dict[str, Tensor] | None]
 
 
-class MGAudioPipeline(DiffusionPipeline):
+class MGAudioPipeline(SoundPipeline):
     """Sound for a clip from its picture alone.
 
     `codec` and `cavp` are shared with other systems: a folder saved without them loads them from the bundled folders
@@ -87,9 +87,7 @@ class MGAudioPipeline(DiffusionPipeline):
 
         Raises WeightsError where those are absent.
         """
-        if torch_dtype != torch.float32:  # what diffusers gives where it is told nothing
-            kwargs["torch_dtype"] = torch_dtype
-        pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        pipe = super().from_pretrained(pretrained_model_name_or_path, torch_dtype=torch_dtype, **kwargs)
         if shared_parts and (pipe.codec is None or codec_folder is not None):
             folder = codec_folder or bundled(pipe.config["codec_folder"])
             pipe.register_modules(codec=MelCodec.from_pretrained(Path(folder), torch_dtype=torch_dtype))
@@ -99,24 +97,9 @@ class MGAudioPipeline(DiffusionPipeline):
         return pipe
 
     @property
-    def sampling_rate(self) -> int:
-        """Samples a second of what the pipeline gives."""
-        return self.codec.sampling_rate
-
-    @property
     def settings(self) -> SamplerDefaults:
         """What the pipeline does where the caller says nothing."""
         return SamplerDefaults(**self.config["sampler"])
-
-    @property
-    def sees_film(self) -> bool:
-        """Whether its video encoder knows real pictures."""
-        return bool(self.config["sees_film"])
-
-    @property
-    def native_s(self) -> float:
-        """Length in seconds the model was trained on; longer sounds are made in overlapping windows."""
-        return self.config["native_frames"] / self.codec.latent_rate
 
     def frames_wanted(self, duration_s: float) -> tuple[int, int]:
         """Number of frames that are looked at of a clip of this length, and the side of the square they are seen in.
@@ -149,12 +132,8 @@ class MGAudioPipeline(DiffusionPipeline):
         settings, count = self.settings, num_waveforms_per_prompt
         steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
         scale = settings.guidance_scale if guidance_scale is None else guidance_scale
-        if steps < 1 or count < 1 or output_type not in ("pt", "np", "latent"):
-            raise ConditionError("num_inference_steps and num_waveforms_per_prompt are 1 or more, output_type is 'pt', "
-                                 "'np' or 'latent'.")
-        num_samples = round((self.native_s if duration_s is None else duration_s) * self.sampling_rate)
-        if num_samples < 1:
-            raise ConditionError(f"a duration of {duration_s} s holds no sample; give one above 0.")
+        self._check_run(steps, count, output_type)
+        num_samples = self._num_samples(self.native_s if duration_s is None else duration_s)
         generators = one_generator_each(generator, count)
         channels, frames, bins = self.codec.latent_shape(num_samples)
         native = self.config["native_frames"]
@@ -176,9 +155,7 @@ class MGAudioPipeline(DiffusionPipeline):
             x = sample_flow(velocity, x, steps, solver=settings.solver,
                             noise=lambda i: draw_noise(x.shape, generators, x), after_step=after_step).float()
         audios = x if output_type == "latent" else self._decode(x, num_samples)[:, None]
-        self.maybe_free_model_hooks()
-        result: Any = audios.float().cpu().numpy() if output_type == "np" else audios
-        return AudioPipelineOutput(audios=result)
+        return self._output(audios, output_type)
 
     def _refuse(self, **conditions: Any) -> None:
         """Raise ConditionError for conditions that were given although the model knows nothing of them."""
@@ -232,31 +209,18 @@ class MGAudioPipeline(DiffusionPipeline):
 
     def _guide(self, guides: Sequence[Guide], callback: Callback | None, i: int, steps: int, before: Tensor,
                after: Tensor, output: Tensor, num_samples: int) -> Tensor:
-        """The latents after guides and callback; the same object where neither moved them."""
+        """The latents after guides and callback, see `_after_guides`."""
         time = flow_times(steps, self.settings.solver)[i]
-        for guide in guides:
-            after = guide.after_step(Step(
-                i, steps, float(time), before, after, output,
-                clean_estimate=lambda z: FLOW.clean_estimate(z, output, 1 - time, time),
-                decode=lambda clean: self._decode(clean, num_samples)))
-        if callback is not None:
-            after = (callback(self, i, float(time), {"latents": after}) or {}).get("latents", after)
-        return after
+        return self._after_guides(guides, callback, Step(
+            i, steps, float(time), before, after, output,
+            clean_estimate=lambda z: FLOW.clean_estimate(z, output, 1 - time, time),
+            decode=lambda clean: self._decode(clean, num_samples)))
 
     def _decode(self, latents: Tensor, num_samples: int) -> Tensor:
         """Clean latents (B, C, T, F) -> waveform (B, num_samples); differentiable."""
         frames = self.codec.latent_shape(num_samples)[1]
         scaled = latents[:, :, :frames] / latent_factor(self.codec, self.config["latent_scale"])
         return self.codec.decode(scaled.to(next(self.codec.parameters()).dtype), num_samples)
-
-    def _noise(self, latents: Tensor | None, shape: tuple[int, int, int, int],
-               generators: list[torch.Generator]) -> Tensor:
-        """Unit-normal start (B, C, T, F), drawn or given."""
-        if latents is None:
-            return draw_noise(shape, generators).to(self._execution_device)
-        if tuple(latents.shape) != shape:
-            raise ConditionError(f"latents of shape {tuple(latents.shape)} do not fit this run; it needs {shape}.")
-        return latents.to(self._execution_device)
 
 
 def latent_factor(codec: MelCodec, latent_scale: float | None) -> float:

@@ -17,6 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...encoders.vit import Attention, Mlp
 from ...errors import ConditionError
 
 TIME_FEATURES = 256
@@ -67,32 +68,6 @@ class TimestepEmbedder(nn.Module):
         return self.mlp(self.features(t).to(self.mlp[0].weight.dtype))  # type: ignore[arg-type]
 
 
-class Attention(nn.Module):
-    """Softmax attention over all tokens, by the fused kernel."""
-
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-
-
-class Mlp(nn.Module):
-    """Two linear layers with the tanh form of GELU between them."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(functional.gelu(self.fc1(x), approximate="tanh"))
-
-
 def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """LayerNorm without parameters, then scale and shift (B, 1, width)."""
     return torch.addcmul(shift, functional.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale)
@@ -104,7 +79,7 @@ class SiTBlock(nn.Module):
     def __init__(self, width: int, num_heads: int, mlp_ratio: float = 4.0) -> None:
         super().__init__()
         self.attn = Attention(width, num_heads)
-        self.mlp = Mlp(width, int(width * mlp_ratio))
+        self.mlp = Mlp(width, int(width * mlp_ratio), gelu="tanh")
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
