@@ -23,7 +23,7 @@ ANALYSIS_RATE = 16000
 
 
 def plot_result(result: Result, path: Path) -> None:
-    """Envelope asked for with its onsets, RMS of the soundtrack, and its log-mel spectrogram, as a PNG.
+    """Envelope asked for (if one was) with its onsets, RMS of the soundtrack, and its log-mel spectrogram, as a PNG.
 
     Raises MediaError where `path` cannot be written.
     """
@@ -37,11 +37,13 @@ def plot_result(result: Result, path: Path) -> None:
 
     figure = Figure(figsize=(10, 5), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
-    top.plot(np.arange(len(result.envelope)) / ENVELOPE_RATE, result.envelope.numpy(), label="envelope asked for")
-    scale = float(result.envelope.max()) / max(float(rms.max()), 1e-9)
+    timing, scale = result.timing, 1.0
+    if result.recipes[0].timing is not None:
+        top.plot(np.arange(len(timing.envelope)) / ENVELOPE_RATE, timing.envelope.numpy(), label="envelope asked for")
+        scale = float(timing.envelope.max()) / max(float(rms.max()), 1e-9)
     top.plot(np.arange(len(rms)) / ENVELOPE_RATE, (rms * scale).numpy(), lw=0.8,
-             label="loudness of the soundtrack (scaled)")
-    for t in result.onsets_s.tolist():
+             label="loudness of the soundtrack" + (" (scaled)" if scale != 1.0 else ""))
+    for t in timing.onsets_s.tolist():
         top.axvline(t, color="0.8", lw=0.8, zorder=0)
     top.set(ylabel="RMS", title=f"{result.video.path.name}   “{result.prompt or ''}”   seed {result.seed}")
     top.legend(loc="upper right", fontsize=8)

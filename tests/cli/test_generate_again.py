@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from postsync import cli
+from postsync.features.onsets import audio_onsets
 from postsync.scenes.export import render_mp4
 from postsync.scenes.render import clean_scenes, render_scene
 
@@ -116,6 +118,30 @@ def test_a_redone_result_is_redone_and_repeated(folder):
     assert np.array_equal(samples(folder / "a.wav")[14400:24000], samples(folder / "c.wav")[14400:24000])
     assert run("--from", folder / "hammer.postsync.redo2.mp4.json", "-o", folder / "again.mp4") == 0
     assert (folder / "again.mp4").read_bytes() == redone
+
+
+def test_a_system_that_follows_the_picture_alone_is_repeated_and_redone(mgaudio, folder, capsys):
+    clip, preset = folder / "hammer.mp4", folder / "mgaudio"
+    mgaudio.save_pretrained(preset)
+    chosen = ("--system", "mgaudio", "--preset", preset)
+    assert run(clip, *chosen, "--seed", 4, "-o", folder / "m.mp4", "--wav", folder / "m.wav",
+               "--save-onsets", folder / "m.csv", "--plot", folder / "m.png") == 0
+    data = json.loads((folder / "m.mp4.json").read_text())
+    assert (data["timing"], data["envelope"]) == (None, None)  # nothing said when it is to sound
+    assert not any(name.startswith("timing/") for name in data["weights"])
+    heard = audio_onsets(torch.from_numpy(samples(folder / "m.wav") / 2.0**31).float(), 48000)
+    listed = [float(line.split(",")[0]) for line in (folder / "m.csv").read_text().splitlines() if line[0].isdigit()]
+    assert len(listed) > 0
+    assert all((heard - t).abs().min() < 0.05 for t in listed)
+    assert run("--from", folder / "m.mp4.json", "-o", folder / "again.mp4") == 0
+    assert (folder / "again.mp4").read_bytes() == (folder / "m.mp4").read_bytes()
+    assert run(folder / "m.mp4", "--redo", 0.3, 0.6, "--seed", 9, "--wav", folder / "b.wav") == 0
+    changed = np.flatnonzero(samples(folder / "m.wav") != samples(folder / "b.wav"))
+    assert 14400 <= changed.min() < changed.max() < 28800
+    for refused in (["--offset-ms", 20], ["--timing", "motion"], ["--onsets-in", folder / "m.csv"], ["--prompt", "x"]):
+        assert run(clip, *chosen, *refused, "-o", folder / "n.mp4") == 2
+        assert "MGAudioPipeline does not take" in capsys.readouterr().err
+    assert not (folder / "n.mp4").exists()
 
 
 def test_redo_with_the_same_seed_over_all_keeps_the_gain(folder):

@@ -12,7 +12,9 @@ import torch
 
 from postsync import generation
 from postsync.errors import ConditionError, MediaError, WeightsError
+from postsync.generation.conditions import read_conditions
 from postsync.generation.job import announce, takes
+from postsync.generation.options import Options
 from postsync.media.mux import mux
 from postsync.media.video import probe
 from postsync.timing.envelope_file import read_envelope
@@ -200,6 +202,30 @@ def test_the_predictor_is_followed_to_the_letter_and_motion_is_not(still):
 
     assert not read_timing(still, Options(timing="predicted"))[1].estimated
     assert read_timing(still, Options(timing="motion"))[1].estimated
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory):
+    """A clip of 12.4 s at 25 fps whose brightness is its time."""
+    path = tmp_path_factory.mktemp("clip") / "counting.mp4"
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream("libx264", rate=25, options={"crf": "1"})
+        stream.width = stream.height = 32
+        for k in range(310):
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((32, 32, 3), k // 2 + 50, np.uint8),
+                                                                format="rgb24")))
+        target.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("part", [{}, {"start_s": 3.1}, {"start_s": 0.4, "duration_s": 8.16}])
+def test_a_system_with_a_frame_rate_sees_the_part_at_its_own_times(mgaudio, counting, part):
+    conditions = read_conditions(counting, Options(system="mgaudio", **part), mgaudio)
+    shown_s = 0.08 * (conditions.frames.float().mean((1, 2, 3)) - 50)
+    asked_s = part.get("start_s", 0.0) + torch.arange(len(shown_s)) / 4
+    assert len(shown_s) == int(4 * part.get("duration_s", 12.4 - part.get("start_s", 0.0)) + 1e-6)
+    assert -0.01 < (asked_s - shown_s).min()
+    assert (asked_s - shown_s).max() < 0.17  # a picture is held, and two or three have one brightness
 
 
 def test_a_system_without_envelope_follows_the_picture_alone(mgaudio, clip, still, caplog):

@@ -55,7 +55,7 @@ def generate(
     seed: Annotated[int | None, option("default -1: drawn and told", group=WHAT)] = None,
     num_samples: Annotated[int, option("takes, with seed, seed + 1, ... (default 1)", group=WHAT)] = 1,
     steps: Annotated[int | None, option("denoising steps", group=WHAT)] = None,
-    guidance_scale: Annotated[float | None, option("how closely to follow words, 0 to 50", group=WHAT)] = None,
+    guidance_scale: Annotated[float | None, option("how closely to follow what is asked, 0 to 50", group=WHAT)] = None,
     timing: Annotated[str | None, option("from the picture: predicted or motion", group=WHEN)] = None,
     envelope: Annotated[Path | None, option("loudness, CSV or JSON `seconds,value` (RMS 0..1)", group=WHEN)] = None,
     onsets_in: Annotated[Path | None, option("hits, CSV, JSON or labels `seconds[,strength]`", group=WHEN)] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -23,6 +24,7 @@ class SoundPipeline(DiffusionPipeline):
     `native_frames` and `sees_film` in its configuration."""
 
     codec: Any
+    frame_rate: float | None = None  # frames a second that are looked at; None: some, spread evenly over the clip
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[Any], *,
@@ -55,10 +57,9 @@ class SoundPipeline(DiffusionPipeline):
 
     def _num_samples(self, duration_s: float) -> int:
         """Samples of the output."""
-        num_samples = round(duration_s * self.sampling_rate)
-        if num_samples < 1:
+        if not 0.5 / self.sampling_rate < duration_s < math.inf:
             raise ConditionError(f"a duration of {duration_s} s holds no sample; give one above 0.")
-        return num_samples
+        return round(duration_s * self.sampling_rate)
 
     def _noise(self, latents: Tensor | None, shape: tuple[int, ...], generators: list[torch.Generator]) -> Tensor:
         """Unit-normal start of `shape`, drawn or given."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from os import PathLike
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import WeightsError
 from ..features.resize import resize_pictures
 from ..features.spectrogram import cavp_mel
 from .official_layout import build, rename
@@ -136,7 +139,7 @@ class Cavp(ModelMixin, ConfigMixin):
         if len(frames) == 0:
             raise ValueError("a clip without frames has no features; decode it at 4 frames a second")
         size = (self.image_size, self.image_size)
-        steps = [self.encode_video((resize_pictures(chunk, size).to(self.device) / 255)[None])[0]
+        steps = [self.encode_video((resize_pictures(chunk, size).to(self.device, self.dtype) / 255)[None])[0]
                  for chunk in frames.split(CHUNK_FRAMES)]
         return _named(torch.cat(steps))
 
@@ -148,7 +151,16 @@ class Cavp(ModelMixin, ConfigMixin):
         """
         if waveform.shape[-1] < SAMPLE_RATE / FPS:
             raise ValueError(f"{waveform.shape[-1]} samples are less than a quarter of a second, CAVP's one step")
-        return _named(self.encode_audio(cavp_mel(waveform)))
+        return _named(self.encode_audio(cavp_mel(waveform).to(self.dtype)))
+
+
+def load_cavp(folder: str | PathLike[str]) -> Cavp:
+    """The CAVP saved in `folder`, float32, in eval mode. Raises WeightsError for a folder that holds none."""
+    try:
+        return Cavp.from_pretrained(folder).float().eval()
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        raise WeightsError(f"{folder} holds no CAVP that can be read ({' '.join(str(error).split())[:200]}); name a "
+                           "folder that postsync weights convert or postsync train cavp wrote.") from error
 
 
 def pool_windows(steps: Tensor) -> Tensor:

@@ -11,13 +11,13 @@ from typing import Any
 from ..errors import MediaError
 from ..media.container import check_readable
 from .batch import Load, Report, Told
+from .conditions import timing_source
 from .job import announce, fresh_seed
 from .outputs import Outputs
 from .provenance import Provenance
 from .redo import check_unchanged, earlier_result, redo, repeat
 from .result import Result
 from .sidecar import Sidecar, publish
-from .timing_of_clip import timing_name
 
 
 def repeat_run(named: Path, video: Path | None, outputs: Outputs, *, load: Load, told: Told) -> Report:
@@ -93,7 +93,7 @@ def _prepared(sidecar: Sidecar, video: Path, load: Load) -> tuple[Any, Provenanc
     """The sidecar's pipeline, once all is found as it was."""
     options = sidecar.recipes[0].options
     pipeline = load(options)
-    provenance = Provenance.of(pipeline, timing_name(options))
+    provenance = Provenance.of(pipeline, timing_source(options, pipeline))
     check_unchanged(sidecar, video, provenance)
     return pipeline, provenance
 

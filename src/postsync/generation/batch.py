@@ -12,13 +12,13 @@ from typing import Any
 from ..errors import PostsyncError
 from ..media.container import check_readable
 from ..media.hashing import sha256_of
+from .conditions import timing_source
 from .job import announce, fresh_seed, takes
 from .options import Options
 from .outputs import Outputs, Planned
 from .provenance import Provenance
 from .result import Result
 from .sidecar import lossless_path, publish, sidecar_path
-from .timing_of_clip import timing_name
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +80,9 @@ def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, s
     if not sound:
         return report
     options = sound[0][0].request.options
-    timing = timing_name(options)  # the same for all clips, and known before anything is loaded
     pipeline, seed = load(options), fresh_seed()  # one seed for all clips that name none
     announce([group[0].request.options for group in sound], pipeline)
-    provenance = Provenance.of(pipeline, timing)
+    provenance = Provenance.of(pipeline, timing_source(options, pipeline))  # the same for all clips
     for group in sound:
         try:
             for entry in _make(group, outputs, pipeline, seed, provenance, report):

@@ -11,39 +11,59 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import ConditionError
 from ..features.envelope import ENVELOPE_RATE
 from ..media.audio import read_audio
-from ..media.video import VideoInfo, probe, read_frames
+from ..media.video import VideoInfo, iter_frames, probe, read_frames
 from .cue_sheet import cues_within
-from .loading import check_accepted
+from .loading import check_accepted, follows_timing
 from .options import Options
 from .soundtrack import DELIVERY_RATE, at_delivery_rate, level, loudness_target
-from .timing_of_clip import Timing, read_timing
+from .timing_of_clip import Timing, read_timing, timing_name
 
 Callback = Callable[..., dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a clip's soundtrack follows; `timing` is without the options' offset."""
+    """What the soundtrack of a part of a clip follows; `timing` is of the whole clip, without the options' offset."""
 
     info: VideoInfo
-    timing: Timing
-    frames: Tensor | None  # (n, 3, H, W) uint8, spread over the whole clip, where the picture says what sounds
+    start_s: float
+    end_s: float
+    timing: Timing | None  # None: the pipeline follows the picture alone
+    frames: Tensor | None  # (n, 3, H, W) uint8 of the part, where the picture says what sounds
     reference: Tensor | None  # (C, N) at the pipeline's rate
 
 
-def read_conditions(video: Path, options: Options, pipeline: Any, timing: Timing | None = None) -> Conditions:
-    """Read all that the options name. `timing`: known already. Raises MediaError, ConditionError, WeightsError."""
-    if timing is None:
+def read_conditions(video: Path, options: Options, pipeline: Any, timing: Timing | None = None,
+                    part: tuple[float, float] | None = None) -> Conditions:
+    """Read all that the options name. `timing`: known already; `part`: start and end in seconds, by default that of the
+    options. Raises MediaError, ConditionError, WeightsError."""
+    if timing_source(options, pipeline) is None:
+        info, timing = probe(video), None
+    elif timing is None:
         info, timing = read_timing(video, options)
     else:
         info = probe(video)
     reference = None
     if options.reference is not None:
         reference = torch.from_numpy(read_audio(options.reference, pipeline.sampling_rate, mono=True))
-    frames = _frames_for(pipeline, info) if picture_speaks(options, pipeline) else None
-    return Conditions(info, timing.fitted(info.duration_s), frames, reference)
+    start_s, end_s = part or part_of(info, options)
+    frames = _frames_for(pipeline, info, start_s, end_s) if picture_speaks(options, pipeline) else None
+    return Conditions(info, start_s, end_s, timing and timing.fitted(info.duration_s), frames, reference)
+
+
+def timing_source(options: Options, pipeline: Any) -> str | None:
+    """What says when it sounds, see `timing_name`; None where the pipeline follows the picture alone.
+
+    Raises ConditionError for options about time that such a pipeline would not honour.
+    """
+    if follows_timing(pipeline):
+        return timing_name(options)
+    check_accepted(pipeline, [name for name in ("timing", "envelope", "onsets", "offset_ms")
+                              if getattr(options, name)])
+    return None
 
 
 def picture_speaks(options: Options, pipeline: Any) -> bool:
@@ -53,10 +73,19 @@ def picture_speaks(options: Options, pipeline: Any) -> bool:
         options.prompt is None and not options.cues and options.reference is None)
 
 
-def _frames_for(pipeline: Any, info: VideoInfo) -> Tensor:
-    """Frames (n, 3, H, W) uint8, as many and as large as the pipeline's video encoder looks at."""
-    count, size = pipeline.frames_wanted(info.duration_s)
-    frames = read_frames(info.path, count, (size, size))
+def _frames_for(pipeline: Any, info: VideoInfo, start_s: float, end_s: float) -> Tensor:
+    """Frames (n, 3, H, W) uint8 of a part, as many and as large as the pipeline's video encoder looks at: at its rate
+    from the part's start on, or, where it has none, those of all that are spread over the whole clip."""
+    if pipeline.frame_rate is None:
+        count, size = pipeline.frames_wanted(info.duration_s)
+        first = min(int(start_s / info.duration_s * count), count - 1)
+        last = max(round(end_s / info.duration_s * count), first + 1)
+        frames = read_frames(info.path, count, (size, size))[first:last]
+    else:
+        count, size = pipeline.frames_wanted(end_s - start_s)
+        held = iter_frames(info.path, (size, size), pipeline.frame_rate, start_s=start_s, end_s=end_s)
+        images = [frame.image for frame in held][:count]
+        frames = np.stack(images + images[-1:] * (count - len(images)))
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
 
 
@@ -65,18 +94,32 @@ def on_grid(seconds: float) -> float:
     return round(seconds * ENVELOPE_RATE) / ENVELOPE_RATE
 
 
-def render(conditions: Conditions, options: Options, pipeline: Any, start_s: float, end_s: float, *,
-           kept_gain_db: float | None = None, callback: Callback | None = None) -> tuple[np.ndarray, float | None]:
-    """Sound (C, n) at 48 kHz for the clip between two times of the envelope's grid (or the clip's end), and its gain.
+def part_of(info: VideoInfo, options: Options) -> tuple[float, float]:
+    """Start and end in seconds of the part that gets sound, rounded to 10 ms, within the clip.
+
+    Raises ConditionError where it lies beyond the clip's end.
+    """
+    start_s = on_grid(options.start_s)
+    if start_s >= info.duration_s:
+        raise ConditionError(f"the part starts at {start_s:g} s, but {info.path.name} ends at {info.duration_s:.3f} s; "
+                             "start earlier.")
+    if options.duration_s is None:
+        return start_s, info.duration_s
+    return start_s, min(on_grid(start_s + options.duration_s), info.duration_s)
+
+
+def render(conditions: Conditions, options: Options, pipeline: Any, *, kept_gain_db: float | None = None,
+           callback: Callback | None = None) -> tuple[np.ndarray, float | None]:
+    """Sound (C, n) at 48 kHz for the conditions' part, and its gain.
 
     `kept_gain_db`: the gain of an earlier result, used in place of a loudness. The gain is None for silence.
     """
-    timing = conditions.timing.moved(options.offset_ms / 1000)
-    follows = "envelope" in pipeline.accepts
-    if follows and not bool((timing.within(start_s, end_s).envelope > 0).any()):  # nothing is to sound
-        return np.zeros((1, round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)), np.float32), None
-    arguments = _arguments(conditions, options, pipeline, start_s, end_s)
-    if follows or options.envelope is not None or options.onsets is not None:
+    start_s, end_s = conditions.start_s, conditions.end_s
+    arguments = _arguments(conditions, options)
+    if conditions.timing is not None:
+        timing = conditions.timing.moved(options.offset_ms / 1000)
+        if not bool((timing.within(start_s, end_s).envelope > 0).any()):  # nothing is to sound
+            return np.zeros((1, round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)), np.float32), None
         arguments["envelope"] = timing.control(start_s, end_s)
     check_accepted(pipeline, arguments)
     with torch.inference_mode():
@@ -87,16 +130,11 @@ def render(conditions: Conditions, options: Options, pipeline: Any, start_s: flo
     return waveform, level(waveform, loudness_target(options.target_lufs, kept_gain_db))
 
 
-def _arguments(conditions: Conditions, options: Options, pipeline: Any, start_s: float,
-               end_s: float) -> dict[str, Any]:
+def _arguments(conditions: Conditions, options: Options) -> dict[str, Any]:
     """What the pipeline is asked for besides time and chance; what was not given is left to its preset."""
-    cues = cues_within(options.cues, options.prompt, start_s, end_s)
+    cues = cues_within(options.cues, options.prompt, conditions.start_s, conditions.end_s)
     asked = {"prompt": cues or options.prompt, "negative_prompt": options.negative_prompt,
              "num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale,
-             "control_scale": options.control_scale, "reference_audio": conditions.reference}
-    arguments = {name: value for name, value in asked.items() if value is not None}
-    if conditions.frames is not None:
-        count, length = len(conditions.frames), conditions.info.duration_s
-        first = min(int(start_s / length * count), count - 1)
-        arguments["video"] = conditions.frames[first:max(round(end_s / length * count), first + 1)]
-    return arguments
+             "control_scale": options.control_scale, "reference_audio": conditions.reference,
+             "video": conditions.frames}
+    return {name: value for name, value in asked.items() if value is not None}

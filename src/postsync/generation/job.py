@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
-from .conditions import Callback, Conditions, picture_speaks, read_conditions, render
+from .conditions import Callback, Conditions, picture_speaks, read_conditions, render, timing_source
 from .loading import check_accepted, load
 from .options import Options
-from .result import Recipe, Result, part_of
+from .result import Recipe, Result
 from .soundtrack import DELIVERY_RATE, on_24_bits, placed
-from .timing_of_clip import Timing, timing_name
+from .timing_of_clip import Timing
 from .words import warn_of_new_words
 
 log = logging.getLogger(__name__)
@@ -65,8 +65,9 @@ def takes(video: Path, options: Options, pipeline: Any, numbers: Iterable[int] =
     """
     seed = options.seed if options.seed >= 0 else fresh_seed()
     conditions = read_conditions(video, options, pipeline, timing)
-    if timing is None and timing_name(options) in ("predicted", "motion"):
-        options = options.replaced({"timing": timing_name(options)})  # what was chosen, for the sidecar
+    source = timing_source(options, pipeline)
+    if timing is None and source in ("predicted", "motion"):
+        options = options.replaced({"timing": source})  # what was chosen, for the sidecar
     for k in numbers:
         yield make(conditions, options.replaced({"seed": seed + k}), pipeline, callback)
 
@@ -74,9 +75,8 @@ def takes(video: Path, options: Options, pipeline: Any, numbers: Iterable[int] =
 def make(conditions: Conditions, options: Options, pipeline: Any, callback: Callback | None = None) -> Result:
     """The soundtrack of a clip from conditions that were read."""
     info = conditions.info
-    start_s, end_s = part_of(info, options)
-    part, gain_db = render(conditions, options, pipeline, start_s, end_s, callback=callback)
-    waveform = on_24_bits(placed(part, start_s, round(info.duration_s * DELIVERY_RATE)))
+    part, gain_db = render(conditions, options, pipeline, callback=callback)
+    waveform = on_24_bits(placed(part, conditions.start_s, round(info.duration_s * DELIVERY_RATE)))
     return Result(info, waveform, (Recipe(options, conditions.timing),), gain_db)
 
 

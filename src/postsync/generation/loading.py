@@ -34,9 +34,14 @@ def checked_device(name: str) -> str:
     return name
 
 
+def follows_timing(pipeline: Any) -> bool:
+    """Whether the pipeline is told when to sound; if not, it takes that from the picture itself."""
+    return "envelope" in pipeline.accepts
+
+
 def check_accepted(pipeline: Any, arguments: Iterable[str]) -> None:
     """Raise ConditionError for arguments the pipeline does not honour."""
     refused = sorted(set(arguments) - pipeline.accepts)
     if refused:
-        raise ConditionError(f"{type(pipeline).__name__} does not take {', '.join(refused)}; "
-                             f"it takes {', '.join(sorted(pipeline.accepts))}.")
+        raise ConditionError(f"{type(pipeline).__name__} does not take {', '.join(refused)}; leave that away (it takes "
+                             f"{', '.join(sorted(pipeline.accepts))}).")

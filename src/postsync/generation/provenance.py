@@ -24,8 +24,8 @@ class Provenance:
     versions: dict[str, str]
 
     @classmethod
-    def of(cls, pipeline: Any, timing: str) -> Provenance:
-        """That of a run with this pipeline and this source of timing (see `timing_name`)."""
+    def of(cls, pipeline: Any, timing: str | None) -> Provenance:
+        """That of a run with this pipeline and this source of timing (see `timing_source`)."""
         folders = weight_folders(pipeline)
         if timing == "predicted":
             folders.append(weights.bundled("timing"))
@@ -39,8 +39,9 @@ def weight_folders(pipeline: Any) -> list[Path]:
     if not pipeline.name_or_path:
         return []  # built from parts in memory
     own = Path(pipeline.name_or_path)
-    shared = [part for part in ("codec", "gram") if not (own / part).is_dir()]
-    return [own, *(weights.bundled(pipeline.config[f"{part}_folder"]) for part in shared)]
+    shared = [folder for name, folder in sorted(pipeline.config.items())
+              if name.endswith("_folder") and not (own / name.removesuffix("_folder")).is_dir()]
+    return [own, *map(weights.bundled, shared)]
 
 
 def versions() -> dict[str, str]:

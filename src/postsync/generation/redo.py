@@ -107,8 +107,8 @@ def _with_span(earlier: Result, recipe: Recipe, pipeline: Any) -> Result:
     start_s, end_s = recipe.span
     context_s = max(CONTEXT_S, (pipeline.native_s - (end_s - start_s)) / 2)
     first_s, last_s = max(0.0, on_grid(start_s - context_s)), min(on_grid(end_s + context_s), earlier.duration_s)
-    conditions = read_conditions(earlier.video.path, recipe.options, pipeline, recipe.timing)
-    new, _ = render(conditions, recipe.options, pipeline, first_s, last_s, kept_gain_db=earlier.gain_db)
+    conditions = read_conditions(earlier.video.path, recipe.options, pipeline, recipe.timing, (first_s, last_s))
+    new, _ = render(conditions, recipe.options, pipeline, kept_gain_db=earlier.gain_db)
     waveform = spliced(earlier.waveform, new, first_s, start_s, end_s)
     recipe = replace(recipe, timing=conditions.timing)
     return Result(earlier.video, waveform, (*earlier.recipes, recipe), earlier.gain_db)

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from ..errors import ConditionError
+from ..features.envelope import frame_rms
 from ..media.audio import write_wav
 from ..media.mux import default_output, mux
 from ..media.output import check_writable
 from ..media.video import VideoInfo
 from ..timing.envelope_file import write_envelope
 from ..timing.onset_file import strengths_in, write_onsets
-from .conditions import on_grid
+from .conditions import part_of
 from .existing_sound import mixed_blocks
 from .options import Options
 from .soundtrack import DELIVERY_RATE
@@ -25,10 +26,11 @@ from .timing_of_clip import Timing
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a soundtrack, or a span of it (seconds), was made from; `timing` is without the options' offset."""
+    """What a soundtrack, or a span of it (seconds), was made from; `timing` is without the options' offset, and None
+    where the system takes it from the picture itself."""
 
     options: Options
-    timing: Timing
+    timing: Timing | None
     span: tuple[float, float] | None = None
 
 
@@ -68,23 +70,26 @@ class Result:
 
     @property
     def timing(self) -> Timing:
-        """When it was asked to sound, offsets, parts and spans included."""
+        """When it was asked to sound, offsets, parts and spans included; when it does sound, where nobody asked."""
         base, *later = self.recipes
+        if base.timing is None:
+            return Timing.drawn(frame_rms(torch.from_numpy(self.waveform.mean(0)), self.sample_rate).clamp(max=1.0))
         start_s, end_s = part_of(self.video, base.options)
         timing = base.timing.moved(base.options.offset_ms / 1000).within(start_s, end_s)
         for recipe in later:
             assert recipe.span is not None  # only the first recipe made the whole
+            assert recipe.timing is not None  # one system made all of them
             timing = timing.with_span(recipe.timing.moved(recipe.options.offset_ms / 1000), *recipe.span)
         return timing
 
     @property
     def envelope(self) -> Tensor:
-        """(M,) the envelope asked for, 100 Hz."""
+        """(M,) the envelope of `timing`, 100 Hz."""
         return self.timing.envelope
 
     @property
     def onsets_s(self) -> Tensor:
-        """(K,) seconds, of the timing asked for."""
+        """(K,) seconds, the hits of `timing`."""
         return self.timing.onsets_s
 
     def save(self, path: str | Path | None = None) -> Path:
@@ -105,11 +110,11 @@ class Result:
         return mux(self.video.path, sound, self.sample_rate, target, info=self.video, keep_sound=base.sound == "keep")
 
     def save_envelope(self, path: str | Path) -> None:
-        """Write the envelope that was asked for as CSV `seconds,value`, or JSON."""
+        """Write the envelope of `timing` as CSV `seconds,value`, or JSON."""
         write_envelope(path, self.envelope)
 
     def save_onsets(self, path: str | Path) -> None:
-        """Write the hits that were asked for: `.csv`, `.json`, `.txt` (Audacity labels) or `.edl`."""
+        """Write the hits of `timing`: `.csv`, `.json`, `.txt` (Audacity labels) or `.edl`."""
         timing = self.timing
         write_onsets(path, timing.onsets_s, strengths_in(timing.envelope, timing.onsets_s), self.video.fps)
 
@@ -118,17 +123,3 @@ class Result:
         from ..plot import plot_result
 
         plot_result(self, Path(path))
-
-
-def part_of(info: VideoInfo, options: Options) -> tuple[float, float]:
-    """Start and end in seconds of the part that gets sound, rounded to 10 ms, within the clip.
-
-    Raises ConditionError where it lies beyond the clip's end.
-    """
-    start_s = on_grid(options.start_s)
-    if start_s >= info.duration_s:
-        raise ConditionError(f"the part starts at {start_s:g} s, but {info.path.name} ends at {info.duration_s:.3f} s; "
-                             "start earlier.")
-    if options.duration_s is None:
-        return start_s, info.duration_s
-    return start_s, min(on_grid(start_s + options.duration_s), info.duration_s)

@@ -92,11 +92,14 @@ def _recipe(data: dict[str, Any], folder: Path) -> Recipe:
     options, span = Options.from_json(data["options"]), data.get("span")
     if options.reference is not None:
         options = options.replaced({"reference": str(folder / options.reference)})
+    span = None if span is None else (float(span[0]), float(span[1]))
+    if data["envelope"] is None:  # the system took the timing from the picture itself
+        return Recipe(options, None, span)
     timing = Timing(torch.tensor(data["envelope"], dtype=torch.float32),
                     torch.tensor([t for t, _ in data["onsets"]], dtype=torch.float64), bool(data["estimated"]))
     if timing.envelope.dim() != 1 or not bool(((timing.envelope >= 0) & (timing.envelope <= 1)).all()):
         raise ConditionError("its envelope is not a list of values in 0..1")
-    return Recipe(options, timing, None if span is None else (float(span[0]), float(span[1])))
+    return Recipe(options, timing, span)
 
 
 def _describe(result: Result, target: Path, provenance: Provenance, input_sha256: str) -> str:
@@ -123,12 +126,14 @@ def _described(recipe: Recipe, folder: Path) -> dict[str, Any]:
     options = recipe.options.to_json()
     if reference is not None:
         options["reference"] = _path_from(folder, Path(reference))
+    described = {"seed": recipe.options.seed, "options": options,
+                 "reference_sha256": None if reference is None else sha256_of(reference)}
+    if timing is None:
+        return described | {"timing": None, "envelope": None}
     strengths = strengths_in(timing.envelope, timing.onsets_s)
-    return {"seed": recipe.options.seed, "options": options,
-            "reference_sha256": None if reference is None else sha256_of(reference),
-            "timing": timing_name(recipe.options), "estimated": timing.estimated,
-            "onsets": [[t, s] for t, s in zip(timing.onsets_s.tolist(), _short(strengths))],
-            "envelope_rate": 100, "envelope": _short(timing.envelope)}
+    return described | {"timing": timing_name(recipe.options), "estimated": timing.estimated,
+                        "onsets": [[t, s] for t, s in zip(timing.onsets_s.tolist(), _short(strengths))],
+                        "envelope_rate": 100, "envelope": _short(timing.envelope)}
 
 
 def _short(values: Tensor) -> list[float]:

@@ -106,7 +106,7 @@ def test_outside_the_interval_there_is_no_guidance(mgaudio):
 
 
 def test_windows_see_the_picture_of_their_own_time(mgaudio):
-    first, last = torch.rand(2, 4, 12, generator=seeded(3))
+    first, last = torch.nn.functional.normalize(torch.rand(2, 4, 12, generator=seeded(3)), dim=-1)
     long = {"duration_s": 2.0, "num_inference_steps": 2}
     out = run(mgaudio, **long, video=torch.cat([first, last]))
     assert out.shape == (1, 8, 50, 16)
@@ -154,11 +154,24 @@ def test_callback_sees_each_step_may_change_latents_and_cancel(mgaudio):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"video": torch.zeros(3, 20, 20)}, "frames"), ({"video": torch.zeros(2, 5)}, "features"),
-    ({"duration_s": 0.0}, "duration"), ({"num_inference_steps": 0}, "1 or more"), ({"output_type": "wav"}, "'latent'"),
+    ({"video": torch.full((2, 12), 12**-0.5), "duration_s": 2.0}, "2 rows for a clip of 2.00 s"),
+    ({"video": torch.full((2, 12), torch.nan)}, "unit length"),
+    ({"duration_s": 0.0}, "duration"), ({"duration_s": torch.inf}, "duration"),
+    ({"num_inference_steps": 0}, "1 or more"), ({"output_type": "wav"}, "'latent'"),
     ({"latents": torch.zeros(1, 8, 3, 16)}, "latents"), ({"generator": [seeded(), seeded()]}, "2 generators")])
 def test_conditions_of_a_wrong_form_are_refused(mgaudio, change, message):
     with pytest.raises(ConditionError, match=message):
         run(mgaudio, **change)
+
+
+@pytest.mark.parametrize("duration_s", [2.0, 8.16])
+def test_frames_are_taken_at_the_time_of_the_features(mgaudio, duration_s):
+    count = mgaudio.frames_wanted(duration_s)[0]
+    frames = torch.rand(count, 3, 32, 32, generator=seeded(2))
+    features = mgaudio.cavp.video_features((255 * frames).round().to(torch.uint8))["steps"]
+    assert torch.equal(mgaudio._seen(frames, duration_s), features)
+    held = frames.repeat_interleave(5, dim=0)[:round(20 * duration_s)]  # 20 a second
+    torch.testing.assert_close(mgaudio._seen(held, len(held) / 20), features[:len(held) // 5])
 
 
 def test_without_cavp_frames_are_refused(mgaudio):
@@ -198,12 +211,14 @@ def test_a_saved_folder_loads_in_a_fresh_process(mgaudio, tmp_path):
     torch.testing.assert_close(torch.load(tmp_path / "out.pt"), run(mgaudio), atol=1e-3, rtol=1e-3)
 
 
-def test_half_precision_is_close(mgaudio, tmp_path):
-    MGAudioPipeline.from_parts(presets.tiny(), transformer=mgaudio.transformer).save_pretrained(tmp_path / "pipe")
+@pytest.mark.parametrize("whole", [True, False])
+def test_half_precision_is_close(mgaudio, tmp_path, whole):
+    named = {"transformer": mgaudio.transformer} | (mgaudio.components if whole else {})
+    MGAudioPipeline.from_parts(presets.tiny(), **named).save_pretrained(tmp_path / "pipe")
     mgaudio.codec.save_pretrained(tmp_path / "codec")
     mgaudio.cavp.save_pretrained(tmp_path / "cavp")
-    half = MGAudioPipeline.from_pretrained(tmp_path / "pipe", codec_folder=tmp_path / "codec",
-                                           cavp_folder=tmp_path / "cavp", torch_dtype=torch.bfloat16)
+    folders = {} if whole else {"codec_folder": tmp_path / "codec", "cavp_folder": tmp_path / "cavp"}
+    half = MGAudioPipeline.from_pretrained(tmp_path / "pipe", torch_dtype=torch.bfloat16, **folders)
     assert (half.transformer.dtype, half.cavp.dtype) == (torch.bfloat16, torch.float32)
     expected = run(mgaudio)
     assert (run(half) - expected).norm() < 0.05 * expected.norm()

@@ -84,14 +84,18 @@ def read_feature_file(path: Path, duration_s: float, feature_dim: int) -> Tensor
             loaded = loaded[key]
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ConditionError(f"{path} cannot be read as features ({error}); make it again.") from error
-    features = torch.from_numpy(np.asarray(loaded, dtype=np.float32))
+    return checked_features(torch.from_numpy(np.asarray(loaded, dtype=np.float32)), duration_s, feature_dim, str(path))
+
+
+def checked_features(features: Tensor, duration_s: float, feature_dim: int, name: str) -> Tensor:
+    """`features` as they are; ConditionError, naming `name`, where they cannot be CAVP's (S, E) of such a clip."""
     wanted = steps_in(duration_s)
     if features.dim() != 2 or features.shape[1] != feature_dim:
-        raise ConditionError(f"{path} holds features of shape {tuple(features.shape)}; this model takes (steps, "
+        raise ConditionError(f"{name} holds features of shape {tuple(features.shape)}; this model takes (steps, "
                              f"{feature_dim}).")
     if abs(len(features) - wanted) > 1:
-        raise ConditionError(f"{path} holds {len(features)} rows for a clip of {duration_s:.2f} s; four a second are "
-                             f"{wanted}. Extract them at {FPS:g} frames a second.")
-    if not torch.allclose(features.norm(dim=1), torch.ones(len(features)), atol=1e-2):
-        raise ConditionError(f"{path} holds rows that are not of unit length; CAVP's are normalised at every step.")
+        raise ConditionError(f"{name} holds {len(features)} rows for a clip of {duration_s:.2f} s; four a second are "
+                             f"{wanted}. Extract them at {FPS:g} frames a second, or cut them to the clip.")
+    if not torch.allclose(features.float().norm(dim=1).cpu(), torch.ones(len(features)), atol=1e-2):
+        raise ConditionError(f"{name} holds rows that are not of unit length; CAVP's are normalised at every step.")
     return features

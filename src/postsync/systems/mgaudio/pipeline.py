@@ -23,11 +23,11 @@ from ...diffusion.parameterization import Parameterization
 from ...diffusion.solvers import draw_noise, one_generator_each
 from ...diffusion.sound_pipeline import Callback, SoundPipeline
 from ...diffusion.windows import Window, average_windows, plan_windows
-from ...encoders.cavp import FPS, Cavp
+from ...encoders.cavp import FPS, Cavp, load_cavp
 from ...errors import ConditionError
 from ...weights import bundled
 from .checkpoint import Sign, from_official, read_official
-from .features import looped, see, steps_in
+from .features import checked_features, looped, see, steps_in
 from .presets import MGAudioPreset, SamplerDefaults
 from .transformer import FBDT
 
@@ -45,6 +45,7 @@ class MGAudioPipeline(SoundPipeline):
     codec: MelCodec
     cavp: Cavp | None
 
+    frame_rate = FPS
     model_cpu_offload_seq = "cavp->transformer->codec"  # type: ignore[assignment]
     _optional_components = ["codec", "cavp"]  # noqa: RUF012 (the name and form diffusers reads)
     accepts = frozenset({"video", "duration_s", "num_inference_steps", "guidance_scale", "num_waveforms_per_prompt",
@@ -92,8 +93,9 @@ class MGAudioPipeline(SoundPipeline):
             folder = codec_folder or bundled(pipe.config["codec_folder"])
             pipe.register_modules(codec=MelCodec.from_pretrained(Path(folder), torch_dtype=torch_dtype))
         if shared_parts and (pipe.cavp is None or cavp_folder is not None):
-            folder = cavp_folder or bundled(pipe.config["cavp_folder"])
-            pipe.register_modules(cavp=Cavp.from_pretrained(folder).float().eval())  # runs once: in full precision
+            pipe.register_modules(cavp=load_cavp(cavp_folder or bundled(pipe.config["cavp_folder"])))
+        if pipe.cavp is not None:
+            pipe.cavp.float()  # it runs once: in full precision
         return pipe
 
     @property
@@ -118,8 +120,9 @@ class MGAudioPipeline(SoundPipeline):
                  callback_on_step_end: Callback | None = None, output_type: str = "pt") -> AudioPipelineOutput:
         """Generate sound; every argument left at None means the preset's default.
 
-        video: frames (F, 3, H, W), uint8 or float in 0..1, evenly spread over the clip, or CAVP's features (S, E), four
-        a second; None: sound of nothing in particular. latents: unit-normal noise (B, 8, T, 16) to start from.
+        video: frames (F, 3, H, W), uint8 or float in 0..1, four a second from the start on (as many as `frames_wanted`
+        says) or any number that are shown equally long; or CAVP's features (S, E), four a second; None: sound of
+        nothing in particular. latents: unit-normal noise (B, 8, T, 16) to start from.
         generator: one, or one for each sound; take k of a single one equals a run seeded with its seed + k. The
         arguments missing from `accepts` are refused.
 
@@ -174,7 +177,7 @@ class MGAudioPipeline(SoundPipeline):
         count = self.transformer.feature_shape[0]
         result = {}
         for window in windows:
-            # a clip that ends within the window is looped where it is its only one, else seen up to its end
+            # to the nearest vector; a clip that ends within its only window is looped, others are seen up to the end
             first = min(round(window.start / self.codec.latent_rate * FPS), max(len(features) - count, 0))
             result[window] = self.transformer.reduce(looped(features[first:], count)[None])
         return result
@@ -182,11 +185,12 @@ class MGAudioPipeline(SoundPipeline):
     def _seen(self, video: Tensor, duration_s: float) -> Tensor:
         """Features (S, E) of the clip, given or from its frames."""
         width = self.transformer.feature_shape[1]
-        if video.dim() == 2 and video.shape[1] == width and len(video):
-            return video.to(self._execution_device)
+        if video.dim() == 2:
+            return checked_features(video, duration_s, width, "video").to(self.transformer.device)
         if video.dim() != 4 or video.shape[1] != 3 or len(video) == 0:
             raise ConditionError(f"video is frames (F, 3, H, W) or features (S, {width}), not {tuple(video.shape)}.")
-        times_s = torch.arange(len(video)) * (duration_s / len(video))
+        spacing_s = 1 / FPS if len(video) == steps_in(duration_s) else duration_s / len(video)
+        times_s = torch.arange(len(video)) * spacing_s
         return see(self._eye(), video.to(self._execution_device), times_s, duration_s)
 
     def _eye(self) -> Cavp:
