@@ -36,6 +36,9 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
         registry.load_pipeline("foley")
     with pytest.raises(PostsyncError, match=r"no preset 'huge'.*mini"):
         registry.load_pipeline("foleygram", "huge")
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FoleyGRAMPipeline"}')
+    with pytest.raises(PostsyncError, match="another system's pipeline, not of MGAudioPipeline"):
+        registry.load_pipeline("mgaudio", str(tmp_path))
     with pytest.raises(PostsyncError, match=r"'vocoda'.*vocoder"):
         registry.trainable("vocoda")
     with pytest.raises(PostsyncError, match="holds no saved pipeline"):
@@ -45,6 +48,10 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
         registry.load_objective("vae", "tiny", tmp_path)
     with pytest.raises(PostsyncError, match=r"no preset 'huge' to train"):
         registry.load_objective("vae", "huge")
+    with pytest.raises(PostsyncError, match="vae can be given no codec"):
+        registry.load_objective("vae", "tiny", parts={"codec": tmp_path, "cavp": None})
+    with pytest.raises(PostsyncError, match="there is no such folder"):
+        registry.load_objective("mgaudio", "mini", parts={"codec": tmp_path / "absent"})
 
 
 @pytest.mark.parametrize("name", registry.TRAINABLES)

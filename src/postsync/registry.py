@@ -29,6 +29,7 @@ class System:
     licences: str  # of code and weights it stands on
     pipeline: str | None = None  # "module:class" with from_pretrained(folder); None: not yet
     presets: Mapping[str, str] = field(default_factory=dict)  # preset that loads -> its folder of bundled weights
+    assemble: str | None = None  # "module:function" that makes a pipeline of the paper's size of published parts
 
     @property
     def available(self) -> bool:
@@ -38,7 +39,7 @@ class System:
 
 @dataclass(frozen=True)
 class Trainable:
-    """Something `postsync train` trains, with the settings of its mini."""
+    """Something `postsync train` trains, with the settings of its mini and, where it has one, of the paper's size."""
 
     name: str
     summary: str
@@ -50,6 +51,12 @@ class Trainable:
     presets: tuple[str, ...] = ("mini", "tiny")
     fits: bool = False  # has fit(samples), which measures the prepared features before the first step
     has_base: bool = False  # starts from a trained pipeline
+    parts: tuple[str, ...] = ()  # frozen parts it stands on, for which a folder can be named
+    paper: TrainConfig | None = None  # of the presets whose name starts with "paper"
+
+    def config_of(self, preset: str) -> TrainConfig:
+        """How `preset` is trained."""
+        return self.paper if self.paper is not None and preset.startswith("paper") else self.config
 
 
 CODEC_S = 4.1  # the codec is trained on short crops
@@ -73,8 +80,10 @@ SYSTEMS: dict[str, System] = {s.name: s for s in (
     System(
         "mgaudio", "MGAudio: model-guided dual-role alignment for video-to-audio", "2510.24103", "sound",
         public="not known: the official repository could not be read",
-        licences="official code and weights: not known; AudioLDM's VAE: non-commercial (CC-BY-NC-SA-4.0, check the "
-                 "card)"),
+        licences="mini: Apache-2.0; official code and weights: not known; AudioLDM's VAE: non-commercial "
+                 "(CC-BY-NC-SA-4.0, check the card)",
+        pipeline="postsync.systems.mgaudio.pipeline:MGAudioPipeline",
+        presets={"mini": "mgaudio"}, assemble="postsync.systems.mgaudio.official:assemble"),
     System(
         "vatt", "VATT: tell what you hear from what you see", "2411.05679", "sound and captions",
         public="published, with no licence stated",
@@ -119,8 +128,11 @@ TRAINABLES: dict[str, Trainable] = {t.name: t for t in (
               scenes={"duration_s": NATIVE_S, "fps": GLANCES}),
     Trainable("mgaudio", "MGAudio's flow transformer, guided by its own average and aligned with CAVP",
               "postsync.training.recipes:mgaudio",
-              TrainConfig(steps=6000, batch_size=16, lr=1e-3, warmup=150, ema_decay=0.999), count=2600,
-              scenes={"duration_s": NATIVE_S, "fps": GLANCES}, presets=("mini",)),
+              TrainConfig(steps=6000, batch_size=16, lr=1.5e-3, warmup=150, ema_decay=0.999), count=2600,
+              scenes={"duration_s": NATIVE_S, "fps": GLANCES}, parts=("codec", "cavp", "video_features"),
+              presets=("mini", "paper", "paper-S", "paper-B", "paper-L", "paper-XL"),
+              paper=TrainConfig(steps=1_100_000, batch_size=64, lr=1e-4, schedule="constant", warmup=1,
+                                weight_decay=0.0, betas=(0.9, 0.999), ema_decay=0.9999, mixed_precision="bf16")),
 )}
 
 
@@ -152,30 +164,40 @@ def load_pipeline(name: str, preset: str = "mini", **options: Any) -> Any:
         raise PostsyncError(f"{name} (arXiv {entry.arxiv}) is not available in this version yet; use {ready}.")
     if preset in entry.presets:
         folder = weights.bundled(entry.presets[preset])
-    elif (Path(preset) / "model_index.json").is_file():
-        folder = Path(preset)
+    elif (index := Path(preset) / "model_index.json").is_file():
+        folder, kind = Path(preset), entry.pipeline.split(":")[1]
+        if f'"{kind}"' not in index.read_text(encoding="utf-8"):
+            raise PostsyncError(f"{preset} is the folder of another system's pipeline, not of {kind}; name the system "
+                                "that made it.")
     else:
         raise PostsyncError(f"{name} has no preset '{preset}', nor is that the folder of a saved pipeline; there is: "
                             f"{', '.join(entry.presets)}.")
     return resolve(entry.pipeline).from_pretrained(folder, **options)
 
 
-def load_objective(name: str, preset: str = "mini", base: Path | None = None) -> Any:
+def load_objective(name: str, preset: str = "mini", base: Path | None = None,
+                   parts: Mapping[str, Path | None] | None = None) -> Any:
     """The objective of trainable `name` in the sizes of `preset`, untrained.
 
-    `base`: folder of the trained pipeline it starts from, where it starts from one (default: the bundled). Raises
-    PostsyncError for unknown names and for a base that has no use.
+    `base`: folder of the trained pipeline it starts from, where it starts from one (default: the bundled). `parts`:
+    folders of the frozen parts it stands on, by name (None: the bundled one). Raises PostsyncError for unknown names,
+    and for a folder that has no use or holds something else.
     """
     entry = trainable(name)
     if preset not in entry.presets:
         raise PostsyncError(f"{name} has no preset '{preset}' to train; there is: {', '.join(entry.presets)}.")
+    named = {part: folder for part, folder in (parts or {}).items() if folder is not None}
+    if useless := sorted(named.keys() - set(entry.parts)):
+        raise PostsyncError(f"{name} can be given no {' or '.join(useless)}; leave that option away.")
+    if absent := [f"{part} {folder}" for part, folder in named.items() if not folder.is_dir()]:
+        raise PostsyncError(f"{', '.join(absent)}: there is no such folder; name one that holds it.")
     if base is not None and not (base / "model_index.json").is_file():
         raise PostsyncError(f"{base} holds no saved pipeline; name the export folder of a trained base.")
     if entry.has_base:
         return resolve(entry.objective)(preset, base)
     if base is not None:
         raise PostsyncError(f"{name} starts from nothing trained; leave --base away.")
-    return resolve(entry.objective)(preset)
+    return resolve(entry.objective)(preset, **named)
 
 
 def resolve(path: str) -> Any:

@@ -47,7 +47,7 @@ def imported(media: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_import_and_audit(imported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = read_manifest(imported)
-    code, out, _ = run(capsys, "data", "audit", imported, "--correspondence", "--quiet")
+    code, out, _ = run(capsys, "data", "audit", imported, "--correspondence", "gram", "--quiet")
     assert code == 0
     assert "4 clips, 3 usable, 0 fit for training" in out  # 1 s of 10 s
     assert "3  short" in out

@@ -7,9 +7,14 @@ import json
 import pytest
 import torch
 
-from postsync import cli
+from postsync import cli, registry
+from postsync.encoders.cavp import Cavp
 from postsync.encoders.published import PUBLISHED
 from postsync.encoders.vggish import Vggish
+from postsync.systems.mgaudio import presets
+from postsync.systems.mgaudio.checkpoint import to_official
+from postsync.systems.mgaudio.transformer import FBDT
+from tiny_pipeline import draw_weights
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +57,47 @@ def test_what_cannot_be_converted_is_one_line(tmp_path, cache, capsys, name, con
     assert told in errors
     assert len(errors.splitlines()) == 1
     assert not list(cache.rglob("*")) or not list(cache.rglob("*.*"))
+
+
+@pytest.fixture
+def parts(codec, tmp_path, monkeypatch):
+    """Options that name a codec and a CAVP, and a checkpoint of the paper's sign; size S is made small here."""
+    monkeypatch.setitem(presets.SIZES, "S", {"hidden_size": 32, "depth": 1, "num_heads": 2, "encoder_depth": 1})
+    codec.save_pretrained(tmp_path / "codec")
+    Cavp(embed_dim=512, video_width=2, video_blocks=(1, 1, 1, 1), audio_widths=(2, 2, 4, 4, 8, 8), image_size=32
+         ).save_pretrained(tmp_path / "cavp")
+    model = FBDT(**presets.paper("S").transformer)
+    draw_weights(model, 0)
+    torch.save({"ema": to_official(model, sign="paper")}, tmp_path / "theirs.pt")
+    return ("--codec", tmp_path / "codec", "--cavp", tmp_path / "cavp", "--size", "S", "--out", tmp_path / "pipe")
+
+
+def test_a_checkpoint_becomes_a_pipeline_that_generates(parts, tmp_path, capsys):
+    assert run("assemble", "mgaudio", tmp_path / "theirs.pt", *parts, "--sign", "paper", "--latent-scale", 4) == 0
+    pipe = registry.load_pipeline("mgaudio", str(tmp_path / "pipe"))
+    assert pipe.config["latent_scale"] == 4.0
+    assert pipe.cavp.image_size == 32
+    model = FBDT(**presets.paper("S").transformer)
+    draw_weights(model, 0)
+    assert torch.equal(pipe.transformer.final_layer.linear.weight, model.final_layer.linear.weight)
+    pipe.set_progress_bar_config(disable=True)
+    sound = pipe(video=torch.rand(5, 3, 20, 20), num_inference_steps=1, generator=torch.Generator().manual_seed(0))
+    assert sound.audios.shape == (1, 1, 130560)
+    assert run("assemble", "mgaudio", tmp_path / "theirs.pt", *parts) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("system", "changes", "told"), [
+    ("foleygram", (), "cannot be assembled from a checkpoint; these can: mgaudio"),
+    ("mgaudio", ("--size", "M"), "sizes are S, B, L, XL"), ("mgaudio", ("--sign", "plus"), "signs velocity and paper"),
+    ("mgaudio", ("--latent-scale", "0"), "a latent scale of 0"),
+    ("mgaudio", ("--size", "B"), "width 32 and depth 1 are those of paper size S"),
+    ("mgaudio", ("--cavp", "narrow"), "vectors of 12 values")])
+def test_what_cannot_be_assembled_is_one_line(parts, cavp, tmp_path, capsys, system, changes, told):
+    cavp.save_pretrained(tmp_path / "narrow")
+    changes = [tmp_path / c if c == "narrow" else c for c in changes]
+    assert run("assemble", system, tmp_path / "theirs.pt", *parts, *changes) == 2
+    errors = capsys.readouterr().err
+    assert told in errors
+    assert len(errors.splitlines()) == 1
+    assert not (tmp_path / "pipe").exists()

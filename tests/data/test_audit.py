@@ -16,8 +16,9 @@ from postsync.data.examination import Limits, examine
 from postsync.data.flags import FLAGS, UNFIT_FOR_TRAINING, flag, unflag
 from postsync.data.importers import import_dataset
 from postsync.data.manifest import ManifestDataset, read_manifest, read_meta, write_manifest
-from postsync.encoders.correspondence import GramCorrespondence
-from postsync.errors import ConditionError, MediaError
+from postsync.encoders.correspondence import GramCorrespondence, correspondence_by
+from postsync.errors import ConditionError, MediaError, PostsyncError
+from postsync.features.spectrogram import cavp_mel
 
 RATE = 8000
 
@@ -152,6 +153,22 @@ def test_gram_compares_sound_and_picture() -> None:
     assert -1 <= judge(clip) <= 1
     with pytest.raises(ConditionError, match="no sound at 16000"):
         judge(replace(clip, sample_rate=8000))
+
+
+def test_cavp_compares_windows_of_sound_and_picture(cavp, tmp_path: Path) -> None:
+    cavp.save_pretrained(tmp_path)
+    judge = correspondence_by(str(tmp_path))
+    assert f"CAVP of {tmp_path}" in judge.name
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(0, 256, (32, 3, judge.size, judge.size), generator=generator, dtype=torch.uint8)
+    clip = Clip("a", 8.0, frames=frames, waveform=0.1 * torch.randn(1, 128000, generator=generator), sample_rate=16000)
+    seen, heard = cavp.encode_video(frames[None].float() / 255)[0], cavp.encode_audio(cavp_mel(clip.waveform))[0]
+    cosines = [torch.cosine_similarity(seen[k:k + 16].amax(0), heard[k:k + 16].amax(0), dim=0) for k in (0, 16)]
+    assert judge(clip) == pytest.approx(sum(cosines).item() / 2, abs=1e-4)
+    with pytest.raises(ConditionError, match="shorter than the 4 s"):
+        judge(replace(clip, frames=frames[:15]))
+    with pytest.raises(PostsyncError, match=r"'clip'.*gram, cavp"):
+        correspondence_by("clip")
 
 
 def test_nothing_to_audit(tmp_path: Path) -> None:

@@ -113,6 +113,36 @@ def test_another_extractor_is_another_version() -> None:
     assert extractor_version(used) == version
 
 
+class Told(Loudness):
+    """Says what its preparation depends on: the gain alone, and a file beside the clip."""
+
+    def __init__(self, side: Path, **rest: float) -> None:
+        super().__init__(**rest)
+        self._side = side
+
+    def preparation(self) -> tuple[dict, dict[str, nn.Module]]:
+        part = nn.Module()
+        part.gain = self.frozen_gain
+        return {"gain": True}, {"part": part}
+
+    def reads(self, clip_id: str) -> list[Path]:
+        return [self._side / f"{clip_id}.txt"]
+
+
+def test_what_a_preparation_does_not_depend_on_changes_nothing(tmp_path: Path) -> None:
+    version = extractor_version(Told(tmp_path))
+    assert extractor_version(Told(tmp_path, power=2.0)) == version
+    assert extractor_version(Told(tmp_path, gain=2.0)) != version
+
+
+def test_files_beside_the_clip_are_part_of_the_name(folder: Path, tmp_path: Path) -> None:
+    for row in read_manifest(folder):
+        (tmp_path / f"{row['clip_id']}.txt").write_text("one")
+    before = names(cache(folder, Told(tmp_path)))
+    (tmp_path / f"{read_manifest(folder)[1]['clip_id']}.txt").write_text("two")
+    assert [a == b for a, b in zip(before, names(cache(folder, Told(tmp_path))))] == [True, False, True]
+
+
 def test_another_extractor_prepares_anew(folder: Path) -> None:
     assert fill(cache(folder)).made == 3
     louder = cache(folder, Loudness(gain=3.0))

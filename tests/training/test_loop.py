@@ -169,12 +169,21 @@ def test_every_clip_comes_once_per_epoch() -> None:
     assert seen[:10].tolist() != seen[10:].tolist()
 
 
+def test_a_precision_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PostsyncError, match="fp8 is not known"):
+        replace(CONFIG, mixed_precision="fp8")
+    with pytest.raises(PostsyncError, match="fp16 takes a CUDA device"):
+        train(LineObjective(), Lines(), replace(CONFIG, mixed_precision="fp16"), tmp_path, cpu=True)
+
+
 def test_schedule() -> None:
     config = TrainConfig(steps=100, warmup=10)
     assert config.lr_factor(0) == pytest.approx(0.1)
     assert config.lr_factor(50) == pytest.approx(0.5)
     assert config.lr_factor(100) == pytest.approx(0.0, abs=1e-9)
     assert replace(config, max_minutes=1.0).lr_factor(10, elapsed_s=30) == pytest.approx(0.5)
+    constant = replace(config, schedule="constant")
+    assert [constant.lr_factor(step) for step in (0, 9, 50, 99)] == pytest.approx([0.1, 1.0, 1.0, 1.0])
 
 
 def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -23,4 +24,13 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert one.keys() == two.keys()
     for name, value in one.items():
         torch.testing.assert_close(two[name].float(), value.float(), atol=2e-3, rtol=2e-3)  # stored as float16
+    assert len((tmp_path / "two" / "log.jsonl").read_text().splitlines()) == 2  # one process tells
     assert any(value.ne(0).any() for name, value in one.items() if name.startswith("final_layer"))
+
+
+def test_all_processes_go_by_one_clock(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, *LAUNCH, DRIVER, str(tmp_path / "run"), "1", "late"], check=True,
+                   capture_output=True, timeout=120)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    steps = json.loads((tmp_path / "run" / "export" / "training.json").read_text())["steps"]
+    assert 0 < lines[-1]["step"] == steps

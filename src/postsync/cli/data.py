@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import PostsyncError
+from .train import CavpFolder, CodecFolder, VideoFeatures
 
 app = typer.Typer(no_args_is_help=True, help="Import, audit and prepare data sets.")
 
@@ -50,8 +51,8 @@ def import_(
 @app.command()
 def audit(
     folder: Folder,
-    correspondence: Annotated[bool, typer.Option("--correspondence", help="compare sound and picture by the bundled "
-                              "GRAM towers, which know procedural scenes")] = False,
+    correspondence: Annotated[str | None, typer.Option(help="compare sound and picture by gram or cavp, which are "
+                              "bundled and know procedural scenes, or by the CAVP in a folder")] = None,
     held_out: Annotated[list[Path] | None, typer.Option(help="folder of another manifest whose val and test clips must "
                                                         "not be trained on; may be given several times")] = None,
     workers: Workers = 1,
@@ -66,10 +67,10 @@ def audit(
     elsewhere = {row["source_id"] for other in held_out or () for row in read_manifest(other)
                  if row["split"] in ("val", "test")}
     judge = None
-    if correspondence:
-        from ..encoders.correspondence import GramCorrespondence
+    if correspondence is not None:
+        from ..encoders.correspondence import correspondence_by
 
-        judge = GramCorrespondence()
+        judge = correspondence_by(correspondence)
     with _progress("examining", quiet) as on_clip:
         report = examine(folder, correspondence=judge, held_out=elsewhere, workers=workers, on_clip=on_clip)
     typer.echo(f"{folder / REPORT}: {report['clips']} clips, {report['usable']} usable, "
@@ -84,8 +85,11 @@ def audit(
 def cache(
     folder: Folder,
     trainable: Annotated[str, typer.Option(help="whose features: see `postsync train --help`")],
-    preset: Annotated[str, typer.Option(help="sizes: mini or tiny")] = "mini",
+    preset: Annotated[str, typer.Option(help="sizes: see `postsync train --help`")] = "mini",
     base: Annotated[Path | None, typer.Option(help="trained pipeline to start from (foleygram_control)")] = None,
+    codec: CodecFolder = None,
+    cavp: CavpFolder = None,
+    video_features: VideoFeatures = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "train",
     features: Annotated[Path | None, typer.Option(help="where to keep them; default: FOLDER/features/NAME")] = None,
     quiet: Quiet = False,
@@ -95,7 +99,8 @@ def cache(
     from ..data.feature_cache import fill
     from ..training.manifest_clips import manifest_clips
 
-    objective = registry.load_objective(trainable, preset, base)
+    parts = {"codec": codec, "cavp": cavp, "video_features": video_features}
+    objective = registry.load_objective(trainable, preset, base, parts)
     clips = manifest_clips(trainable, objective, folder, split, features)
     if clips.left_out:
         typer.echo("left out: " + clips.left_out, err=True)

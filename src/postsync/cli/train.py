@@ -11,13 +11,18 @@ import typer
 from .. import registry
 from ..errors import PostsyncError
 
+CodecFolder = Annotated[Path | None, typer.Option("--codec", help="folder of another codec: vae/ and vocoder/ "
+                                                  "(mgaudio)")]
+CavpFolder = Annotated[Path | None, typer.Option("--cavp", help="folder of another CAVP (mgaudio)")]
+VideoFeatures = Annotated[Path | None, typer.Option("--video-features", help="folder of CAVP's features CLIP_ID.npz, "
+                                                    "used in place of pictures (mgaudio)")]
 RECORDED = 0.5  # part of the clips that sound a recording, where the bank has one of their family
 
 
 def train(
     name: Annotated[str, typer.Argument(help="What to train: " + ", ".join(registry.TRAINABLES))],
     out: Annotated[Path, typer.Option(help="Folder of the run: state, log, export.")],
-    preset: Annotated[str, typer.Option(help="Sizes: mini or tiny.")] = "mini",
+    preset: Annotated[str, typer.Option(help="Sizes: mini, tiny (of some), paper-S, -B, -L, -XL (mgaudio)")] = "mini",
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Wall-clock budget, preparing not counted.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Clips worked on at once.")] = None,
@@ -31,24 +36,27 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Folder of a manifest to train on, not scenes.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare clips.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of this process.")] = None,
-    precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
+    precision: Annotated[str | None, typer.Option(help="no, bf16 or fp16.")] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Leave accelerators alone.")] = False,
     base: Annotated[Path | None, typer.Option(help="Trained pipeline to start from (foleygram_control).")] = None,
+    codec: CodecFolder = None,
+    cavp: CavpFolder = None,
+    video_features: VideoFeatures = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Train a part of a mini; the weights come out in OUT/export."""
     import torch
 
+    from ..data.extractor_version import extractor_version
     from ..training.loop import train as run
 
     entry = registry.trainable(name)
-    if precision not in ("no", "bf16", "fp16"):
-        raise PostsyncError(f"--precision {precision} is not known; use no, bf16 or fp16.")
     if threads is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    objective = registry.load_objective(name, preset, base)
+    parts = {"codec": codec, "cavp": cavp, "video_features": video_features}
+    objective = registry.load_objective(name, preset, base, parts)
     cache: dict[str, Any] = {}
     if data is not None:
         dataset = _clips_of(data, name, objective, {"count": count, "duration": duration, "clean": clean or None,
@@ -58,13 +66,14 @@ def train(
         scenes |= {"duration_s": duration} if duration else {}
         count = count or entry.count
         dataset = scene_dataset(scenes, seed, count, objective.needs, clean, recordings)
-        key = f"{name} {preset} {scenes} {seed} {count} clean={clean} {recordings} {base}"
+        key = f"{name} {scenes} {seed} {count} clean={clean} {recordings} {extractor_version(objective)}"
         cache = {"cache": out / "features", "cache_key": key}
     changes: dict[str, Any] = {"steps": steps, "batch_size": batch_size,
-                               "accumulation": accumulation, "lr": lr, "max_minutes": minutes}
+                               "accumulation": accumulation, "lr": lr, "max_minutes": minutes,
+                               "mixed_precision": precision}
     if minutes is not None and steps is None:
         changes["steps"] = 10**9  # the clock ends the run
-    config = replace(entry.config, seed=seed, mixed_precision=precision,
+    config = replace(entry.config_of(preset), seed=seed,
                      **{key: value for key, value in changes.items() if value is not None})
     export = run(objective, dataset, config, out, resume=resume, workers=workers, fit=entry.fits, cpu=cpu,
                  progress=not quiet, **cache)

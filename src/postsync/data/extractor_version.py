@@ -23,12 +23,21 @@ _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
 
 def extractor_version(objective: nn.Module) -> str:
-    """16 hexadecimal digits that change with the class, code, settings, or frozen weights of a trainable."""
+    """16 hexadecimal digits that change with the class, code, settings, or frozen weights of a trainable.
+
+    An objective whose `prepare` depends on little of it says so: `preparation()` gives the settings by name, and the
+    parts (modules) by name. What else is changed about it then leaves the kept features as good as they are.
+    """
     digest = hashlib.sha256()
-    for part in (*_code(objective), *_settings(objective)):
-        digest.update(part.encode() + b"\0")
+    about: Any = getattr(objective, "preparation", None)
+    settings, parts = about() if about else ({}, {"": objective})
+    told = [line for name, part in sorted(parts.items()) for line in (name, *_settings(part))]
+    for line in (*_code(objective), _text(settings, 0), *told):
+        digest.update(line.encode() + b"\0")
     trained = {id(p) for group in objective.parameter_groups() for p in group["params"]}  # type: ignore[operator]
-    for name, value in sorted([*objective.named_parameters(), *objective.named_buffers()], key=lambda item: item[0]):
+    values = [(f"{name}.{key}", value) for name, part in parts.items()
+              for key, value in (*part.named_parameters(), *part.named_buffers())]
+    for name, value in sorted(values, key=lambda item: item[0]):
         if id(value) not in trained:
             digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode() + b"\0" + tensor_bytes(value))
     return digest.hexdigest()[:16]

@@ -84,7 +84,9 @@ class FeatureCache(Dataset):
         wanted = [row["video_path"] if "frames" in dataset.needs else None,
                   row["audio_path"] if "waveform" in dataset.needs else None, row["features"].get("envelope")]
         hashes = {name: sha256_of(dataset.root / name) for name in {*wanted} - {None}}
-        key = {"media": [hashes.get(name) for name in wanted], "version": self.version,
+        reads: Callable[[str], list[Path]] | None = getattr(self.objective, "reads", None)  # files besides the clip's
+        more = [sha256_of(path) for path in reads(row["clip_id"])] if reads else []
+        key = {"media": [*map(hashes.get, wanted), *more], "version": self.version,
                "row": {name: row[name] for name in _SEEN_BY_PREPARE},
                "decoded": [sorted(dataset.needs), dataset.size, dataset.fps, dataset.sample_rate]}
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]

@@ -6,12 +6,9 @@ its conversion, once, to safetensors in a folder of the user's cache.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..errors import WeightsError
 from ..media.hashing import sha256_of
+from ..media.output import whole_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -128,7 +126,7 @@ def convert(name: str, file: Path) -> Path:
     provenance = asdict(entry) | {"converted_from": file.name, "sha256": sha256_of(file),
                                   "class": type(model).__name__, "postsync": __version__}
     try:
-        with _whole_folder(folder) as temporary:
+        with whole_folder(folder) as temporary:
             model.save_pretrained(temporary)
             provenance["files"] = {f.name: f.stat().st_size for f in sorted(temporary.iterdir())}
             (temporary / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
@@ -186,22 +184,3 @@ def _again(name: str) -> str:
 def _loader(entry: PublishedWeights) -> Callable[[dict], Any]:
     module, _, function = entry.loader.partition(":")
     return getattr(import_module(module), function)
-
-
-@contextlib.contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside `folder`, which takes its place when the block ends well, and else is removed."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
-    gone = temporary.with_suffix(".old")
-    temporary.mkdir()
-    try:
-        yield temporary
-        if folder.exists():
-            folder.rename(gone)
-        temporary.rename(folder)
-    finally:
-        if gone.exists() and not folder.exists():
-            gone.rename(folder)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(gone, ignore_errors=True)

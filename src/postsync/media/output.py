@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import functools
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,6 +39,28 @@ def whole_file(path: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[
     finally:
         remove()
         atexit.unregister(remove)
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder beside `folder`, which takes its place when the block ends well, and else is removed.
+
+    Raises OSError where it cannot be made.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
+    gone = temporary.with_suffix(".old")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if folder.exists():
+            folder.rename(gone)
+        temporary.rename(folder)
+    finally:
+        if gone.exists() and not folder.exists():
+            gone.rename(folder)
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def check_writable(path: Path, inputs: Sequence[str | os.PathLike[str]] = ()) -> None:

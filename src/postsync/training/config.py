@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import PostsyncError
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of one run of the loop."""
+    """Settings of one run of the loop. Raises PostsyncError for a precision that does not exist."""
 
     steps: int = 2000  # optimiser steps; with max_minutes whichever ends first
     batch_size: int = 16  # of clips that are worked on at once, in each process
@@ -16,6 +19,7 @@ class TrainConfig:
     lr: float = 3e-4  # of the groups that name none
     weight_decay: float = 0.01  # of the groups that name none
     betas: tuple[float, float] = (0.9, 0.99)
+    schedule: Literal["cosine", "constant"] = "cosine"  # of the rate after its warm-up
     warmup: int = 100  # steps of linear warm-up
     max_grad_norm: float = 1.0
     ema_decay: float = 0.999
@@ -26,9 +30,16 @@ class TrainConfig:
     checkpoint_minutes: float = 5.0  # and at least this often
     log_every: int = 20
 
+    def __post_init__(self) -> None:
+        if self.mixed_precision not in ("no", "bf16", "fp16"):
+            raise PostsyncError(f"precision {self.mixed_precision} is not known; use no, bf16 or fp16.")
+
     def lr_factor(self, step: int, elapsed_s: float = 0.0) -> float:
-        """Factor on every group's rate at `step` (0-based): linear warm-up, then a cosine to 0 at the end."""
-        return min(1.0, (step + 1) / max(1, self.warmup)) * 0.5 * (1 + math.cos(math.pi * self.done(step, elapsed_s)))
+        """Factor on every group's rate at `step` (0-based): linear warm-up, then 1, or a cosine to 0 at the end."""
+        rise = min(1.0, (step + 1) / max(1, self.warmup))
+        if self.schedule == "constant":
+            return rise
+        return rise * 0.5 * (1 + math.cos(math.pi * self.done(step, elapsed_s)))
 
     def done(self, step: int, elapsed_s: float) -> float:
         """Part of the run that is over, 0..1, by steps or by time, whichever is further."""

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..data.feature_cache import FeatureCache
 from ..errors import PostsyncError
+from ..media.output import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +39,8 @@ def prepare_features(objective: nn.Module, dataset: Dataset, *, workers: int = 0
     features = _prepare(objective, dataset, workers, on_sample)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        save_file(features, partial)
-        partial.replace(path)
+        with whole_file(path) as partial:
+            save_file(features, partial)
     return features
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -53,12 +54,14 @@ def train(objective: nn.Module, dataset: Dataset, config: TrainConfig, folder: P
     and `folder/export`, whose path is returned. Raises PostsyncError when the loss stops being finite or there is no
     state to resume; Ctrl-C saves the state first.
     """
+    if config.mixed_precision == "fp16" and (cpu or not torch.cuda.is_available()):
+        raise PostsyncError("fp16 takes a CUDA device; train with bf16, or without mixed precision.")
     accelerator = Accelerator(cpu=cpu, mixed_precision=config.mixed_precision)
     torch.manual_seed(config.seed)
     frozen: list[nn.Module] = objective.frozen()  # type: ignore[operator]
     for module in frozen:
         module.eval()
-    with Report(folder, enabled=progress and accelerator.is_main_process) as report:
+    with Report(folder, shown=progress, main=accelerator.is_main_process) as report:
         features = prepare_features(objective, dataset, workers=workers, folder=cache, key=cache_key,
                                     on_sample=report.prepared)
         if fit and not resume:
@@ -107,7 +110,7 @@ class _Run:
         try:
             while config.done(position.step, position.elapsed_s) < 1.0:
                 values = self.step(features, position.step)
-                position.elapsed_s = before_s + time.monotonic() - started
+                position.elapsed_s = self.agreed(before_s + time.monotonic() - started)
                 self.log(values)
                 if position.step % config.checkpoint_every == 0 or (
                         time.monotonic() - saved > 60 * config.checkpoint_minutes):
@@ -158,6 +161,13 @@ class _Run:
                 self.accelerator.backward(values["loss"] / parts)
             means = {name: means.get(name, 0) + value.detach() / parts for name, value in values.items()}
         return means
+
+    def agreed(self, seconds: float) -> float:
+        """The first process's clock, which all go by: rates and the end of the run depend on it."""
+        if self.accelerator.num_processes == 1:
+            return seconds
+        clock = torch.tensor([seconds], dtype=torch.float32, device=self.accelerator.device)
+        return float(broadcast(clock)[0])  # type: ignore[index]
 
     def log(self, values: dict[str, Tensor]) -> None:
         """Report the scalars every `log_every` steps, and stop a run whose loss is not finite."""

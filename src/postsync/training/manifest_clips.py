@@ -19,9 +19,9 @@ def manifest_clips(name: str, objective: nn.Module, folder: Path, split: str = "
                    features: Path | None = None) -> FeatureCache:
     """The features of a split of the manifest in `folder` for the trainable `name`, prepared when asked for.
 
-    Frames have the size and rate, sound the sample rate of the scenes that the trainable learns from otherwise. Of a
-    training split the clips flagged as unfit are left out, of others those that cannot be read. Raises PostsyncError
-    where no clip is left.
+    Frames have the size that the objective names as `picture_size`, or that of the scenes the trainable learns from
+    otherwise, whose rates frames and sound have. Of a training split the clips flagged as unfit are left out, of others
+    those that cannot be read. Raises PostsyncError where no clip is left.
     """
     from ..scenes.render import SceneConfig
 
@@ -34,8 +34,15 @@ def manifest_clips(name: str, objective: nn.Module, folder: Path, split: str = "
     unfit = unfit - set(parts.values()) | {parts[need] for need in needs}
     if "frames" not in needs:
         unfit -= {"static", "black", "mismatched"}
-    dataset = ManifestDataset(folder, needs, split=split, size=(scenes["size"],) * 2, fps=fps,
+    size = getattr(objective, "picture_size", None) or scenes["size"]
+    dataset = ManifestDataset(folder, needs, split=split, size=(size, size), fps=fps,
                               sample_rate=scenes["sample_rate"], unfit=unfit)
+    reads = getattr(objective, "reads", None)
+    if reads is not None:
+        there = [row for row in dataset.rows if all(path.is_file() for path in reads(row["clip_id"]))]
+        if len(there) < len(dataset.rows):
+            dataset.left_out["without a file of features"] = len(dataset.rows) - len(there)
+        dataset.rows = there
     if not len(dataset):
         why = ", ".join(f"{count} {flag}" for flag, count in sorted(dataset.left_out.items())) or "it is empty"
         raise PostsyncError(f"{folder}: no clip of the {split} split can be used ({why}); import or name another.")

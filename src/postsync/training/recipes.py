@@ -10,6 +10,7 @@ from torch import nn
 
 from .. import weights
 from ..data.clip import Clip
+from ..errors import PostsyncError
 
 
 def _preset(module: Any, name: str) -> Any:
@@ -100,17 +101,32 @@ def cavp(preset: str) -> nn.Module:
     return cavp_objective.CavpObjective(_preset(cavp_objective, preset))
 
 
-def mgaudio(preset: str) -> nn.Module:
-    """MGAudio's transformer, over the bundled codec and the bundled CAVP, which also is what it is aligned with."""
+def mgaudio(preset: str, codec: Path | None = None, cavp: Path | None = None,
+            video_features: Path | None = None) -> nn.Module:
+    """MGAudio's transformer, over a codec and a CAVP, which also is what it is aligned with.
+
+    `preset`: "mini", "paper-S", "paper-B" (or "paper"), "paper-L", "paper-XL". `codec`: a folder with vae/ and
+    vocoder/; the mini has the bundled one by default, for the paper's sizes it must be named. `cavp`: a saved CAVP; by
+    default the bundled or the converted published one. `video_features`: see `MGAudioObjective.feature_folder`. Raises
+    PostsyncError for what is missing or does not fit.
+    """
     from ..codecs.mel_vae import MelCodec
-    from ..encoders.cavp import Cavp
+    from ..encoders.cavp import load_cavp
     from ..systems.mgaudio import presets
     from ..systems.mgaudio.objective import MGAudioObjective
+    from ..systems.mgaudio.official import published_cavp
 
-    encoders = Cavp.from_pretrained(weights.bundled("cavp")).float()
-    sizes = getattr(presets, preset)(feature_dim=encoders.config["embed_dim"])
-    codec = MelCodec.from_pretrained(weights.bundled("mel_codec"))
-    return MGAudioObjective(sizes, codec=codec, cavp=encoders)
+    if preset == "mini":
+        encoders = load_cavp(cavp or weights.bundled("cavp"))
+        sizes = presets.mini(feature_dim=encoders.config["embed_dim"])
+    else:
+        if codec is None:
+            raise PostsyncError(f"{preset} is trained on AudioLDM's codec; name its folder (vae/ and vocoder/) with "
+                                "--codec.")
+        encoders = published_cavp(cavp)
+        sizes = presets.paper(preset.partition("-")[2] or "B")  # type: ignore[arg-type]
+    return MGAudioObjective(sizes, codec=MelCodec.from_pretrained(codec or weights.bundled("mel_codec")),
+                            cavp=encoders, feature_folder=video_features, whole=bool(codec or cavp))
 
 
 def timing(preset: str) -> nn.Module:

@@ -14,17 +14,20 @@ logger = logging.getLogger(__name__)
 
 
 class Report:
-    """Writes `folder/log.jsonl` and TensorBoard events; with `enabled` also shows progress bars on the terminal."""
+    """Writes `folder/log.jsonl` and TensorBoard events, with `shown` also progress bars on the terminal; nothing in a
+    process that is not the `main` one."""
 
-    def __init__(self, folder: Path, enabled: bool) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, shown: bool, main: bool = True) -> None:
+        self.folder, self.main = folder, main
         self._stack = ExitStack()
-        self._bars = _bars() if enabled else None
+        self._bars = _bars() if shown and main else None
         self._tasks: dict[str, Any] = {}
         self._board: Any = None
         self._started = time.monotonic()
 
     def __enter__(self) -> Report:
+        if not self.main:
+            return self
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._bars is not None:
             self._stack.enter_context(self._bars)
@@ -48,6 +51,8 @@ class Report:
 
     def step(self, step: int, fraction: float, scalars: dict[str, float]) -> None:
         """The scalars of step `step`, when `fraction` (0..1) of the run is over."""
+        if not self.main:
+            return
         seconds = round(time.monotonic() - self._started, 2)
         self._log.write(json.dumps({"step": step, "seconds": seconds, **scalars}) + "\n")
         self._log.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from postsync.data.clip import Clip
+from postsync.data.extractor_version import extractor_version
 from postsync.diffusion.flow_solvers import sample_flow
+from postsync.encoders.cavp import Cavp
 from postsync.encoders.clap import Clap
 from postsync.errors import ConditionError, PostsyncError
 from postsync.media.audio import resample
@@ -58,8 +61,13 @@ def test_what_is_trained_and_what_the_teacher_leaves_alone():
     ema = ExponentialMovingAverage(objective, 0.9, objective.frozen())
     trained = {id(p) for group in objective.parameter_groups() for p in group["params"]}
     assert {n for n, p in objective.named_parameters() if id(p) not in trained} == {"transformer.pos_embed"}
+    draw_weights(ema.teacher.transformer, 1)
+    ema.teacher.requires_grad_(False)
     values = objective(batch(), step=2, teacher=ema.teacher, generator=seeded())
     assert values["amg"].item() != values["flow"].item()
+    itself = objective(batch(), step=2, teacher=objective, generator=seeded())
+    assert values["flow"].item() == itself["flow"].item()
+    assert values["amg"].item() != itself["amg"].item()  # the teacher's weights bend the target, not the student's
     values["loss"].backward()
     assert all(p.grad is not None for p in objective.parameters() if id(p) in trained)
     assert all(p.grad is None for p in ema.teacher.parameters())
@@ -177,6 +185,35 @@ def test_preparing_takes_codec_and_encoders(codec, tmp_path):
         objective.prepare(clip())
 
 
+@pytest.mark.parametrize(("scale", "factor"), [(None, 1.0), (4.0, 4.0 / 0.92)])
+def test_latents_are_scaled_by_the_codecs_factor_or_by_another(codec, cavp, scale, factor):
+    plain = MGAudioObjective(PRESET, codec=codec, cavp=cavp).prepare(clip())
+    scaled = copy.deepcopy(codec)
+    scaled.vae.register_to_config(scaling_factor=0.92)
+    preset = replace(PRESET, latent_scale=scale)
+    sample = MGAudioObjective(preset, codec=scaled, cavp=cavp).prepare(clip())
+    ratio = 0.92 * factor / codec.vae.config.scaling_factor
+    for name in ("latent_mean", "latent_std"):
+        torch.testing.assert_close(sample[name].float(), ratio * plain[name].float(), atol=2e-3, rtol=2e-3)
+    pipe = MGAudioPipeline.from_parts(preset, codec=scaled)
+    latents = torch.randn(1, 8, 16, 16, generator=seeded())
+    torch.testing.assert_close(pipe._decode(ratio * latents, 10240),
+                               codec.decode(latents, 10240), atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_prepared_depends_on_neither_size_nor_training(codec, cavp, tmp_path):
+    def version(preset=PRESET, **parts):
+        return extractor_version(MGAudioObjective(preset, **{"codec": codec, "cavp": cavp} | parts))
+
+    known = version()
+    other = replace(PRESET, transformer=PRESET.transformer | {"depth": 1}, guidance=presets.GuidanceTraining(weight=0))
+    assert version(other) == known
+    assert version(replace(PRESET, training=replace(PRESET.training, waveform_peak=0.5))) != known
+    assert version(feature_folder=tmp_path) != known
+    another = Cavp.from_config(cavp.config)
+    assert version(cavp=another) != known
+
+
 def test_features_from_files_stand_for_pictures(codec, cavp, tmp_path):
     rows = torch.nn.functional.normalize(torch.randn(2, 12, generator=seeded()), dim=1).numpy()
     np.savez(tmp_path / "a.npz", feat=rows)
@@ -209,6 +246,14 @@ def test_export_is_a_pipeline_without_the_projector(tmp_path):
     pipe = MGAudioPipeline.from_pretrained(tmp_path, shared_parts=False)
     torch.testing.assert_close(pipe.transformer.final_layer.linear.weight.float(),
                                objective.transformer.final_layer.linear.weight, atol=1e-3, rtol=1e-3)
+
+
+def test_export_holds_codec_and_cavp_that_are_not_the_bundled_ones(codec, cavp, tmp_path):
+    MGAudioObjective(PRESET, codec=codec, cavp=cavp, whole=True).export(tmp_path)
+    pipe = MGAudioPipeline.from_pretrained(tmp_path)
+    latents = torch.randn(1, 8, 16, 16, generator=seeded())
+    torch.testing.assert_close(pipe.codec.decode(latents), codec.decode(latents))
+    assert pipe.cavp.config["embed_dim"] == 12
 
 
 def test_learns_which_picture_has_which_sound_and_a_wrong_sign_leads_away():

@@ -37,17 +37,17 @@ class MGAudioObjective(nn.Module):
     than the model's native length, a stretch of each sample is drawn, of latents and vectors alike.
     """
 
-    needs: frozenset[str] = frozenset({"frames", "waveform"})
-
     def __init__(self, preset: MGAudioPreset, *, codec: MelCodec | None = None, cavp: Cavp | None = None,
-                 listener: nn.Module | None = None, feature_folder: Path | None = None) -> None:
+                 listener: nn.Module | None = None, feature_folder: Path | None = None, whole: bool = False) -> None:
         """`codec` and `cavp` serve `prepare`. `listener`: CLAP or GRAM, where the preset aligns with it instead of
-        CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used in place of the pictures."""
+        CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used in place of the pictures. `whole`: the
+        export holds codec and CAVP as well, because they are not the bundled ones."""
         super().__init__()
         self.preset = preset
+        self.needs = frozenset({"waveform"} if feature_folder else {"frames", "waveform"})
         self.transformer = FBDT(**preset.transformer | ({} if preset.alignment.weight else {"align_dim": None}))
         self.codec, self.cavp, self.listener = codec, cavp, listener
-        self.feature_folder = feature_folder
+        self.feature_folder, self.whole = feature_folder, whole
         for module in self.frozen():
             module.requires_grad_(False).eval()
 
@@ -99,6 +99,23 @@ class MGAudioObjective(nn.Module):
         parts: list[Any] = [self.codec, self.cavp, self.listener]
         return [p for p in parts if p is not None]
 
+    @property
+    def picture_size(self) -> int | None:
+        """Pixels a side in which CAVP sees the picture."""
+        return None if self.cavp is None else self.cavp.image_size
+
+    def preparation(self) -> tuple[dict[str, Any], dict[str, nn.Module]]:
+        """All that `prepare` depends on besides the clip: neither sizes nor training of the transformer are."""
+        training, encoder = self.preset.training, self.preset.alignment.encoder
+        settings = {"latent_scale": self.preset.latent_scale, "waveform_peak": training.waveform_peak,
+                    "cached_s": training.cached_s, "encoder": encoder, "files": self.feature_folder is not None}
+        parts = {"codec": self.codec, "cavp": self.cavp, "listener": self.listener}
+        return settings, {name: part for name, part in parts.items() if part is not None}
+
+    def reads(self, clip_id: str) -> list[Path]:
+        """Files besides the clip's own that `prepare` reads."""
+        return [] if self.feature_folder is None else [self.feature_folder / f"{clip_id}.npz"]
+
     @torch.no_grad()
     def prepare(self, clip: Clip) -> dict[str, Tensor]:
         """One training sample (see the class) of a clip's first `cached_s` seconds; a shorter clip is looped.
@@ -128,15 +145,15 @@ class MGAudioObjective(nn.Module):
                 "audio": hear(listener, align.encoder, sound, codec.sampling_rate).half()}
 
     def export(self, folder: Path) -> None:
-        """Write the transformer as float16, without its projector; codec and CAVP stay in folders of their own."""
-        MGAudioPipeline.from_parts(self.preset, transformer=without_projector(self.transformer).half()
+        """Write the transformer as float16, without its projector; bundled codec and CAVP stay in their folders."""
+        parts = {"codec": self.codec, "cavp": self.cavp} if self.whole else {}
+        MGAudioPipeline.from_parts(self.preset, transformer=without_projector(self.transformer).half(), **parts
                                    ).save_pretrained(folder)
 
     def _seen(self, clip: Clip) -> Tensor:
         """CAVP's features (S, E) of the whole clip, from its file or its pictures."""
         if self.feature_folder is not None:
-            return read_feature_file(self.feature_folder / f"{clip.clip_id}.npz", clip.duration_s,
-                                     self.transformer.feature_shape[1])
+            return read_feature_file(self.reads(clip.clip_id)[0], clip.duration_s, self.transformer.feature_shape[1])
         if self.cavp is None:
             raise PostsyncError("preparing clips takes CAVP or a folder of its features; give one to MGAudioObjective.")
         if clip.frames is None or clip.times is None:

@@ -70,6 +70,7 @@ class MGAudioPreset:
     training: TrainingDefaults = field(default_factory=TrainingDefaults)
 
 
+CAVP_WIDTH = 512  # values of a vector of the published CAVP
 SIZES: dict[str, dict[str, int]] = {  # the block aligned, encoder_depth, is inferred
     "S": {"hidden_size": 384, "depth": 12, "num_heads": 6, "encoder_depth": 4},
     "B": {"hidden_size": 768, "depth": 12, "num_heads": 12, "encoder_depth": 4},
@@ -84,16 +85,16 @@ def paper(size: SizeName = "B") -> MGAudioPreset:
 
 
 def mini(feature_dim: int = 128) -> MGAudioPreset:
-    """The bundled size: 204 tokens of two latent frames and eight bins; 4.3 M values without the projector.
+    """The bundled size: 102 tokens of four latent frames and eight bins; 5.2 M values without the projector.
 
-    `feature_dim`: width of the mini CAVP. Guidance starts after a few hundred steps, not after 100,000: the whole
-    training has a few thousand.
+    `feature_dim`: width of the mini CAVP. Guidance starts after 2,000 steps, not after 100,000: the whole training
+    has a few thousand.
     """
     return MGAudioPreset(
-        transformer={"patch_size": (2, 8), "hidden_size": 192, "depth": 6, "num_heads": 3, "encoder_depth": 2,
+        transformer={"patch_size": (4, 8), "hidden_size": 256, "depth": 4, "num_heads": 4, "encoder_depth": 2,
                      "feature_dim": feature_dim, "align_dim": feature_dim, "projector_dim": 512},
         sees_film=False, sampler=SamplerDefaults(num_inference_steps=25, guidance_scale=2.0, window_overlap=52),
-        guidance=GuidanceTraining(start_step=500), training=TrainingDefaults(waveform_peak=1.0))
+        guidance=GuidanceTraining(start_step=2000), training=TrainingDefaults(waveform_peak=1.0))
 
 
 def tiny(feature_dim: int = 12) -> MGAudioPreset:
