@@ -9,8 +9,8 @@ import typer
 
 from .. import __version__, registry, weights
 
-MINI_LIMITS = ("The mini models were trained on procedural scenes. They follow the picture's timing and the words; "
-               "they do not recognise objects in real pictures.")
+MINI_LIMITS = ("The mini models were trained on procedural scenes; they do not recognise objects in real pictures. "
+               "foleygram follows the picture's timing and the words, mgaudio the picture alone.")
 
 
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
