@@ -105,6 +105,9 @@ class Teacher:
     def reduce(self, features):
         return features[:, 0]
 
+    def nothing(self, count):
+        return torch.zeros(count, 1)
+
     def __call__(self, x, t, condition):
         self.batches.append(len(x))
         return torch.where(condition[:, :1, None, None] == 0, -0.8, -1.2).expand_as(x), None

@@ -20,6 +20,7 @@ from postsync.media.audio import resample
 from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.checkpoint import turned
 from postsync.systems.mgaudio.features import hear
+from postsync.systems.mgaudio.losses import guided_target
 from postsync.systems.mgaudio.objective import MGAudioObjective
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
 from postsync.training.ema import ExponentialMovingAverage
@@ -80,6 +81,23 @@ def test_the_target_stays_plain(step, guidance):
     draw_weights(objective.transformer, 0)
     values = objective(batch(), step=step, teacher=objective, generator=seeded())
     assert values["amg"].item() == values["flow"].item()
+
+
+def test_dropped_samples_and_the_teachers_blind_pass_have_the_condition_of_no_picture():
+    objective = MGAudioObjective(replace(PRESET, transformer=PRESET.transformer | {"null_features": True}))
+    draw_weights(objective.transformer, 0)
+    blind = batch() | {"video": torch.zeros(4, 2, 12)}
+    dropped = torch.tensor([True] * 4)
+    given = [batch()[n].float() for n in ("latent_mean", "video", "audio")]
+    parts = {"noise": torch.randn(4, 8, 16, 16, generator=seeded()), "t": torch.full((4,), 0.5),
+             "weights": torch.zeros(4), "teacher": None}
+    out = [objective.losses(given[0], video=v, dropped=d, audio=given[2], **parts)["amg"].item()
+           for v, d in ((given[1], dropped), (blind["video"], ~dropped), (given[1], ~dropped))]
+    assert out[0] == pytest.approx(out[1], rel=1e-6)
+    assert out[0] != pytest.approx(out[2], rel=1e-6)
+    nowhere = guided_target(torch.zeros(4, 8, 16, 16), given[0], parts["t"], blind["video"], torch.ones(4),
+                            objective.transformer)
+    assert nowhere.abs().max() < 1e-6  # a picture of nothing adds nothing
 
 
 def test_without_alignment_there_is_no_projector():

@@ -122,6 +122,13 @@ def test_a_fresh_model_says_nothing_and_its_positions_are_fixed():
     assert "projectors.0.0.weight" not in FBDT(**TINY | {"align_dim": None}).state_dict()
 
 
+def test_no_picture_is_a_vector_of_zeros_or_what_features_of_zeros_are_reduced_to():
+    model, other = FBDT(**TINY), FBDT(**TINY, null_features=True)
+    width = TINY["hidden_size"]
+    assert torch.equal(model.nothing(3), torch.zeros(3, width))
+    assert torch.equal(other.nothing(3), other.reduce(torch.zeros(3, *other.feature_shape)))
+
+
 @torch.no_grad()
 def test_tokens_are_time_first_and_patches_go_back_where_they_came_from():
     model = FBDT(**TINY | {"patch_size": (2, 4), "hidden_size": 32})

@@ -26,7 +26,7 @@ def guided_target(plain: Tensor, state: Tensor, t: Tensor, features: Tensor, wei
                   teacher: FBDT | None) -> Tensor:
     """`plain` + w * (teacher's velocity with the picture - without), (B, C, T, F) float32, without gradient.
 
-    features (B, S, E) go through the teacher's own reducer; "without" is a vector of zeros. Both passes are one, over
+    features (B, S, E) go through the teacher's own reducer; "without" is its `nothing`. Both passes are one, over
     the samples whose w is not 0.
     """
     chosen = weights.nonzero()[:, 0]
@@ -34,7 +34,7 @@ def guided_target(plain: Tensor, state: Tensor, t: Tensor, features: Tensor, wei
         return plain
     condition = teacher.reduce(features[chosen])
     both, _ = teacher(state[chosen].repeat(2, 1, 1, 1), t[chosen].repeat(2),
-                      torch.cat([condition, torch.zeros_like(condition)]))
+                      torch.cat([condition, teacher.nothing(len(chosen))]))
     seeing, blind = both.float().chunk(2)
     return plain.index_add(0, chosen, weights[chosen, None, None, None] * (seeing - blind))
 

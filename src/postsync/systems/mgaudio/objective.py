@@ -71,14 +71,14 @@ class MGAudioObjective(nn.Module):
                weights: Tensor, teacher: FBDT | None) -> dict[str, Tensor]:
         """`loss`, and its parts `amg` and `align` (where the preset aligns); `flow`: what the plain target would give.
 
-        clean, noise (B, 8, T, 16); t, weights (B,); dropped (B,) bool: samples whose condition is a vector of zeros.
+        clean, noise (B, 8, T, 16); t, weights (B,); dropped (B,) bool: samples without condition.
         Losses are float32 also under mixed precision.
         """
         level = t[:, None, None, None]
         state = (1 - level) * clean + level * noise
         plain = FLOW.target(clean, noise, 1 - level, level)
-        condition = self.transformer.reduce(video)
-        condition = condition * (~dropped)[:, None].to(condition)
+        seen = self.transformer.reduce(video)
+        condition = torch.where(dropped[:, None], self.transformer.nothing(len(video)).to(seen), seen)
         align = self.preset.alignment
         v, projected = self.transformer(state, t, condition, project=align.weight != 0)
         target = guided_target(plain, state, t, video, weights, teacher)

@@ -135,6 +135,7 @@ class MGAudioPipeline(SoundPipeline):
         settings, count = self.settings, num_waveforms_per_prompt
         steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
         scale = settings.guidance_scale if guidance_scale is None else guidance_scale
+        scale = 1.0 if video is None else scale  # nothing to be guided by
         self._check_run(steps, count, output_type)
         num_samples = self._num_samples(self.native_s if duration_s is None else duration_s)
         generators = one_generator_each(generator, count)
@@ -168,11 +169,9 @@ class MGAudioPipeline(SoundPipeline):
                                  f"{', '.join(sorted(self.accepts))}.")
 
     def _conditions(self, video: Tensor | None, windows: Sequence[Window], duration_s: float) -> dict[Window, Tensor]:
-        """The condition vector (1, width) of each window, zeros without a picture."""
+        """The condition vector (1, width) of each window."""
         if video is None:
-            nothing = torch.zeros(1, self.transformer.config["hidden_size"], dtype=self.transformer.dtype,
-                                  device=self._execution_device)
-            return dict.fromkeys(windows, nothing)
+            return dict.fromkeys(windows, self.transformer.nothing(1))
         features = self._seen(video, duration_s)
         count = self.transformer.feature_shape[0]
         result = {}
@@ -203,10 +202,10 @@ class MGAudioPipeline(SoundPipeline):
     def _predict(self, x: Tensor, time: float, condition: Tensor, scale: float) -> Tensor:
         """Guided velocity (B, C, T, F) in one window, float64; both halves in one batch, the second where needed."""
         dtype, count = self.transformer.dtype, len(x)
-        guided = scale > 1 and bool(condition.any())
+        guided = scale > 1
         condition = condition.expand(count, -1)
         if guided:
-            x, condition = x.repeat(2, 1, 1, 1), torch.cat([condition, torch.zeros_like(condition)])
+            x, condition = x.repeat(2, 1, 1, 1), torch.cat([condition, self.transformer.nothing(count)])
         t = torch.full((len(x),), time, device=x.device)
         output = exact(self.transformer(x.to(dtype), t, condition)[0])
         return classifier_free_guidance(output[:count], output[count:], scale) if guided else output

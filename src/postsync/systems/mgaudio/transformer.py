@@ -111,21 +111,22 @@ class FBDT(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Velocity noise - clean of latents (B, channels, latent_frames, latent_bins); the defaults are B/2.
 
     130.6 M values without the projector. `align_dim` None leaves the projector out: it is needed in training only.
-    `train_positions` makes the position table a trained one, as in MDSGen (inferred: fixed, as in SiT).
+    `train_positions` makes the position table a trained one, as in MDSGen (inferred: fixed, as in SiT). With
+    `null_features` no picture means features of zeros (inferred: a vector of zeros after the reducer, as in MDSGen).
     """
 
     @register_to_config
     def __init__(self, channels: int = 8, latent_frames: int = 204, latent_bins: int = 16,
                  patch_size: Sequence[int] = (2, 2), hidden_size: int = 768, depth: int = 12, num_heads: int = 12,
                  feature_dim: int = 512, num_features: int = 32, encoder_depth: int = 4, align_dim: int | None = 512,
-                 projector_dim: int = 2048, train_positions: bool = False) -> None:
+                 projector_dim: int = 2048, train_positions: bool = False, null_features: bool = False) -> None:
         super().__init__()
         if latent_frames % patch_size[0] or latent_bins % patch_size[1] or not 0 < encoder_depth <= depth:
             raise ValueError(f"latents {latent_frames} x {latent_bins} need whole patches, not {tuple(patch_size)}, "
                              f"and the block aligned, {encoder_depth}, is one of 1..{depth}")
         self.grid = (latent_frames // patch_size[0], latent_bins // patch_size[1])
         self.patch, self.channels, self.encoder_depth = tuple(patch_size), channels, encoder_depth
-        self.feature_shape = (num_features, feature_dim)
+        self.feature_shape, self.null_features = (num_features, feature_dim), null_features
         self.x_embedder = PatchEmbed(channels, hidden_size, patch_size)
         self.pos_embed = nn.Parameter(sincos_table(hidden_size, *self.grid)[None], requires_grad=train_positions)
         self.t_embedder = TimestepEmbedder(hidden_size)
@@ -163,10 +164,17 @@ class FBDT(ModelMixin, ConfigMixin):  # type: ignore[misc]
                                  f"{self.feature_shape}, four a second.")
         return self.conv1d_feat(self.mlp_feat(features.to(self.pos_embed.dtype)))[:, 0]
 
+    def nothing(self, count: int) -> Tensor:
+        """The condition (count, width) without a picture."""
+        like = self.pos_embed
+        if self.null_features:
+            return self.reduce(like.new_zeros(count, *self.feature_shape))
+        return like.new_zeros(count, like.shape[2])
+
     def forward(self, x: Tensor, t: Tensor, condition: Tensor, project: bool = False) -> tuple[Tensor, Tensor | None]:
         """Latents (B, C, T, F) at time t (B,) in 0..1 (1 is noise) -> velocity like x, projected tokens.
 
-        condition (B, width): what `reduce` gives, zeros for none. With `project` the token states after block
+        condition (B, width): what `reduce` or `nothing` gives. With `project` the token states after block
         `encoder_depth` (counted from 1) go through the projector: (B, N, align_dim), else None.
         """
         tokens = self.x_embedder(x) + self.pos_embed
