@@ -85,8 +85,9 @@ def announce(runs: Iterable[Options], pipeline: Any) -> None:
     if pipeline.sees_film:
         return
     runs = list(runs)
-    warn_of_new_words([text for options in runs for text in
-                       (options.prompt, options.negative_prompt, *(cue[2] for cue in options.cues)) if text])
+    if "prompt" in pipeline.accepts:
+        warn_of_new_words([text for options in runs for text in
+                           (options.prompt, options.negative_prompt, *(cue[2] for cue in options.cues)) if text])
     if any(picture_speaks(options, pipeline) for options in runs):
         advice = "; say what is to be heard with a prompt" if "prompt" in pipeline.accepts else ""
         log.warning("the picture alone says what sounds, and this preset knows only the drawn pictures of its "

@@ -85,13 +85,13 @@ def paper(size: SizeName = "B") -> MGAudioPreset:
 
 
 def mini(feature_dim: int = 128) -> MGAudioPreset:
-    """The bundled size: 102 tokens of four latent frames and eight bins; 5.2 M values without the projector.
+    """The bundled size: 102 tokens of two latent frames and all bins, 5.2 M values without the projector.
 
-    `feature_dim`: width of the mini CAVP. Guidance starts after 2,000 steps, not after 100,000: the whole training
-    has a few thousand.
+    Tokens of half the band would have to be taught that its halves sound together. `feature_dim`: width of the mini
+    CAVP. Guidance starts after 2,000 steps, not after 100,000: the whole training has a few thousand.
     """
     return MGAudioPreset(
-        transformer={"patch_size": (4, 8), "hidden_size": 256, "depth": 4, "num_heads": 4, "encoder_depth": 2,
+        transformer={"patch_size": (2, 16), "hidden_size": 256, "depth": 4, "num_heads": 4, "encoder_depth": 2,
                      "feature_dim": feature_dim, "align_dim": feature_dim, "projector_dim": 512},
         sees_film=False, sampler=SamplerDefaults(num_inference_steps=25, guidance_scale=2.0, window_overlap=52),
         guidance=GuidanceTraining(start_step=2000), training=TrainingDefaults(waveform_peak=1.0))
