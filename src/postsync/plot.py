@@ -45,7 +45,8 @@ def plot_result(result: Result, path: Path) -> None:
              label="loudness of the soundtrack" + (" (scaled)" if scale != 1.0 else ""))
     for t in timing.onsets_s.tolist():
         top.axvline(t, color="0.8", lw=0.8, zorder=0)
-    top.set(ylabel="RMS", title=f"{result.video.path.name}   “{result.prompt or ''}”   seed {result.seed}")
+    said = [f"“{result.prompt}”"] if result.prompt else []
+    top.set(ylabel="RMS", title="   ".join([result.video.path.name, *said, f"seed {result.seed}"]))
     top.legend(loc="upper right", fontsize=8)
     bottom.imshow(log_mel.T.numpy(), origin="lower", aspect="auto", cmap="magma", vmin=-11, vmax=1,
                   extent=(0.0, log_mel.shape[0] / 100, 0, log_mel.shape[1]))
