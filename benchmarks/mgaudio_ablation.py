@@ -45,7 +45,7 @@ from postsync.weights import bundled
 
 CLIP_S = 4.0
 SHOWN = ("FAD-SceneClassifier", "Family-accuracy-SceneClassifier", "GRAM-AV", "Envelope-r", "Onset-F1@100ms")
-FIRST_SCENE = 20_000  # CAVP knows the scenes before; of those its features are better than of others
+FIRST_SCENE = 20_000  # after those CAVP was trained on, of which its features are better than of others
 FEW = 50  # Frechet distances are resampled so many times, all else RESAMPLES times
 
 

@@ -84,12 +84,12 @@ def announce(runs: Iterable[Options], pipeline: Any) -> None:
     """Say once for all of `runs` what this pipeline's weights never met: words, or real pictures."""
     if pipeline.sees_film:
         return
-    runs = list(runs)
-    if "prompt" in pipeline.accepts:
+    runs, takes_words = list(runs), "prompt" in pipeline.accepts
+    if takes_words:
         warn_of_new_words([text for options in runs for text in
                            (options.prompt, options.negative_prompt, *(cue[2] for cue in options.cues)) if text])
     if any(picture_speaks(options, pipeline) for options in runs):
-        advice = "; say what is to be heard with a prompt" if "prompt" in pipeline.accepts else ""
+        advice = "; say what is to be heard with a prompt" if takes_words else ""
         log.warning("the picture alone says what sounds, and this preset knows only the drawn pictures of its "
                     "scenes%s", advice)
 
