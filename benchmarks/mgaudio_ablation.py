@@ -39,7 +39,7 @@ from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.features import see
 from postsync.systems.mgaudio.objective import MGAudioObjective
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
-from postsync.training.config import TrainConfig
+from postsync.protocols.train_config import TrainConfig
 from postsync.training.loop import train
 from postsync.weights import bundled
 

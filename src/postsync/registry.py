@@ -14,7 +14,7 @@ from typing import Any
 
 from . import weights
 from .errors import PostsyncError
-from .training.config import TrainConfig
+from .protocols.train_config import TrainConfig
 
 
 @dataclass(frozen=True)

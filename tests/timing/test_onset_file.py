@@ -5,7 +5,8 @@ import torch
 
 from postsync.errors import ConditionError, MediaError
 from postsync.features.onsets import pick_onsets
-from postsync.timing.onset_file import read_onsets, ringing_envelope, strengths_in, write_onsets
+from postsync.timing.onset_file import read_onsets, write_onsets
+from postsync.timing.timing import ringing_envelope, strengths_in
 
 TIMES = torch.tensor([0.5, 1.25, 2.0004], dtype=torch.float64)
 STRENGTHS = torch.tensor([1.0, 0.5, 0.25])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from postsync.data.clip import Clip
 from postsync.errors import PostsyncError
-from postsync.training.config import TrainConfig
+from postsync.protocols.train_config import TrainConfig
 from postsync.training.loop import batch_indices, train
 
 CONFIG = TrainConfig(steps=6, batch_size=4, lr=0.05, warmup=2, weight_decay=0.0, ema_decay=0.9, log_every=1)

@@ -16,7 +16,7 @@ from torch import Tensor
 from postsync.data.clip import Clip
 from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.objective import MGAudioObjective
-from postsync.training.config import TrainConfig
+from postsync.protocols.train_config import TrainConfig
 from postsync.training.loop import train
 
 

@@ -7,13 +7,44 @@ Sources: foleygram.md section 4, envelope_from_video.md sections 2 and 6.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import PostsyncError
+from ..errors import ConditionError, PostsyncError
 
 ENVELOPE_RATE = 100.0
+CENTRED = "centred_rms_40ms"  # `frame_rms`
+CAUSAL = "causal_window"  # `causal_window`, at audio rate
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Loudness over time: `values` (M,) or (B, M), linear RMS in 0..1, value m at m / `rate` seconds, by `recipe`.
+
+    `estimated`: a coarse guess, so that what follows it may depart from it; else it is followed to the letter. Raises
+    ConditionError for another shape and for values outside 0..1.
+    """
+
+    values: Tensor
+    rate: float = ENVELOPE_RATE
+    recipe: str = CENTRED
+    estimated: bool = False
+
+    def __post_init__(self) -> None:
+        values = self.values
+        if values.dim() not in (1, 2) or not bool(((values >= 0) & (values <= 1)).all()):
+            raise ConditionError("an envelope is (M,) or (B, M) linear RMS in 0..1; this one has shape "
+                                 f"{tuple(values.shape)} or values outside; divide it by its peak.")
+        if not self.rate > 0:
+            raise ConditionError(f"an envelope's rate is above 0 Hz, not {self.rate}.")
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.values.shape[-1] / self.rate
 
 
 def frame_rms(waveform: Tensor, sample_rate: float, rate: float = ENVELOPE_RATE, window_s: float = 0.04) -> Tensor:

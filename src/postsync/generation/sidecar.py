@@ -16,7 +16,7 @@ from ..errors import ConditionError, MediaError
 from ..media.container import check_readable
 from ..media.hashing import sha256_of
 from ..media.output import whole_file
-from ..timing.onset_file import strengths_in
+from ..timing.timing import strengths_in
 from .options import Options
 from .provenance import Provenance
 from .result import Recipe, Result

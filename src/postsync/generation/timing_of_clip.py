@@ -19,7 +19,8 @@ from ..media.video import VideoInfo, iter_frames, probe
 from ..timing.envelope_file import read_envelope
 from ..timing.estimated import EstimatedEnvelope
 from ..timing.motion import MotionEnvelope
-from ..timing.onset_file import read_onsets, ringing_envelope
+from ..timing.onset_file import read_onsets
+from ..timing.timing import ringing_envelope
 from .options import Options
 
 log = logging.getLogger(__name__)

@@ -14,14 +14,10 @@ import torch
 from torch import Tensor
 
 from ..errors import ConditionError, MediaError
-from ..features.envelope import ENVELOPE_RATE
 from ..media.output import whole_file
 from .table import number, read_json_rows, read_rows, without_header
 
 FORM = "`seconds[,strength]`"
-ATTACK_S = 0.005
-RING_S = 0.08  # decay time of a hit
-PEAK = 0.5  # RMS of a hit of strength 1, as MotionEnvelope's loudest
 EDL_START_S = 3600  # timelines start at 01:00:00:00
 
 
@@ -51,24 +47,6 @@ def read_onsets(path: str | Path) -> tuple[Tensor, Tensor]:
     if not times:
         raise ConditionError(f"{path}: holds no hit; write one {FORM} a row.")
     return torch.tensor(times, dtype=torch.float64), torch.tensor(strengths, dtype=torch.float32)
-
-
-def ringing_envelope(onsets_s: Tensor, strengths: Tensor, duration_s: float) -> Tensor:
-    """Envelope (M,) float32 at 100 Hz of hits that ring: 5 ms of attack before the onset, 80 ms of decay after it."""
-    grid = torch.arange(round(duration_s * ENVELOPE_RATE), dtype=torch.float64) / ENVELOPE_RATE
-    envelope = torch.zeros_like(grid)
-    for onset, strength in zip(onsets_s.tolist(), strengths.tolist()):
-        since = grid - onset
-        attack, decay = (since / ATTACK_S + 1).clamp(0, 1), torch.exp(-since.clamp_min(0) / RING_S)
-        envelope = torch.maximum(envelope, PEAK * strength * torch.minimum(attack, decay))
-    return envelope.float()
-
-
-def strengths_in(envelope: Tensor, onsets_s: Tensor) -> Tensor:
-    """How strong the hits of an envelope (M,) are: its peak in the 50 ms after each onset, as `read_onsets` has it."""
-    at = (onsets_s * ENVELOPE_RATE).floor().long().tolist()
-    peaks = [float(envelope[m:m + 6].max()) if m < len(envelope) else 0.0 for m in at]
-    return torch.tensor(peaks, dtype=torch.float32).div(PEAK).clamp(0, 1)
 
 
 def write_onsets(path: str | Path, onsets_s: Tensor, strengths: Tensor, fps: float) -> Path:

@@ -1,5 +1,5 @@
 """Training: one small loop for every objective of the package."""
 
-from .config import TrainConfig
+from ..protocols.train_config import TrainConfig
 
 __all__ = ["TrainConfig"]

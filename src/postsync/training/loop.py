@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..errors import PostsyncError
-from .config import TrainConfig
+from ..protocols.train_config import TrainConfig
 from .ema import ExponentialMovingAverage
 from .feature_cache import prepare_features
 from .report import Report

@@ -1,0 +1,109 @@
+"""The pipeline: the object that runs a system, with the same face for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..features.envelope import Envelope
+from .guide import Guide
+from .system import Option
+
+Callback = Callable[[Any, int, float, dict[str, Tensor]], dict[str, Tensor] | None]
+"""diffusers' `callback_on_step_end(pipeline, step, timestep, {"latents": ...})`, which may return other latents. One
+that raises Cancelled ends the run."""
+OutputType = Literal["pt", "np", "latent"]
+
+
+class Cue(NamedTuple):
+    """What is heard from `start_s` to `end_s`; None stands for no words."""
+
+    start_s: float
+    end_s: float
+    text: str | None
+
+
+Prompt = str | Sequence[str] | Sequence[tuple[float, float, str]] | None
+"""One text, one for each sound of the batch, or cues over time."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures a pipeline wants of a clip: `count` squares of `size` pixels a side. `fps` None: spread evenly over
+    the whole clip; else so many a second from the start of the part that gets sound."""
+
+    count: int
+    size: int
+    fps: float | None = None
+
+
+@dataclass(frozen=True)
+class SoundOutput:
+    """What a call gives: audios (B, C, N), or clean latents for output_type "latent"; with captions, and pictures
+    (B, F, 3, H, W) uint8 at `frame_rate`, of systems that make them."""
+
+    audios: Tensor | np.ndarray
+    captions: tuple[str, ...] | None = None
+    frames: Tensor | None = None
+    frame_rate: float | None = None
+
+
+class Pipeline(Protocol):
+    """A system with its weights."""
+
+    system: str  # the name under which the registry lists it
+    accepts: frozenset[str]  # arguments of the call that it honours; others are refused
+    options: Mapping[str, Option]  # arguments of its own, by keyword
+    preset: str | None  # what it was loaded from: a preset's name or a folder; None: built in memory
+
+    @property
+    def sampling_rate(self) -> int:
+        """Samples a second of what it gives."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Channels of what it gives."""
+        ...
+
+    @property
+    def native_s(self) -> float:
+        """Length in seconds it was trained on; it costs nothing to fill it."""
+        ...
+
+    @property
+    def knows_film(self) -> bool:
+        """Whether its encoders know real pictures and any words; if not, users are told what they may not know."""
+        ...
+
+    @property
+    def weights(self) -> Mapping[str, Path]:
+        """The folder of every part that was loaded from one, by name; the pipeline's own under its folder's name."""
+        ...
+
+    def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
+        """The pictures that it looks at for a sound of `duration_s` seconds, `asked` being the call's other arguments
+        that were given; None: it does not look."""
+        ...
+
+    def __call__(self, video: Tensor | None = None, prompt: Prompt = None, negative_prompt: str | None = None,
+                 duration_s: float | None = None, num_inference_steps: int | None = None,
+                 guidance_scale: float | None = None, num_waveforms_per_prompt: int = 1,
+                 generator: torch.Generator | Sequence[torch.Generator] | None = None,
+                 envelope: Tensor | Envelope | None = None, control_scale: float | None = None,
+                 latents: Tensor | None = None, reference_audio: Tensor | None = None, guides: Sequence[Guide] = (),
+                 callback_on_step_end: Callback | None = None, output_type: OutputType = "pt",
+                 **options: Any) -> SoundOutput:
+        """Generate sound. Every argument left at None means the preset's default, or the absence of that condition.
+
+        video: frames (F, 3, H, W) uint8 as `pictures_wanted` asks for them. envelope: (M,) or (B, M) centred linear RMS
+        0..1 at 100 Hz, or an Envelope. reference_audio: (C, N) at `sampling_rate`. generator: one, or one each; take k
+        of a single one equals a run seeded with its seed + k. Raises ConditionError for what it does not accept.
+        """
+        ...

@@ -1,0 +1,139 @@
+"""Timing: when a clip sounds and how loud, as an envelope and its hits. The one type that every reader gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import ConditionError
+from ..features.envelope import CENTRED, ENVELOPE_RATE, Envelope
+from ..features.onsets import pick_onsets
+
+ATTACK_S = 0.005
+RING_S = 0.08  # decay time of a hit
+PEAK = 0.5  # RMS of a hit of strength 1, as MotionEnvelope's loudest
+
+
+@dataclass(frozen=True)
+class Timing:
+    """`envelope` (M,) of a whole clip, centred at 100 Hz, and its hits `onsets_s` (K,) float64 seconds, ascending.
+
+    Immutable: methods and `dataclasses.replace` give an edited one. Raises ConditionError for an envelope of another
+    rate or recipe, and for hits that do not rise.
+    """
+
+    envelope: Envelope
+    onsets_s: Tensor
+
+    def __post_init__(self) -> None:
+        envelope, onsets = self.envelope, self.onsets_s
+        if envelope.values.dim() != 1 or envelope.rate != ENVELOPE_RATE or envelope.recipe != CENTRED:
+            raise ConditionError(f"a timing holds an envelope (M,) of centred RMS at {ENVELOPE_RATE:g} Hz, not "
+                                 f"{tuple(envelope.values.shape)} of '{envelope.recipe}' at {envelope.rate:g} Hz.")
+        if onsets.dim() != 1 or bool((onsets.diff() < 0).any()) or bool((onsets < 0).any()):
+            raise ConditionError("the hits of a timing are (K,) seconds, 0 or later, in ascending order.")
+
+    @classmethod
+    def of_envelope(cls, values: Tensor | np.ndarray | Sequence[float], *, estimated: bool = False) -> Timing:
+        """The timing of an envelope (M,) at 100 Hz that somebody measured or drew; hits are where it rises."""
+        envelope = Envelope(torch.as_tensor(values, dtype=torch.float32), estimated=estimated)
+        if envelope.values.dim() != 1:
+            raise ConditionError("an envelope is (M,) linear RMS in 0..1 at 100 Hz; this one has shape "
+                                 f"{tuple(envelope.values.shape)}.")
+        return cls(envelope, pick_onsets(envelope.values, ENVELOPE_RATE))
+
+    @classmethod
+    def of_hits(cls, onsets_s: Tensor | np.ndarray | Sequence[float], duration_s: float,
+                strengths: Tensor | np.ndarray | Sequence[float] | None = None) -> Timing:
+        """The timing of hits (K,) seconds with strengths (K,) in 0..1 (1 where none are given), each of which rings;
+        those beyond `duration_s` are dropped."""
+        onsets = torch.as_tensor(onsets_s, dtype=torch.float64)
+        strong = torch.ones(len(onsets)) if strengths is None else torch.as_tensor(strengths, dtype=torch.float32)
+        if onsets.dim() != 1 or strong.shape != onsets.shape:
+            raise ConditionError(f"hits are (K,) seconds with as many strengths, not {tuple(onsets.shape)} and "
+                                 f"{tuple(strong.shape)}.")
+        return cls(Envelope(ringing_envelope(onsets, strong, duration_s)), onsets[onsets < duration_s])
+
+    @property
+    def estimated(self) -> bool:
+        """Whether what follows it may depart from it."""
+        return self.envelope.estimated
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.envelope.duration_s
+
+    @property
+    def strengths(self) -> Tensor:
+        """(K,) how strong the hits are, 0..1: the envelope's peak in the 50 ms after each."""
+        return strengths_in(self.envelope.values, self.onsets_s)
+
+    def fitted(self, duration_s: float) -> Timing:
+        """As long as the clip: silent after its own end, cut at the clip's."""
+        missing = round(duration_s * ENVELOPE_RATE) - len(self.envelope.values)
+        if missing == 0:
+            return self
+        values = functional.pad(self.envelope.values.float(), (0, missing))
+        return self._with(values, self.onsets_s[self.onsets_s < duration_s])
+
+    def moved(self, offset_s: float) -> Timing:
+        """Later by `offset_s` (negative: earlier); what leaves the clip is gone, what enters it is silent."""
+        if offset_s == 0:
+            return self
+        length = len(self.envelope.values)
+        position = torch.arange(length, dtype=torch.float64) - offset_s * ENVELOPE_RATE
+        padded = torch.cat([torch.zeros(1), self.envelope.values, torch.zeros(1)]).double()
+        left = position.floor().clamp(-1, length - 1)
+        share = (position - left).clamp(0, 1)
+        values = torch.lerp(padded[left.long() + 1], padded[left.long() + 2], share)
+        onsets = self.onsets_s + offset_s
+        inside = (onsets >= 0) & (onsets < length / ENVELOPE_RATE)
+        return self._with(values.float(), onsets[inside])
+
+    def with_span(self, other: Timing, start_s: float, end_s: float) -> Timing:
+        """This timing with that of `other` between two times."""
+        inside, values = other.within(start_s, end_s), self.envelope.values.clone()
+        first, last = round(start_s * ENVELOPE_RATE), round(end_s * ENVELOPE_RATE)
+        values[first:last] = inside.envelope.values[first:last]
+        outside = self.onsets_s[(self.onsets_s < start_s) | (self.onsets_s >= end_s)]
+        return self._with(values, torch.cat([outside, inside.onsets_s]).sort().values)
+
+    def within(self, start_s: float, end_s: float) -> Timing:
+        """The same between two times, silent elsewhere."""
+        first, last = round(start_s * ENVELOPE_RATE), round(end_s * ENVELOPE_RATE)
+        values = torch.zeros_like(self.envelope.values)
+        values[first:last] = self.envelope.values[first:last]
+        inside = (self.onsets_s >= start_s) & (self.onsets_s < end_s)
+        return self._with(values, self.onsets_s[inside])
+
+    def part(self, start_s: float, end_s: float) -> Envelope:
+        """The envelope of a part of the clip, which starts at 0."""
+        first, last = round(start_s * ENVELOPE_RATE), round(end_s * ENVELOPE_RATE)
+        return replace(self.envelope, values=self.envelope.values[first:last])
+
+    def _with(self, values: Tensor, onsets_s: Tensor) -> Timing:
+        return Timing(replace(self.envelope, values=values), onsets_s)
+
+
+def ringing_envelope(onsets_s: Tensor, strengths: Tensor, duration_s: float) -> Tensor:
+    """Envelope (M,) float32 at 100 Hz of hits that ring: 5 ms of attack before the onset, 80 ms of decay after it."""
+    grid = torch.arange(round(duration_s * ENVELOPE_RATE), dtype=torch.float64) / ENVELOPE_RATE
+    envelope = torch.zeros_like(grid)
+    for onset, strength in zip(onsets_s.tolist(), strengths.tolist()):
+        since = grid - onset
+        attack, decay = (since / ATTACK_S + 1).clamp(0, 1), torch.exp(-since.clamp_min(0) / RING_S)
+        envelope = torch.maximum(envelope, PEAK * strength * torch.minimum(attack, decay))
+    return envelope.float()
+
+
+def strengths_in(envelope: Tensor, onsets_s: Tensor) -> Tensor:
+    """(K,) 0..1, how strong the hits of an envelope (M,) at 100 Hz are: its peak in the 50 ms after each onset."""
+    at = (onsets_s * ENVELOPE_RATE).floor().long().tolist()
+    peaks = [float(envelope[m:m + 6].max()) if m < len(envelope) else 0.0 for m in at]
+    return torch.tensor(peaks, dtype=torch.float32).div(PEAK).clamp(0, 1)
