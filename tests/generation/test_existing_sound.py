@@ -6,7 +6,7 @@ from postsync import generation
 from postsync.errors import ConditionError, MediaError
 from postsync.generation.existing_sound import mixed_blocks
 from postsync.media.audio import read_audio
-from postsync.media.loudness import true_peak_dbtp
+from postsync.media.meter import true_peak_dbtp
 from postsync.media.mux import mux
 
 

@@ -8,7 +8,7 @@ from postsync.errors import ConditionError, MediaError
 from postsync.generation.provenance import Provenance
 from postsync.generation.sidecar import Sidecar, lossless_path, publish, sidecar_path
 from postsync.generation.soundtrack import read_lossless
-from postsync.media.hashing import sha256_of
+from postsync.media.container import sha256_of
 
 MADE_BY = Provenance({"a.safetensors": "0" * 64}, {"postsync": "0.1.0"})
 

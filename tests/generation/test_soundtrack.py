@@ -15,7 +15,7 @@ from postsync.generation.soundtrack import (
     spliced,
     write_lossless,
 )
-from postsync.media.loudness import integrated_lufs
+from postsync.media.meter import integrated_lufs
 
 
 def noise(count: int, seed: int = 0, loudness: float = 0.3) -> np.ndarray:

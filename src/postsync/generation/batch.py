@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PostsyncError
-from ..media.container import check_readable
-from ..media.hashing import sha256_of
+from ..media.container import check_readable, sha256_of
 from .conditions import timing_source
 from .job import announce, fresh_seed, takes
 from .options import Options

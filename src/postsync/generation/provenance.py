@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from .. import __version__, weights
-from ..media.hashing import sha256_of
+from ..media.container import sha256_of
 
 _DISTRIBUTIONS = ("torch", "numpy", "diffusers", "av", "soundfile", "soxr")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConditionError, MediaError, WeightsError
-from ..media.hashing import sha256_of
+from ..media.container import sha256_of
 from ..media.video import probe
 from .conditions import on_grid, read_conditions, render
 from .job import fresh_seed, make

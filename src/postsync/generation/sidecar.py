@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConditionError, MediaError
-from ..media.container import check_readable
-from ..media.hashing import sha256_of
+from ..media.container import check_readable, sha256_of
 from ..media.output import whole_file
 from ..timing.timing import strengths_in
 from .options import Options

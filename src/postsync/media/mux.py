@@ -25,11 +25,11 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
-from postsync.errors import MediaError
-from postsync.media.audio import resampled_blocks
-from postsync.media.container import one_line, open_media, picture_stream, reading
-from postsync.media.output import whole_file
-from postsync.media.video import VideoInfo, probe
+from ..errors import MediaError
+from .audio import resampled_blocks
+from .container import one_line, open_media, picture_stream, reading
+from .output import whole_file
+from .video import VideoInfo, probe
 
 if TYPE_CHECKING:
     from torch import Tensor

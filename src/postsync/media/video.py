@@ -19,9 +19,9 @@ from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
 
-from postsync.errors import MediaError
-from postsync.media.container import MAX_PIXELS, is_truncated, one_line, open_media, picture_stream, truncated
-from postsync.media.decoding import SEEK_FROM_S, decoded, timed, warn_of_missing_end
+from ..errors import MediaError
+from .container import MAX_PIXELS, is_truncated, one_line, open_media, picture_stream, truncated
+from .decoding import SEEK_FROM_S, decoded, timed, warn_of_missing_end
 
 PixelFormat = Literal["rgb24", "gray"]
 

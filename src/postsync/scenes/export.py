@@ -16,7 +16,7 @@ from torch import Tensor
 from postsync.data.clip import Clip
 from postsync.data.manifest import write_manifest
 from postsync.errors import MediaError
-from postsync.media.hashing import sha256_of
+from postsync.media.container import sha256_of
 from postsync.media.output import whole_file
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, render_scene
 from postsync.scenes.sounds import Bank
