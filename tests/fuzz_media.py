@@ -24,12 +24,12 @@ from pathlib import Path
 import av
 import numpy as np
 import soundfile
-from postsync.media.watch import read_frames
 
 from postsync.errors import PostsyncError
 from postsync.media.audio import read_audio
 from postsync.media.mux import default_output, mux
 from postsync.media.video import iter_frames, probe
+from postsync.media.watch import read_frames
 
 LIMIT_S, LIMIT_BYTES, BATCH = 20, 3 << 30, 200
 CLIPS = {"mp4": ("mp4", "libx264", {}), "faststart": ("mp4", "libx264", {"movflags": "faststart"}),

@@ -7,10 +7,10 @@ import os
 import av
 import numpy as np
 import pytest
-from postsync.media.watch import read_frames
 
 from postsync.errors import MediaError
 from postsync.media.video import iter_frames, probe
+from postsync.media.watch import read_frames
 
 VARIABLE = (0, 1, 2, 10, 11, 30, 31, 33, 60)
 

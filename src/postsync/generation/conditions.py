@@ -14,7 +14,8 @@ from torch import Tensor
 from ..errors import ConditionError
 from ..features.envelope import ENVELOPE_RATE
 from ..media.audio import read_audio
-from ..media.video import VideoInfo, iter_frames, probe, read_frames
+from ..media.video import VideoInfo, iter_frames, probe
+from ..media.watch import read_frames
 from .cue_sheet import cues_within
 from .loading import check_accepted, follows_timing
 from .options import Options
