@@ -17,7 +17,7 @@ from postsync.generation.job import announce, takes
 from postsync.generation.options import Options
 from postsync.media.mux import mux
 from postsync.media.video import probe
-from postsync.timing.envelope_file import read_envelope
+from postsync.timing.files import read_envelope
 
 
 @pytest.fixture(scope="module")

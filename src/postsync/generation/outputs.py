@@ -11,7 +11,7 @@ from ..errors import MediaError
 from ..media.container import one_line
 from ..media.mux import check_container, default_output
 from ..media.output import check_writable
-from ..timing.onset_file import check_marker_suffix
+from ..timing.files import check_marker_suffix
 from .sources import Request
 
 if TYPE_CHECKING:

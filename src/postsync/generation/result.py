@@ -15,8 +15,7 @@ from ..media.audio import write_wav
 from ..media.mux import default_output, mux
 from ..media.output import check_writable
 from ..media.video import VideoInfo
-from ..timing.envelope_file import write_envelope
-from ..timing.onset_file import write_onsets
+from ..timing.files import write_envelope, write_onsets
 from ..timing.timing import strengths_in
 from .conditions import part_of
 from .existing_sound import mixed_blocks

@@ -16,10 +16,9 @@ from ..errors import ConditionError, WeightsError
 from ..features.envelope import ENVELOPE_RATE
 from ..features.onsets import pick_onsets
 from ..media.video import VideoInfo, iter_frames, probe
-from ..timing.envelope_file import read_envelope
 from ..timing.estimated import EstimatedEnvelope
+from ..timing.files import read_envelope, read_onsets
 from ..timing.motion import MotionEnvelope
-from ..timing.onset_file import read_onsets
 from ..timing.timing import ringing_envelope
 from .options import Options
 
@@ -115,7 +114,7 @@ def read_timing(video: Path, options: Options) -> tuple[VideoInfo, Timing]:
     for frame in frames:
         reader.push(frame.image, frame.time_s)
     found = reader.finish(frames.info.duration_s)
-    return frames.info, Timing(found.envelope, found.onsets_s, estimated=isinstance(reader, MotionEnvelope))
+    return frames.info, Timing(found.envelope.values, found.onsets_s, found.estimated)
 
 
 def timing_name(options: Options) -> str:
