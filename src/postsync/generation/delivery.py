@@ -1,4 +1,6 @@
-"""A soundtrack between pipeline and file: rate, length, loudness, 24 bits, splices, and its lossless copy."""
+"""A soundtrack between pipeline and file: rate, length, loudness, 24 bits, splices, the clip's own sound mixed in, and
+the lossless copy.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,17 @@ import numpy as np
 import soundfile
 from torch import Tensor
 
-from ..errors import MediaError
-from ..media.audio import blocks_of, resampled_blocks
+from ..errors import ConditionError, MediaError
+from ..media.audio import audio_blocks, blocks_of, resampled_blocks
 from ..media.loudness import LoudnessTarget, normalise_blocks
 
 log = logging.getLogger(__name__)
 
 DELIVERY_RATE = 48000  # what editors and AAC expect
-CROSS_FADE_S = 0.05  # at the ends of a span made anew, inside it
+CROSS_FADE_S = 0.05  # at the ends of a regenerated span, inside it
 _FULL_SCALE = 2.0**23  # of 24 bits, which float32 holds exactly
 _BLOCK = 1 << 18  # samples handled at a time
+_PEAKS_ONLY = LoudnessTarget(lufs=math.inf, max_gain_db=0.0, fade_s=0.0)  # a mix stays as loud as it is, below -1 dBTP
 
 
 def at_delivery_rate(audio: Tensor, sampling_rate: int, duration_s: float) -> np.ndarray:
@@ -86,6 +89,37 @@ def spliced(old: np.ndarray, new: np.ndarray, new_start_s: float, start_s: float
     return on_24_bits(result)
 
 
+def mixed_blocks(video: Path, waveform: np.ndarray, gain_db: float) -> Iterator[np.ndarray]:
+    """Blocks (C, n) at 48 kHz of the clip's first sound track with `waveform` (C, N) added at `gain_db`.
+
+    As long as `waveform`; a mono side is heard in both channels of a stereo one. Peaks of the sum stay below -1 dBTP.
+    Raises MediaError, or ConditionError where the track has more than two channels.
+    """
+    rate, blocks = audio_blocks(video, from_picture=True)
+    own_channels = len(next(blocks, np.zeros((1, 0))))
+    if own_channels > 2:
+        raise ConditionError(f"{video}: its sound has {own_channels} channels, and mixing takes 1 or 2; use --keep, which "
+                             "copies it, or --replace.")
+    channels = max(own_channels, len(waveform))
+
+    def spread(block: np.ndarray) -> np.ndarray:
+        return np.repeat(block, channels // len(block), axis=0)
+
+    def summed() -> Iterator[np.ndarray]:
+        own = resampled_blocks(audio_blocks(video, from_picture=True)[1], rate, DELIVERY_RATE)
+        position, gain = 0, np.float32(10 ** (gain_db / 20))
+        for block in own:
+            part = waveform[:, position:position + block.shape[1]]
+            yield spread(block[:, :part.shape[1]]) + gain * spread(part)
+            position += part.shape[1]
+        for start in range(position, waveform.shape[1], DELIVERY_RATE):  # where the clip's own sound ends early
+            yield spread(gain * waveform[:, start:start + DELIVERY_RATE])
+
+    mixed, report = normalise_blocks(summed, DELIVERY_RATE, _PEAKS_ONLY)
+    log.info("%s: mixed at %.1f dB, peaks limited by %.1f dB", video, gain_db, report.limiting_db)
+    return mixed
+
+
 def on_24_bits(waveform: np.ndarray) -> np.ndarray:
     """The waveform rounded to 24 bits, in place: what is encoded is then exactly what the lossless copy holds."""
     np.clip(waveform, -1.0, 1.0 - 1.0 / _FULL_SCALE, out=waveform)
@@ -110,7 +144,7 @@ def read_lossless(path: Path) -> np.ndarray:
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise MediaError(f"{path}: the kept soundtrack cannot be read ({error}); delete it: it is rebuilt") from error
+        raise MediaError(f"{path}: the kept soundtrack cannot be read ({error}); delete it to have it rebuilt") from error
     if rate != DELIVERY_RATE:
         raise MediaError(f"{path}: is at {rate} Hz, not {DELIVERY_RATE}; delete it to have the soundtrack rebuilt")
     return np.ascontiguousarray(samples.T)
