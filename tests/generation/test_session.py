@@ -13,11 +13,12 @@ import torch
 from postsync import generation
 from postsync.errors import ConditionError, MediaError, WeightsError
 from postsync.generation.conditions import read_conditions
-from postsync.generation.job import announce, takes
 from postsync.generation.options import Options
+from postsync.generation.words import announce
 from postsync.media.mux import mux
+from postsync.media.picture import ClipPicture
 from postsync.media.video import probe
-from postsync.timing.envelope_file import read_envelope
+from postsync.timing.files import read_envelope
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_files_come_out_whole_and_the_clip_is_left_alone(pipe, clip, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "out.mp4", "out.png", "out.wav"]
     assert soundfile.info(wav).frames == result.waveform.shape[1]
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
-    assert torch.allclose(read_envelope(tmp_path / "out.csv", 0.8), result.envelope, atol=1e-6)
+    assert torch.allclose(read_envelope(tmp_path / "out.csv", 0.8).values, result.envelope, atol=1e-6)
     assert probe(written).duration_s == probe(clip).duration_s
     assert clip.read_bytes() == before
 
@@ -114,7 +115,7 @@ def test_a_reference_and_words_change_the_sound_and_a_missing_one_is_named(pipe,
 
 @pytest.mark.parametrize("sees_film", [False, True])
 def test_the_picture_speaks_where_words_are_missing_and_says_what_it_knows(pipe, clip, caplog, monkeypatch, sees_film):
-    monkeypatch.setattr(type(pipe), "sees_film", property(lambda _: sees_film))
+    monkeypatch.setattr(type(pipe), "knows_film", property(lambda _: sees_film))
     with caplog.at_level(logging.WARNING, "postsync"):
         generation.generate(clip, "hammer", pipeline=pipe, seed=1)
         assert caplog.text == ""
@@ -122,14 +123,15 @@ def test_the_picture_speaks_where_words_are_missing_and_says_what_it_knows(pipe,
     assert ("drawn pictures" in caplog.text) is not sees_film
 
 
-def test_what_a_system_does_not_take_is_refused_by_name(pipe):
-    with pytest.raises(ConditionError, match="does not take tempo"):
-        generation.check_accepted(pipe, {"tempo": 120})
+def test_an_option_that_nobody_has_is_refused_by_name(pipe, clip):
+    with pytest.raises(ConditionError, match=r"no option tempo; the options are .*fader_db"):
+        generation.generate(clip, "hammer", pipeline=pipe, tempo=120)
+    with pytest.raises(ConditionError, match="no option tempo"):
+        generation.generate(clip, "hammer", tempo=120)
 
 
 def test_take_k_is_the_one_its_seed_gives_alone(pipe, clip):
-    options = generation.Options(prompt="hammer", seed=7)
-    three = list(takes(clip, options, pipe, range(3)))
+    three = list(generation.open_clip(clip, pipe).takes("hammer", num_samples=3, seed=7))
     assert [result.seed for result in three] == [7, 8, 9]
     alone = generation.generate(clip, "hammer", pipeline=pipe, seed=9)
     assert np.array_equal(three[2].waveform, alone.waveform)
@@ -189,19 +191,17 @@ def test_a_predictor_that_is_not_installed_is_named_only_when_asked_for(pipe, cl
 
 
 def test_new_words_are_named_once_for_all_clips(pipe, caplog, monkeypatch):
-    monkeypatch.setattr(type(pipe), "sees_film", property(lambda _: False))
+    monkeypatch.setattr(type(pipe), "knows_film", property(lambda _: False))
     with caplog.at_level(logging.WARNING, "postsync"):
         announce([generation.Options(prompt="theremin"), generation.Options(cues=((0.0, 1.0, "a theremin"),))], pipe)
     assert len(caplog.records) == 1
     assert caplog.text.count("theremin") == 1
 
 
-def test_the_predictor_is_followed_to_the_letter_and_motion_is_not(still):
-    from postsync.generation.options import Options
-    from postsync.generation.timing_of_clip import read_timing
-
-    assert not read_timing(still, Options(timing="predicted"))[1].estimated
-    assert read_timing(still, Options(timing="motion"))[1].estimated
+def test_the_predictor_is_followed_to_the_letter_and_motion_is_not(pipe, still):
+    session = generation.open_clip(still, pipe)
+    assert not session.timing("predicted").estimated
+    assert session.timing("motion").estimated
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,7 @@ def counting(tmp_path_factory):
 
 @pytest.mark.parametrize("part", [{}, {"start_s": 3.1}, {"start_s": 0.4, "duration_s": 8.16}])
 def test_a_system_with_a_frame_rate_sees_the_part_at_its_own_times(mgaudio, counting, part):
-    conditions = read_conditions(counting, Options(system="mgaudio", **part), mgaudio)
+    conditions = read_conditions(ClipPicture(counting), Options(system="mgaudio", **part), mgaudio)
     shown_s = 0.08 * (conditions.frames.float().mean((1, 2, 3)) - 50)
     asked_s = part.get("start_s", 0.0) + torch.arange(len(shown_s)) / 4
     assert len(shown_s) == int(4 * part.get("duration_s", 12.4 - part.get("start_s", 0.0)) + 1e-6)
@@ -237,5 +237,5 @@ def test_a_system_without_envelope_follows_the_picture_alone(mgaudio, clip, stil
     other = generation.generate(still, pipeline=mgaudio, seed=1)  # nothing moves, yet it may sound
     assert np.abs(other.waveform).max() > 0
     for refused in ({"prompt": "hammer"}, {"envelope": torch.ones(80)}, {"control_scale": 1.0}):
-        with pytest.raises(ConditionError, match="MGAudioPipeline does not take"):
+        with pytest.raises(ConditionError, match="mgaudio does not take"):
             generation.generate(clip, pipeline=mgaudio, seed=1, **refused)
