@@ -7,7 +7,7 @@ from postsync import generation
 from postsync.errors import ConditionError, MediaError
 from postsync.generation.delivery import read_lossless
 from postsync.generation.sidecar import Provenance, Sidecar, lossless_path, publish, sidecar_path
-from postsync.media.output import sha256_of
+from postsync.media.container import sha256_of
 
 MADE_BY = Provenance({"a.safetensors": "0" * 64}, {"postsync": "0.1.0"})
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConditionError, MediaError, WeightsError
-from ..media.container import check_readable
-from ..media.output import sha256_of
+from ..media.container import check_readable, sha256_of
 from ..media.picture import ClipPicture
 from ..protocols.pipeline import Pipeline
 from .batch import Load, OnResult, Report

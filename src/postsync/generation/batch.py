@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, PostsyncError
-from ..media.container import check_readable
-from ..media.output import sha256_of
+from ..media.container import check_readable, sha256_of
 from ..media.picture import ClipPicture
 from ..protocols.pipeline import Pipeline
 from .options import Options
@@ -48,7 +47,7 @@ class Report:
 
     def made(self, result: Result, target: Path, extras: dict[str, Path], take: int) -> dict[str, Any]:
         """Note a result that was written; gives its entry."""
-        entry = {"input": str(result.picture.info.path or result.picture.name), "output": str(target), "sidecar": str(sidecar_path(target)),
+        entry = {"input": result.picture.name, "output": str(target), "sidecar": str(sidecar_path(target)),
                  "soundtrack": str(lossless_path(target)),
                  **{f"{kind}_file": str(path) for kind, path in extras.items()},
                  "take": take, "seed": result.seed, "prompt": result.prompt, "duration_s": result.duration_s,

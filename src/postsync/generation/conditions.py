@@ -46,14 +46,13 @@ class Conditions:
 class Known:
     """What was read of a clip's picture so far: timings by reader and its folder, pictures by their plan."""
 
-    info: VideoInfo | None = None
     timings: dict[tuple[str, str | None], Timing] = field(default_factory=dict)
     pictures: dict[FramePlan, np.ndarray] = field(default_factory=dict)
 
     def pictures_of(self, plan: FramePlan) -> np.ndarray | None:
         """The pictures of a plan (n, H, W, 3), where they are among those that were read."""
         for known, images in self.pictures.items():
-            if (known.size, known.held) == (plan.size, plan.held) and set(plan.times_s) <= set(known.times_s):
+            if (known.size, known.slack_s) == (plan.size, plan.slack_s) and set(plan.times_s) <= set(known.times_s):
                 return images[[known.times_s.index(time) for time in plan.times_s]]
         return None
 
@@ -74,8 +73,7 @@ def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timi
         return plan_pictures(pipeline, info, part or part_of(info.duration_s, options), asked)
 
     images = look(picture, known, plan, reader, options.parts.get(TIMING_PART), on_progress)
-    assert known.info is not None
-    duration_s = known.info.duration_s
+    duration_s = picture.info.duration_s
     if reader is not None:
         timing = known.timings[reader, options.parts.get(TIMING_PART)]
     elif timing is None and source is not None:
@@ -95,15 +93,14 @@ def look(picture: Picture, known: Known, plan: Callable[[VideoInfo], FramePlan |
     The picture is decoded where something of it is not known yet.
     """
     timed = reader is None or (reader, folder) in known.timings
-    if known.info is not None and timed:
-        exact = plan(known.info)
+    if picture.known is not None and timed:
+        exact = plan(picture.known)
         images = None if exact is None else known.pictures_of(exact)
         if exact is None or images is not None:
             return images
     source = None if reader is None or timed else open_reader(reader, None if folder is None else Path(folder))
     watched = watch(picture, on_luma=None if source is None else lambda frame: source.push(frame.image, frame.time_s),
                     luma_size=(ANALYSIS_SIZE, ANALYSIS_SIZE), plan=plan, on_progress=stage(on_progress, "reading"))
-    known.info = watched.info
     if reader is not None and source is not None:
         known.timings[reader, folder] = source.finish(watched.info.duration_s)
     exact = plan(watched.info)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,22 +35,26 @@ def at_delivery_rate(audio: Tensor, sampling_rate: int, duration_s: float) -> np
     return waveform
 
 
-def level(waveform: np.ndarray, target: LoudnessTarget) -> float | None:
+def level(waveform: np.ndarray, target: LoudnessTarget,
+          on_progress: Callable[[float], None] | None = None) -> float | None:
     """Bring (C, N) at 48 kHz to its loudness, in place; gives the gain in dB, None for silence."""
     blocks, report = normalise_blocks(lambda: blocks_of(waveform), DELIVERY_RATE, target)
-    _fill(waveform, blocks)
+    _fill(waveform, blocks, on_progress)
     log.info("loudness %.1f LUFS, gain %.1f dB, limited by %.1f dB",
              report.output_lufs, report.gain_db, report.limiting_db)
     return report.gain_db if math.isfinite(report.input_lufs) else None
 
 
-def _fill(waveform: np.ndarray, blocks: Iterable[np.ndarray]) -> None:
+def _fill(waveform: np.ndarray, blocks: Iterable[np.ndarray],
+          on_progress: Callable[[float], None] | None = None) -> None:
     """Write blocks (C, n) one after the other into a waveform (C, N), as far as it reaches."""
-    position = 0
+    position, length = 0, waveform.shape[1]
     for block in blocks:
-        part = block[:, :waveform.shape[1] - position]
+        part = block[:, :length - position]
         waveform[:, position:position + part.shape[1]] = part
         position += part.shape[1]
+        if on_progress is not None:
+            on_progress(position / length)
 
 
 def loudness_target(target_lufs: float, kept_gain_db: float | None) -> LoudnessTarget:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import MediaError
 from ..features.envelope import frame_rms
 from ..media.audio import write_wav
 from ..media.mux import default_output
@@ -160,14 +161,16 @@ class Result:
         kept, as the options say; a `.wav` holds the generated sound alone. Raises MediaError; never overwrites the
         clip.
         """
-        info, base = self.picture.info, self.recipes[0].options
-        target = Path(path) if path is not None else default_output(self.picture.path_or_name)
+        clip, base = self.picture.path, self.recipes[0].options
+        if path is None and clip is None:
+            raise MediaError(f"{self.picture.name}: such a result has no place of its own; name the file to write")
+        target = default_output(clip) if path is None and clip is not None else Path(str(path))
         if target.suffix.lower() == ".wav":
-            check_writable(target, inputs=self.picture.files)
+            check_writable(target, inputs=() if clip is None else (clip,))
             return write_wav(target, self.waveform, self.sample_rate)
         sound: np.ndarray | Iterator[np.ndarray] = self.waveform
-        if base.sound == "mix" and info.has_audio and info.path is not None:
-            sound = mixed_blocks(info.path, self.waveform, base.mix_db)
+        if base.sound == "mix" and clip is not None and self.picture.info.has_audio:
+            sound = mixed_blocks(clip, self.waveform, base.mix_db)
         return self.picture.write(sound, self.sample_rate, target, keep_sound=base.sound == "keep",
                                   on_progress=stage(on_progress, "writing"))
 
@@ -184,7 +187,8 @@ class Result:
         """Draw spectrogram, envelope and onsets as a PNG. Raises MediaError where it cannot be written."""
         from ..plot import plot_soundtrack
 
+        name = self.picture.name if self.picture.path is None else self.picture.path.name
         quoted = [f"“{self.prompt}”"] if self.prompt else []
         plot_soundtrack(self.waveform, self.sample_rate, self.timing, Path(path),
-                        title="   ".join([self.picture.name, *quoted, f"seed {self.seed}"]),
+                        title="   ".join([name, *quoted, f"seed {self.seed}"]),
                         asked=self.recipes[0].timing is not None)

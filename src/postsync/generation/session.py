@@ -32,7 +32,7 @@ from .words import advice, announce
 
 IN_MEMORY = "(built in memory)"  # preset of a pipeline that was not loaded from one
 
-Source = str | Path | np.ndarray | Tensor | Picture
+Source = str | Path | np.ndarray | Tensor | Sequence[np.ndarray] | Picture
 """A clip's path; frames (F, H, W, 3) uint8 in memory, with `fps`; or a Picture."""
 
 

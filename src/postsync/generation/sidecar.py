@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..errors import ConditionError, MediaError
 from ..features.envelope import ENVELOPE_RATE, Envelope
-from ..media.container import check_readable
-from ..media.output import sha256_of, whole_file
+from ..media.container import check_readable, sha256_of
+from ..media.output import whole_file
 from ..protocols.pipeline import Pipeline
 from ..timing.readers import reader_weights
 from ..timing.timing import Timing
@@ -149,7 +149,7 @@ def _recipe(data: dict[str, Any], folder: Path) -> Recipe:
 
 def _describe(result: Result, target: Path, provenance: Provenance, input_sha256: str | None) -> str:
     base, *later = result.recipes
-    path = result.picture.info.path
+    path = result.picture.path
     data = {
         "format": FORMAT,
         "input": None if path is None else {"name": path.name, "path": _path_from(target.parent, path),
