@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from postsync import cli
-from postsync.media import probe
 from postsync.media.audio import read_audio
+from postsync.media.video import probe
 
 pytestmark = pytest.mark.usefixtures("tiny")
 

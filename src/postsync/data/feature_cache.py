@@ -27,7 +27,7 @@ from torch.utils.data import Dataset
 from postsync.data.extractor_version import extractor_version, tensor_bytes
 from postsync.data.manifest import ManifestDataset
 from postsync.errors import MediaError, PostsyncError
-from postsync.media.hashing import sha256_of
+from postsync.media.container import sha256_of
 from postsync.media.output import whole_file
 
 STALE_S = 3600.0  # a temporary file older than this was left by a process that was killed

@@ -7,19 +7,16 @@ could not be read.
 
 from __future__ import annotations
 
-import argparse
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from ...encoders.official_layout import rename
 from ...errors import WeightsError
+from ...weights.foreign import read_state
+from ...weights.layout import rename
 from .presets import SIZES, MGAudioPreset
 from .transformer import FBDT
 
@@ -35,28 +32,8 @@ OUTPUT = ("final_layer.linear.weight", "final_layer.linear.bias")
 
 
 def read_official(path: str | Path) -> State:
-    """The tensors of a `.safetensors`, or of a `.pt`/`.ckpt` read with `weights_only=True`; averaged ones (`ema`)
-    before others.
-
-    Raises WeightsError for a file that is missing, damaged, refused, or without a state dict.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"no checkpoint at {path}; name a .safetensors, .pt or .ckpt file.")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # REPA keeps its arguments beside the weights
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise WeightsError(f"{path} is not a checkpoint of plain tensors ({error.__class__.__name__}); download it "
-                           "again, or write its tensors with safetensors.torch.save_file and name that file."
-                           ) from error
-    if isinstance(content, dict):
-        content = next((content[name] for name in CONTAINERS if isinstance(content.get(name), dict)), content)
-    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        raise WeightsError(f"{path} holds no state dict; expected tensors by name, or under {', '.join(CONTAINERS)}.")
-    return content
+    """The tensors of a `.safetensors`, `.pt` or `.ckpt`; averaged ones (`ema`) before others. Raises WeightsError."""
+    return read_state(path, CONTAINERS)
 
 
 def from_official(state: Mapping[str, Tensor], preset: MGAudioPreset, *, sign: Sign = "velocity",

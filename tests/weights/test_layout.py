@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from postsync.encoders.official_layout import build, rename
 from postsync.errors import WeightsError
+from postsync.weights.layout import build, rename
 
 TABLE = ((r"^module\.", ""), (r"^fc\.", "linear."))
 IGNORED = ((r"(module\.)?old\.", "an older head"),)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from postsync.encoders.official_state import read_pickle, read_state
 from postsync.errors import WeightsError
+from postsync.weights.foreign import read_pickle, read_state
 
 
 @pytest.mark.parametrize("place", [None, "state_dict", "model", "module"])
@@ -52,7 +55,23 @@ def test_code_damage_and_other_files_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="is refused"):
         read_state(tmp_path / "script.pt")
     torch.save({"epoch": 3}, tmp_path / "bare.pt")
-    with pytest.raises(WeightsError, match="no tensors"):
+    with pytest.raises(WeightsError, match="no state dict"):
         read_state(tmp_path / "bare.pt")
     with pytest.raises(WeightsError, match="no checkpoint at"):
         read_state(tmp_path / "absent.pt")
+
+
+def test_containers_are_tried_in_the_order_asked_for_and_within_each_other(tmp_path):
+    """REPA keeps `ema` beside `model`, and its arguments; Lightning nests."""
+    state = {"a": torch.arange(3.0)}
+    torch.save({"model": {"b": torch.zeros(1)}, "ema": state, "args": argparse.Namespace(lr=1.0)}, tmp_path / "r.pt")
+    assert read_state(tmp_path / "r.pt", ("ema", "model")).keys() == {"a"}
+    assert read_state(tmp_path / "r.pt", ("model",)).keys() == {"b"}
+    assert argparse.Namespace not in torch.serialization.get_safe_globals()
+    torch.save({"state_dict": {"module": state}}, tmp_path / "n.pt")
+    assert read_state(tmp_path / "n.pt").keys() == {"a"}
+
+
+def test_importing_the_package_of_weights_loads_no_torch():
+    code = "import sys, postsync.weights; raise SystemExit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
