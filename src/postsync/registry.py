@@ -1,4 +1,4 @@
-"""The only list of systems and trainables: names, where their code is, what is public. Nothing heavy is imported.
+"""The list of systems and trainables: names, where their code is, what is public. Nothing heavy is imported.
 
 A new system is a folder under `systems/` and one entry here. Code is named "module:attribute" and imported when asked
 for.
@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import weights
 from .errors import PostsyncError
-from .protocols.train_config import TrainConfig
+from .protocols.system import Trainable, checked_options
+
+if TYPE_CHECKING:
+    from .protocols.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -37,31 +40,8 @@ class System:
         return self.pipeline is not None
 
 
-@dataclass(frozen=True)
-class Trainable:
-    """Something `postsync train` trains, with the settings of its mini and, where it has one, of the paper's size."""
-
-    name: str
-    summary: str
-    objective: str  # "module:function" taking a preset's name and giving the objective
-    config: TrainConfig
-    count: int = 2000  # scenes rendered once for the run
-    scenes: Mapping[str, Any] = field(default_factory=lambda: {"duration_s": NATIVE_S})  # arguments of SceneConfig
-    world: str | None = None  # "module:function" giving further arguments of SceneConfig
-    presets: tuple[str, ...] = ("mini", "tiny")
-    fits: bool = False  # has fit(samples), which measures the prepared features before the first step
-    has_base: bool = False  # starts from a trained pipeline
-    parts: tuple[str, ...] = ()  # frozen parts it stands on, for which a folder can be named
-    paper: TrainConfig | None = None  # of the presets whose name starts with "paper"
-
-    def config_of(self, preset: str) -> TrainConfig:
-        """How `preset` is trained."""
-        return self.paper if self.paper is not None and preset.startswith("paper") else self.config
-
-
-CODEC_S = 4.1  # the codec is trained on short crops
-GLANCES = 4.0  # frames a second where only a few frames of a scene are looked at: rendering them all is slow
-NATIVE_S = 8.16  # native length of the mini systems: 204 latent frames at 25 a second
+MODULES = ("postsync.codecs", "postsync.encoders", "postsync.metrics", "postsync.timing",
+           "postsync.systems.foleygram", "postsync.systems.mgaudio")  # those that list TRAINABLES
 
 SYSTEMS: dict[str, System] = {s.name: s for s in (
     System(
@@ -98,42 +78,7 @@ SYSTEMS: dict[str, System] = {s.name: s for s in (
                  "Stable Diffusion 1.5 family: CreativeML OpenRAIL-M"),
 )}
 
-TRAINABLES: dict[str, Trainable] = {t.name: t for t in (
-    Trainable("vae", "mel codec: log-mel <-> latents", "postsync.training.recipes:vae",
-              TrainConfig(steps=6000, batch_size=16, lr=1e-3, warmup=200), scenes={"duration_s": CODEC_S}),
-    Trainable("vocoder", "mel codec: log-mel -> waveform", "postsync.training.recipes:vocoder",
-              TrainConfig(steps=6000, batch_size=8, lr=1e-3, warmup=200), scenes={"duration_s": CODEC_S}),
-    Trainable("gram", "towers that see, hear and read in one space", "postsync.training.recipes:gram",
-              TrainConfig(steps=3000, batch_size=48, lr=1.5e-3, warmup=80, weight_decay=0.03),
-              count=2600, scenes={"duration_s": NATIVE_S, "fps": GLANCES}),
-    Trainable("gram_pictures", "GRAM's picture tower, further, beside the bundled towers of sound and text",
-              "postsync.training.recipes:gram_pictures",
-              TrainConfig(steps=8000, batch_size=48, lr=1.5e-3, warmup=100, weight_decay=0.03),
-              count=6500, scenes={"duration_s": NATIVE_S, "fps": GLANCES}, presets=("mini",)),
-    Trainable("scene_classifier", "names the family of a sound (for measuring)",
-              "postsync.training.recipes:scene_classifier",
-              TrainConfig(steps=800, batch_size=32, lr=2e-3, warmup=100, ema_decay=0.99), count=2600),
-    Trainable("timing", "when the picture sounds: motion -> loudness and onsets", "postsync.training.recipes:timing",
-              TrainConfig(steps=1000, batch_size=16, lr=2e-3, warmup=50, weight_decay=0.02, ema_decay=0.99),
-              count=2000, scenes={"duration_s": 4.0, "size": 96}, world="postsync.training.recipes:timing_scenes"),
-    Trainable("foleygram_base", "FoleyGRAM's diffusion transformer", "postsync.training.recipes:foleygram_base",
-              TrainConfig(steps=6000, batch_size=16, lr=2e-3, warmup=150), count=2600,
-              scenes={"duration_s": NATIVE_S, "fps": GLANCES}, presets=("mini",), fits=True),
-    Trainable("foleygram_control", "FoleyGRAM's envelope branch, on a trained base",
-              "postsync.training.recipes:foleygram_control",
-              TrainConfig(steps=6000, batch_size=16, lr=2e-3, warmup=50), count=2600,
-              scenes={"duration_s": NATIVE_S, "fps": GLANCES}, presets=("mini",), has_base=True),
-    Trainable("cavp", "CAVP: picture and sound in one space, four vectors a second", "postsync.training.recipes:cavp",
-              TrainConfig(steps=3000, batch_size=24, lr=5e-4, warmup=100, weight_decay=0.03), count=2600,
-              scenes={"duration_s": NATIVE_S, "fps": GLANCES}),
-    Trainable("mgaudio", "MGAudio's flow transformer, guided by its own average and aligned with CAVP",
-              "postsync.training.recipes:mgaudio",
-              TrainConfig(steps=6000, batch_size=16, lr=1.5e-3, warmup=150, ema_decay=0.999), count=2600,
-              scenes={"duration_s": NATIVE_S, "fps": GLANCES}, parts=("codec", "cavp", "video_features"),
-              presets=("mini", "paper", "paper-S", "paper-B", "paper-L", "paper-XL"),
-              paper=TrainConfig(steps=1_100_000, batch_size=64, lr=1e-4, schedule="constant", warmup=1,
-                                weight_decay=0.0, betas=(0.9, 0.999), ema_decay=0.9999, mixed_precision="bf16")),
-)}
+TRAINABLES: dict[str, Trainable] = {t.name: t for name in MODULES for t in import_module(name).TRAINABLES}
 
 
 def system(name: str) -> System:
@@ -175,29 +120,24 @@ def load_pipeline(name: str, preset: str = "mini", **options: Any) -> Any:
     return resolve(entry.pipeline).from_pretrained(folder, **options)
 
 
-def load_objective(name: str, preset: str = "mini", base: Path | None = None,
-                   parts: Mapping[str, Path | None] | None = None) -> Any:
+def load_objective(name: str, preset: str = "mini", parts: Mapping[str, Path] | None = None,
+                   options: Mapping[str, Any] | None = None) -> Objective:
     """The objective of trainable `name` in the sizes of `preset`, untrained.
 
-    `base`: folder of the trained pipeline it starts from, where it starts from one (default: the bundled). `parts`:
-    folders of the frozen parts it stands on, by name (None: the bundled one). Raises PostsyncError for unknown names,
-    and for a folder that has no use or holds something else.
+    `parts`: folders of trained parts it stands on, by name; those not named are the bundled ones. `options`: values, or
+    their texts, of the trainable's own options. Raises PostsyncError for unknown names and values, and for a folder
+    that holds something else.
     """
     entry = trainable(name)
     if preset not in entry.presets:
         raise PostsyncError(f"{name} has no preset '{preset}' to train; there is: {', '.join(entry.presets)}.")
-    named = {part: folder for part, folder in (parts or {}).items() if folder is not None}
-    if useless := sorted(named.keys() - set(entry.parts)):
-        raise PostsyncError(f"{name} can be given no {' or '.join(useless)}; leave that option away.")
+    named = dict(parts or {})
+    if unknown := sorted(named.keys() - entry.parts.keys()):
+        there = f"its parts are {', '.join(entry.parts)}" if entry.parts else "it has none that can be named"
+        raise PostsyncError(f"{name} has no part {', '.join(unknown)}; {there}.")
     if absent := [f"{part} {folder}" for part, folder in named.items() if not folder.is_dir()]:
         raise PostsyncError(f"{', '.join(absent)}: there is no such folder; name one that holds it.")
-    if base is not None and not (base / "model_index.json").is_file():
-        raise PostsyncError(f"{base} holds no saved pipeline; name the export folder of a trained base.")
-    if entry.has_base:
-        return resolve(entry.objective)(preset, base)
-    if base is not None:
-        raise PostsyncError(f"{name} starts from nothing trained; leave --base away.")
-    return resolve(entry.objective)(preset, **named)
+    return resolve(entry.objective)(preset, **named, **checked_options(options or {}, entry.options, name))
 
 
 def resolve(path: str) -> Any:
