@@ -21,6 +21,7 @@ from ...encoders.gram import GramEncoder, pick_frames
 from ...errors import ConditionError, PostsyncError
 from ...features.envelope import frame_rms
 from ...features.spoil import spoil_envelope
+from ...protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
 from ...scenes.captions import paraphrases
 from ...scenes.families import FAMILIES
 from .conditioning import FoleyConditioner
@@ -33,15 +34,13 @@ from .presets import FoleyGRAMPreset
 V = Parameterization("v")
 
 
-class FoleyGRAMObjective(nn.Module):
+class FoleyGRAMObjective(Objective):
     """Stage "base" trains transformer and conditioner without envelope; "control" trains the branch alone (and the
     conditioner's projections where the preset says so).
 
     A batch holds `latents` (B, 8, T, 16), `envelope` (B, 4 T) linear RMS of the peak-normalised sound at 100 Hz, and
     unit embeddings `video`, `audio` (B, D) and `text` (B, K, D), zeros where there is none.
     """
-
-    needs: frozenset[str] = frozenset({"frames", "waveform"})
 
     def __init__(self, preset: FoleyGRAMPreset, *, stage: Literal["base", "control"] = "base",
                  base: FoleyGRAMPipeline | None = None, codec: MelCodec | None = None,
@@ -71,8 +70,16 @@ class FoleyGRAMObjective(nn.Module):
             for projection in self.conditioner.projections():
                 projection.requires_grad_(True)
 
-    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
-                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    @property
+    def wants(self) -> ClipRequest:
+        """A few pictures, and sound at the codec's rate, of the native length."""
+        codec = self.codec
+        rate, duration_s = (16000, NATIVE_S) if codec is None else (
+            codec.sampling_rate, self.preset.native_frames / codec.latent_rate)
+        return ClipRequest(GLANCES, rate, duration_s)
+
+    def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> Batch:
         """Mean squared error of v at one drawn time for each sample; `teacher` is not used. Without a generator the
         draws are those of the seed `step`."""
         generator = torch.Generator().manual_seed(step) if generator is None else generator
@@ -80,7 +87,7 @@ class FoleyGRAMObjective(nn.Module):
         size = clean.shape[0]
         t = self._times(size, generator).to(clean.device)
         alpha, sigma = cosine_path(t[:, None, None])
-        noise = _normal(clean.shape, generator).to(clean.device)
+        noise = torch.randn(clean.shape, generator=generator).to(clean.device)
         tokens = self.conditioner.tokens(self._embeddings(batch, generator), size)
         start_s, total_s = 0.0, batch["envelope"].shape[-1] / 100
         inputs = {"x": alpha * clean + sigma * noise, "t": t, "cross_attn_cond": tokens,
@@ -92,25 +99,20 @@ class FoleyGRAMObjective(nn.Module):
         predicted = self.transformer(**inputs, controls=controls)
         return {"loss": functional.mse_loss(predicted, V.target(clean, noise, alpha, sigma))}
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """AdamW groups of what this stage trains: weight decay for matrices only."""
-        trained = [p for p in self.parameters() if p.requires_grad]
-        return [{"params": [p for p in trained if p.dim() > 1]},
-                {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0}]
-
     def frozen(self) -> list[nn.Module]:
         """Parts kept in eval mode, without gradients (but for the projections, if the preset trains them)."""
-        parts: list[Any] = [self.codec, self.gram, self.layout]
+        parts: list[nn.Module | None] = [self.codec, self.gram]
         if self.stage == "control":
-            parts += [self.transformer, self.conditioner]
+            parts += [self.transformer, self.conditioner, self.layout]
         return [p for p in parts if p is not None]
 
-    def fit(self, samples: Iterable[dict[str, Tensor]]) -> None:
-        """Measure the latents' mean and deviation on prepared samples (a few hundred), before the base stage starts."""
-        self.layout.fit(s["latents"] for s in samples)
+    def fit(self, samples: Iterable[Batch]) -> None:
+        """Measure the latents' mean and deviation in the base stage; the control stage keeps the base's."""
+        if self.stage == "base":
+            self.layout.fit(s["latents"] for s in samples)
 
     @torch.no_grad()
-    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+    def prepare(self, clip: Clip) -> Batch:
         """One training sample (see the class) of a clip, cut or padded with silence to the native length.
 
         Raises PostsyncError where codec or GRAM are missing, ConditionError for a clip without sound at the codec's
@@ -160,7 +162,7 @@ class FoleyGRAMObjective(nn.Module):
     def _crop(self, clean: Tensor, envelope: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """In a share of the steps, one stretch of all samples: sequence (B, C, T) and envelope (B, 4 T) alike."""
         frames, values = self.preset.training.crop_frames, envelope.shape[-1] // clean.shape[-1]
-        drawn, place = _uniform((2,), generator).tolist()
+        drawn, place = torch.rand(2, generator=generator).tolist()
         if not frames or drawn >= self.preset.training.crop_share:
             return clean, envelope
         start = int(place * (clean.shape[-1] - frames + 1))
@@ -168,20 +170,20 @@ class FoleyGRAMObjective(nn.Module):
 
     def _times(self, size: int, generator: torch.Generator) -> Tensor:
         """Times (B,): sigmoid of a normal number, a share of them even over 0..1."""
-        t = torch.sigmoid(self.preset.training.time_mean + _normal((size,), generator))
-        even = _uniform((size,), generator)
-        return torch.where(_uniform((size,), generator) < self.preset.training.uniform_time, even, t)
+        t = torch.sigmoid(self.preset.training.time_mean + torch.randn(size, generator=generator))
+        even = torch.rand(size, generator=generator)
+        return torch.where(torch.rand(size, generator=generator) < self.preset.training.uniform_time, even, t)
 
-    def _embeddings(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def _embeddings(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One caption of each sample; each modality dropped on its own, all of them together for guidance."""
         text = batch["text"].float()
-        drawn = (_uniform((len(text),), generator) * text.shape[1]).long().to(text.device)
+        drawn = (torch.rand(len(text), generator=generator) * text.shape[1]).long().to(text.device)
         embeddings = {"video": batch["video"].float(), "audio": batch["audio"].float(),
                       "text": text[torch.arange(len(text), device=text.device), drawn]}
         training = self.preset.training
-        kept = _uniform((len(text), 1), generator) >= training.token_drop
+        kept = torch.rand(len(text), 1, generator=generator) >= training.token_drop
         drops = {"video": training.video_drop, "audio": training.audio_drop, "text": training.text_drop}
-        return {name: value * (kept & (_uniform(kept.shape, generator) >= drops[name])).to(value.device)
+        return {name: value * (kept & (torch.rand(kept.shape, generator=generator) >= drops[name])).to(value.device)
                 for name, value in embeddings.items()}
 
     def _envelope(self, envelope: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -189,18 +191,9 @@ class FoleyGRAMObjective(nn.Module):
         replaced by the "no control" code."""
         control = spoil_envelope(envelope, generator, self.preset.training.envelope_spoil)
         spoiled = control.ne(envelope).any(-1)
-        dropped = (_uniform((len(control),), generator) < self.preset.training.envelope_drop).to(control.device)
+        dropped = torch.rand(len(control), generator=generator) < self.preset.training.envelope_drop
+        dropped = dropped.to(control.device)
         return torch.where(dropped[:, None], NO_CONTROL, control), spoiled & ~dropped
-
-
-def _uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Numbers in 0..1 from the generator, on its own device."""
-    return torch.rand(tuple(shape), generator=generator, device=generator.device)
-
-
-def _normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Normal numbers from the generator, on its own device."""
-    return torch.randn(tuple(shape), generator=generator, device=generator.device)
 
 
 def _published(part: Any) -> Any:
