@@ -1,17 +1,27 @@
-"""AV-Align: peak lists of official code, cases worked by hand, and the whole way from frames and samples."""
+"""AV-Align by peak lists of official code, cases worked by hand and whole clips; Align-Acc and DeSync."""
 
 from __future__ import annotations
 
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from postsync.features.flow import flow_magnitudes, luma, motion_peaks
 from postsync.features.onsets import librosa_onsets
-from postsync.metrics.av_align import FLOW_THRESHOLD, AVAlign, av_align
+from postsync.metrics.alignment import (
+    FLOW_THRESHOLD,
+    AlignAccuracy,
+    AVAlign,
+    DeSync,
+    align_accuracy,
+    av_align,
+    desync_s,
+    predicted_offset_s,
+)
 
 OFFICIAL = {"SVG": "svg_baseline", "TempoTokens-2023": "tempotokens_2023", "TempoTokens-2025": "tempotokens_2025"}
 
@@ -82,3 +92,41 @@ def test_metric_averages_merges_and_counts_what_is_undefined():
 def test_unknown_variant_is_refused():
     with pytest.raises(ValueError, match="TempoTokens-2023"):
         av_align([], [], 8, "2024")
+
+
+def rows(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.golden
+def test_official_offsets(golden):
+    case = load_file(golden("eval_metrics") / "logits.safetensors")
+    expected = json.loads((golden("eval_metrics") / "expected_features.json").read_text())
+    windows = torch.stack([case["desync_logits_first"], case["desync_logits_last"]], 1)
+    assert float(desync_s(windows).mean()) == pytest.approx(expected["desync/mean_abs_offset_s"]["value"], abs=1e-6)
+
+
+def test_a_half_is_not_aligned():
+    assert align_accuracy(torch.tensor([0.0, 0.5, 0.51, 1.0])) == 0.5
+    with pytest.raises(ValueError, match="sigmoid"):
+        align_accuracy(torch.tensor([1.7]))
+
+
+def test_offsets_of_the_classes():
+    logits = torch.eye(21)[[0, 3, 10, 20]]
+    np.testing.assert_allclose(predicted_offset_s(logits), [-2.0, -1.4, 0.0, 2.0], atol=1e-12)
+    np.testing.assert_allclose(desync_s(torch.stack([logits[:2], logits[2:]], 1)), [1.0, 1.7], atol=1e-12)
+    with pytest.raises(ValueError, match="windows"):
+        desync_s(logits)
+
+
+@pytest.mark.parametrize(("metric_class", "arguments", "better"), [
+    (AlignAccuracy, (rows(7).sigmoid(),), True), (DeSync, (rows(7, 2, 21),), False)])
+def test_metrics_merge(metric_class, arguments, better):
+    whole, first, second = metric_class(), metric_class(), metric_class()
+    whole.update(*arguments)
+    first.update(*(a[:3] for a in arguments))
+    second.update(*(a[3:] for a in arguments))
+    first.merge_state(second)
+    torch.testing.assert_close(first.compute(), whole.compute())
+    assert (int(first.count), metric_class.higher_is_better) == (7, better)

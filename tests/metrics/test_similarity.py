@@ -1,19 +1,78 @@
-"""Recall and AUC on small matrices that can be read by eye."""
+"""Cosines written out, recall and AUC on small matrices that can be checked by hand."""
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from postsync.metrics.retrieval import (
+from postsync.encoders.volume import volume
+from postsync.metrics.similarity import (
+    CosineSimilarity,
+    EmbeddingVolume,
     RetrievalRecall,
     TripletAUC,
     average_precision,
+    cosine_similarity,
     recall_at_k,
     retrieval_hits,
     triplet_auc,
 )
+
+
+def rows(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.golden
+def test_official_cosines(golden):
+    case = load_file(golden("eval_metrics") / "logits.safetensors")
+    expected = json.loads((golden("eval_metrics") / "expected_features.json").read_text())
+    values = cosine_similarity(case["clap_text"], case["clap_audio"])
+    mean, std = expected["clap/gudgud96_mean_std"]["value"]
+    assert float(values.mean()) == pytest.approx(mean, abs=1e-6)
+    assert float(values.std(correction=0)) == pytest.approx(std, abs=1e-6)
+    for name in ("clap/svg_torch_cosine_mean", "clap/av_benchmark_mean"):
+        assert float(values.mean()) == pytest.approx(expected[name]["value"], abs=1e-6)
+
+
+def test_cosines_and_volumes_average_and_merge():
+    pairs = rows(7, 5), rows(7, 5, seed=1)
+    for metric_class, values in ((CosineSimilarity, cosine_similarity(*pairs)), (EmbeddingVolume, volume(*pairs))):
+        first, second = metric_class(), metric_class()
+        first.update(*(embeddings[:3] for embeddings in pairs))
+        second.update(*(embeddings[3:] for embeddings in pairs))
+        first.merge_state(second)
+        assert (float(first.compute()), first.count) == (pytest.approx(float(values.double().mean())), 7)
+
+
+def test_a_cosine_in_float32_is_that_of_float64_rounded():
+    pairs = rows(50, 8), rows(50, 8, seed=1)
+    single = cosine_similarity(*pairs, dtype=torch.float32)
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), cosine_similarity(*pairs), atol=1e-6, rtol=0)
+    assert not torch.equal(single.double(), cosine_similarity(*pairs))
+
+
+def test_cosine_written_out():
+    first, second = rows(4, 6), rows(4, 6, seed=1)
+    expected = [np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(first.numpy(), second.numpy())]
+    np.testing.assert_allclose(cosine_similarity(first, second), expected, atol=1e-6)
+    np.testing.assert_allclose(cosine_similarity(first, first * 7), np.ones(4), atol=1e-9)
+    sequences = cosine_similarity(torch.stack([first, second], 1), torch.stack([second, second], 1))
+    np.testing.assert_allclose(sequences, (np.array(expected) + 1) / 2, atol=1e-6)
+    assert cosine_similarity(torch.zeros(1, 3), torch.ones(1, 3)) == 0
+
+
+def test_broken_embeddings_are_refused():
+    with pytest.raises(ValueError, match="not finite"):
+        cosine_similarity(rows(2, 3) / 0, rows(2, 3))
+    with pytest.raises(ValueError, match="twice"):
+        cosine_similarity(rows(2, 3), rows(3, 3))
+
 
 SCORES = torch.tensor([[0.9, 0.1, 0.3, 0.2],
                        [0.8, 0.7, 0.1, 0.0],

@@ -9,24 +9,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from postsync.metrics.onset_frames import (
+from postsync.metrics.onset_protocols import (
     FrameOnsetAccuracy,
     FrameOnsetAveragePrecision,
-    balanced_accuracy,
-    balanced_average_precision,
-    frame_onsets,
-    onset_number_accuracy,
-    weighted_bce,
-)
-from postsync.metrics.onset_hits import (
     OnsetAccuracy,
     OnsetAveragePrecision,
     OnsetCountAccuracy,
+    balanced_accuracy,
+    balanced_average_precision,
+    frame_onsets,
     onset_confidences,
     onset_hits,
+    onset_number_accuracy,
     score_hits,
     suppress_weaker,
     take_strongest,
+    weighted_bce,
 )
 
 

@@ -8,11 +8,15 @@ import pytest
 import torch
 
 from postsync.metrics.onsets import (
+    InventedOnsets,
+    MissedOnsets,
+    OnsetDistance,
     OnsetF1,
     OnsetLag,
     OnsetPrecision,
     OnsetRecall,
     match_onsets,
+    onset_counts,
     onset_lags_ms,
     onset_scores,
     onset_scores_at,
@@ -85,7 +89,7 @@ def test_metric_pools_counts_and_merges():
         assert float(whole.compute()) == pytest.approx(value)
         assert float(first.compute()) == pytest.approx(value)
         whole.reset()
-        assert int(whole.num_true) == 0
+        assert whole.compute().isnan()
 
 
 def test_missed_and_invented_under_each_tolerance():
@@ -106,3 +110,27 @@ def test_lag_of_what_matches():
     first.merge_state(second)
     assert first.compute() == pytest.approx(10, abs=1e-4)
     assert OnsetLag().compute().isnan()
+
+
+def test_a_sound_at_an_excused_time_is_neither_wanted_nor_invented():
+    assert onset_counts([0.3, 1.0], [0.3], excused=[1.0]).tolist() == [1, 1, 1]
+    assert onset_counts([0.3], [0.3], excused=[1.0]).tolist() == [1, 1, 1]
+    assert onset_counts([0.3, 1.0, 1.5], [0.3], excused=[1.0]).tolist() == [1, 2, 1]
+    assert onset_counts([0.3], [0.3], excused=[0.3]).tolist() == [1, 1, 1]  # matched before it could be excused
+
+
+def test_missed_invented_and_distance_are_means_over_clips_and_matches():
+    missed, invented, distance = MissedOnsets(0.1), InventedOnsets(0.1), OnsetDistance(0.1)
+    for found, truth in (([0.3, 0.84, 1.7], [0.3, 0.8, 1.2]), ([0.48], [0.5])):
+        for metric in (missed, invented, distance):
+            metric.update(found, truth)
+    assert [float(metric.compute()) for metric in (missed, invented)] == [0.5, 0.5]
+    assert float(distance.compute()) == pytest.approx((0 + 40 + 20) / 3)
+
+
+def test_ratios_of_pooled_counts_are_taken_along_the_last_axis():
+    counts = torch.tensor([[2.0, 4.0, 3.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    for metric, expected in ((OnsetPrecision(), 0.5), (OnsetRecall(), 2 / 3), (OnsetF1(), 4 / 7)):
+        values = metric.value(counts)
+        assert float(values[0]) == pytest.approx(expected)
+        assert values[1].isnan()
