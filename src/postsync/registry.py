@@ -83,7 +83,7 @@ SYSTEMS: dict[str, System] = {s.name: s for s in (
         licences="mini: Apache-2.0; official code and weights: not known; AudioLDM's VAE: non-commercial "
                  "(CC-BY-NC-SA-4.0, check the card)",
         pipeline="postsync.systems.mgaudio.pipeline:MGAudioPipeline",
-        presets={"mini": "mgaudio"}, assemble="postsync.systems.mgaudio.official:assemble"),
+        presets={"mini": "mgaudio"}, assemble="postsync.systems.mgaudio.checkpoint:assemble"),
     System(
         "vatt", "VATT: tell what you hear from what you see", "2411.05679", "sound and captions",
         public="published, with no licence stated",

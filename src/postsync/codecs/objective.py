@@ -102,7 +102,7 @@ class MelVAEObjective(_WaveformObjective):
         if not len(self.calibration):
             raise WeightsError("the latent scale is measured on the first training clips: run one step before export")
         scale = self.codec.vae.config.scaling_factor
-        means = [self.codec.encode(w[None]) for w in self.calibration]
+        means = [self.codec.encode(w[None, None]) for w in self.calibration]
         return float(torch.cat([p.mean for p in means]).square().mean().sqrt()) / scale
 
     def export(self, folder: Path) -> None:

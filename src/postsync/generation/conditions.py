@@ -50,7 +50,7 @@ def read_conditions(video: Path, options: Options, pipeline: Any, timing: Timing
     if options.reference is not None:
         reference = torch.from_numpy(read_audio(options.reference, pipeline.sampling_rate, mono=True))
     start_s, end_s = part or part_of(info, options)
-    frames = _frames_for(pipeline, info, start_s, end_s) if picture_speaks(options, pipeline) else None
+    frames = _frames_for(pipeline, info, start_s, end_s, options)
     return Conditions(info, start_s, end_s, timing and timing.fitted(info.duration_s), frames, reference)
 
 
@@ -66,24 +66,31 @@ def timing_source(options: Options, pipeline: Any) -> str | None:
     return None
 
 
+def _asked(options: Options) -> dict[str, Any]:
+    """What says what sounds, besides the picture."""
+    given = {"prompt": options.cues or options.prompt, "reference_audio": options.reference}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def picture_speaks(options: Options, pipeline: Any) -> bool:
-    """Whether the picture says what sounds: where the pipeline knows film or takes no words, or nothing else says it.
-    """
-    return bool(pipeline.sees_film) or "prompt" not in pipeline.accepts or (
-        options.prompt is None and not options.cues and options.reference is None)
+    """Whether the pipeline looks at the picture."""
+    return pipeline.pictures_wanted(pipeline.native_s, _asked(options)) is not None
 
 
-def _frames_for(pipeline: Any, info: VideoInfo, start_s: float, end_s: float) -> Tensor:
+def _frames_for(pipeline: Any, info: VideoInfo, start_s: float, end_s: float, options: Options) -> Tensor | None:
     """Frames (n, 3, H, W) uint8 of a part, as many and as large as the pipeline's video encoder looks at: at its rate
     from the part's start on, or, where it has none, those of all that are spread over the whole clip."""
-    if pipeline.frame_rate is None:
-        count, size = pipeline.frames_wanted(info.duration_s)
+    wanted = pipeline.pictures_wanted(info.duration_s, _asked(options))
+    if wanted is None:
+        return None
+    count, size = wanted.count, wanted.size
+    if wanted.fps is None:
         first = min(int(start_s / info.duration_s * count), count - 1)
         last = max(round(end_s / info.duration_s * count), first + 1)
         frames = read_frames(info.path, count, (size, size))[first:last]
     else:
-        count, size = pipeline.frames_wanted(end_s - start_s)
-        held = iter_frames(info.path, (size, size), pipeline.frame_rate, start_s=start_s, end_s=end_s)
+        count = pipeline.pictures_wanted(end_s - start_s, _asked(options)).count
+        held = iter_frames(info.path, (size, size), wanted.fps, start_s=start_s, end_s=end_s)
         images = [frame.image for frame in held][:count]
         frames = np.stack(images + images[-1:] * (count - len(images)))
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
@@ -122,7 +129,7 @@ def render(conditions: Conditions, options: Options, pipeline: Any, *, kept_gain
             return np.zeros((1, round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)), np.float32), None
         arguments["envelope"] = timing.control(start_s, end_s)
     check_accepted(pipeline, arguments)
-    with torch.inference_mode():
+    with torch.no_grad():
         audio = pipeline(duration_s=end_s - start_s, generator=torch.Generator().manual_seed(options.seed),
                          callback_on_step_end=callback, **arguments).audios[0]
     waveform = at_delivery_rate(audio, pipeline.sampling_rate, end_s - start_s)

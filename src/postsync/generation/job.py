@@ -82,7 +82,7 @@ def make(conditions: Conditions, options: Options, pipeline: Any, callback: Call
 
 def announce(runs: Iterable[Options], pipeline: Any) -> None:
     """Say once for all of `runs` what this pipeline's weights never met: words, or real pictures."""
-    if pipeline.sees_film:
+    if pipeline.knows_film:
         return
     runs, takes_words = list(runs), "prompt" in pipeline.accepts
     if takes_words:

@@ -36,12 +36,7 @@ class Provenance:
 
 def weight_folders(pipeline: Any) -> list[Path]:
     """The folders that a pipeline was loaded from: its own, and the bundled ones of parts that it shares."""
-    if not pipeline.name_or_path:
-        return []  # built from parts in memory
-    own = Path(pipeline.name_or_path)
-    shared = [folder for name, folder in sorted(pipeline.config.items())
-              if name.endswith("_folder") and not (own / name.removesuffix("_folder")).is_dir()]
-    return [own, *map(weights.bundled, shared)]
+    return list(pipeline.weights.values())
 
 
 def versions() -> dict[str, str]:

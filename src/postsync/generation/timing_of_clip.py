@@ -13,11 +13,10 @@ from torch.nn import functional
 
 from .. import weights
 from ..errors import ConditionError, WeightsError
-from ..features.envelope import ENVELOPE_RATE
+from ..features.envelope import ENVELOPE_RATE, Envelope
 from ..features.onsets import pick_onsets
 from ..media.video import VideoInfo, iter_frames, probe
 from ..timing.envelope_file import read_envelope
-from ..timing.estimated import EstimatedEnvelope
 from ..timing.motion import MotionEnvelope
 from ..timing.onset_file import read_onsets
 from ..timing.timing import ringing_envelope
@@ -86,10 +85,10 @@ class Timing:
         inside = (self.onsets_s >= start_s) & (self.onsets_s < end_s)
         return replace(self, envelope=envelope, onsets_s=self.onsets_s[inside])
 
-    def control(self, start_s: float, end_s: float) -> Tensor | EstimatedEnvelope:
+    def control(self, start_s: float, end_s: float) -> Envelope:
         """What the pipeline is given for a part of the clip."""
         part = self.envelope[round(start_s * ENVELOPE_RATE):round(end_s * ENVELOPE_RATE)]
-        return EstimatedEnvelope(part) if self.estimated else part
+        return Envelope(part, estimated=self.estimated)
 
 
 def read_timing(video: Path, options: Options) -> tuple[VideoInfo, Timing]:

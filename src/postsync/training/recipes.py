@@ -114,7 +114,7 @@ def mgaudio(preset: str, codec: Path | None = None, cavp: Path | None = None,
     from ..encoders.cavp import load_cavp
     from ..systems.mgaudio import presets
     from ..systems.mgaudio.objective import MGAudioObjective
-    from ..systems.mgaudio.official import published_cavp
+    from ..systems.mgaudio.checkpoint import published_cavp
 
     if preset == "mini":
         encoders = load_cavp(cavp or weights.bundled("cavp"))
