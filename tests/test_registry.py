@@ -96,7 +96,7 @@ def test_no_general_file_names_a_system() -> None:
     general = [path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] != "systems"
                and path != ROOT / "registry.py"]
     named = {str(path.relative_to(ROOT)): name for path in general for name in registry.SYSTEMS
-             if f'"{name}"' in path.read_text(encoding="utf-8") or f"systems.{name}" in path.read_text(encoding="utf-8")}
+             if any(word in path.read_text(encoding="utf-8") for word in (f'"{name}"', f"systems.{name}"))}
     named.pop("evaluation/suites.py", None)  # suites of metrics are named after the papers whose tables they print
     assert named == {}
 
@@ -120,7 +120,8 @@ OPTIONS = {"eta": Option(float, "noise", 0.0, low=0, high=1), "steps": Option(in
 def test_options_are_read_from_text_and_from_values() -> None:
     assert checked_options({"eta": "0.5", "steps": "3", "solver": "heun", "wet": "yes"}, OPTIONS, "x") == {
         "eta": 0.5, "steps": 3, "solver": "heun", "wet": True}
-    assert checked_options({"eta": 1, "steps": 3.0, "wet": False}, OPTIONS, "x") == {"eta": 1.0, "steps": 3, "wet": False}
+    values = {"eta": 1, "steps": 3.0, "wet": False}
+    assert checked_options(values, OPTIONS, "x") == {"eta": 1.0, "steps": 3, "wet": False}
 
 
 @pytest.mark.parametrize(("name", "value", "word"), [

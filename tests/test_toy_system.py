@@ -1,4 +1,4 @@
-"""A system in a package of somebody else's (`toy_package`), through the real command: listed, generates, repeats, trains.
+"""A system in a package of somebody else's (`toy_package`), through the real command.
 """
 
 from __future__ import annotations

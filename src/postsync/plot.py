@@ -50,7 +50,8 @@ def plot_soundtrack(waveform: np.ndarray, sample_rate: int, timing: Timing, path
     bottom.imshow(log_mel.T.numpy(), origin="lower", aspect="auto", cmap="magma", vmin=-11, vmax=1,
                   extent=(0.0, log_mel.shape[0] / 100, 0, log_mel.shape[1]))
     bottom.plot(made.numpy(), np.full(len(made), 2.0), "w^", ms=4)
-    bottom.set(xlabel="seconds (triangles: onsets of the soundtrack)", ylabel="mel band", xlim=(0, waveform.shape[1] / sample_rate))
+    bottom.set(xlabel="seconds (triangles: onsets of the soundtrack)", ylabel="mel band",
+               xlim=(0, waveform.shape[1] / sample_rate))
     save_figure(figure, path)
 
 

@@ -1,7 +1,7 @@
 """Which systems, trainables and guides there are: tables gathered from the packages that hold them.
 
-A system is a folder and one line in `MODULES`; a package of somebody else's needs no line: it names its module under the
-entry point `postsync.systems`. Tables are words (see `protocols/system.py`); their code is imported when it is needed.
+A system is a folder and one line in `MODULES`; a package of somebody else's needs no line: it names its module under
+the entry point `postsync.systems`. Tables are words (see `protocols/system.py`); code is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ def checked_device(name: str) -> str:
 
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not here.get(name.split(":")[0], False):
-        raise ConditionError(f"no device '{name}' here; choose one of {', '.join(n for n, there in here.items() if there)}.")
+        choice = ", ".join(n for n, there in here.items() if there)
+        raise ConditionError(f"no device '{name}' here; choose one of {choice}.")
     return name
 
 
@@ -173,14 +174,15 @@ def load_objective(name: str, preset: str = "mini", parts: Mapping[str, str | Pa
                    options: Mapping[str, Any] | None = None) -> Objective:
     """The objective of trainable `name` in the sizes of `preset`, untrained.
 
-    `parts`: folders of trained parts that it stands on, by name; by default the bundled ones. `options`: its own. Raises
-    PostsyncError for an unknown name or preset, ConditionError for a part or option that it does not have.
+    `parts`: folders of trained parts that it stands on, by name; by default the bundled ones. `options`: its own.
+    Raises PostsyncError for an unknown name or preset, ConditionError for a part or option that it does not have.
     """
     entry = trainable(name)
     if preset not in entry.presets:
         raise PostsyncError(f"{name} has no preset '{preset}' to train; there is: {', '.join(entry.presets)}.")
     folders = checked_parts(name, parts or {}, entry.parts)
-    objective: Objective = resolve(entry.objective)(preset, **folders, **checked_options(options or {}, entry.options, name))
+    own = checked_options(options or {}, entry.options, name)
+    objective: Objective = resolve(entry.objective)(preset, **folders, **own)
     return objective
 
 

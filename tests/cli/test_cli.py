@@ -9,8 +9,8 @@ import types
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 import torch.utils.tensorboard  # noqa: F401  (slow: not within a test)
+from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 import postsync

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from postsync.timing.files import read_envelope
 
 from postsync import generation
 from postsync.errors import ConditionError, MediaError, WeightsError
@@ -18,7 +19,6 @@ from postsync.generation.words import announce
 from postsync.media.mux import mux
 from postsync.media.picture import ClipPicture
 from postsync.media.video import probe
-from postsync.timing.files import read_envelope
 
 
 @pytest.fixture(scope="module")

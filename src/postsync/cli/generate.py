@@ -61,7 +61,7 @@ def generate(
     steps: Annotated[int | None, option("denoising steps", group=WHAT)] = None,
     guidance_scale: Annotated[float | None, option("how closely to follow what is asked, 0 to 50", group=WHAT)] = None,
     guide: Annotated[list[str] | None, option(GUIDES_HELP, group=WHAT)] = None,
-    timing: Annotated[str | None, option("how the picture's timing is read: " + " or ".join(READERS), group=WHEN)] = None,
+    timing: Annotated[str | None, option("how the picture is read: " + " or ".join(READERS), group=WHEN)] = None,
     envelope: Annotated[Path | None, option("loudness, CSV or JSON `seconds,value` (RMS 0..1)", group=WHEN)] = None,
     onsets_in: Annotated[Path | None, option("hits, CSV, JSON or labels `seconds[,strength]`", group=WHEN)] = None,
     offset_ms: Annotated[float | None, option("move the sound: positive is later", group=WHEN)] = None,

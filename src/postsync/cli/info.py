@@ -10,6 +10,7 @@ import typer
 from .. import __version__, registry, weights
 from .tables import option_text
 
+
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show systems, presets, weights and licences."""
     facts = collect()

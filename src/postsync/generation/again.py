@@ -99,8 +99,8 @@ def check_unchanged(sidecar: Sidecar, video: Path, provenance: Provenance) -> No
     names = sidecar.provenance.weights.keys() | provenance.weights.keys()
     if changed := sorted(n for n in names if sidecar.provenance.weights.get(n) != provenance.weights.get(n)):
         raise WeightsError(f"{sidecar.path}: was made with other weights ({', '.join(changed)}); use the version of "
-                           f"postsync that made it ({sidecar.provenance.versions.get('postsync')}), or generate the clip "
-                           "again.")
+                           f"postsync that made it ({sidecar.provenance.versions.get('postsync')}), or generate "
+                           "the clip again.")
     was, now = sidecar.provenance.versions, provenance.versions
     if differing := [f"{name} {was.get(name)} -> {now[name]}" for name in now if was.get(name) != now[name]]:
         log.warning("%s: made with other versions (%s); the samples may differ", sidecar.path, ", ".join(differing))
@@ -113,8 +113,8 @@ def repeat(sidecar: Sidecar, video: Path, pipeline: Pipeline, on_progress: OnPro
     """
     for recipe in sidecar.recipes:
         if recipe.guides:
-            raise ConditionError(f"{sidecar.path}: was made with guides that a program gave ({', '.join(recipe.guides)}); "
-                                 "repeat it in that program.")
+            raise ConditionError(f"{sidecar.path}: was made with guides of a program ({', '.join(recipe.guides)}); repeat it "
+                                 "in that program.")
     base, *later = sidecar.recipes
     picture = ClipPicture(video)
     conditions = read_conditions(picture, base.options, pipeline, base.timing, on_progress=on_progress)
@@ -166,7 +166,8 @@ def redo(earlier: Result, start_s: float, end_s: float, changes: Mapping[str, An
     cleared = dict.fromkeys(_RETIMING) if retimed else {}
     options = earlier.options.replaced({"seed": fresh_seed(), "offset_ms": 0.0, **cleared, **changes})
     kept = not retimed and earlier.recipes[0].timing is not None
-    return _with_span(earlier, Recipe(options, earlier.timing if kept else None, (start_s, end_s)), pipeline, on_progress)
+    recipe = Recipe(options, earlier.timing if kept else None, (start_s, end_s))
+    return _with_span(earlier, recipe, pipeline, on_progress)
 
 
 def _with_span(earlier: Result, recipe: Recipe, pipeline: Pipeline, on_progress: OnProgress | None) -> Result:

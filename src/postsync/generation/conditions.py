@@ -128,7 +128,8 @@ def plan_pictures(pipeline: Pipeline, info: VideoInfo, part: tuple[float, float]
 
 def asked_of(options: Options) -> dict[str, Any]:
     """The arguments of the pipeline's call, time and chance apart, that the options give, by name."""
-    asked = {"prompt": options.cues or None if options.prompt is None else options.prompt, "negative_prompt": options.negative_prompt,
+    asked = {"prompt": options.cues or None if options.prompt is None else options.prompt,
+             "negative_prompt": options.negative_prompt,
              "num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale,
              "control_scale": options.control_scale, "reference_audio": options.reference,
              "envelope": options.timing or options.envelope or options.onsets or (options.offset_ms or None),
@@ -164,8 +165,8 @@ def check_accepted(pipeline: Pipeline, options: Options, more: Iterable[str] = (
     own = {name for name in options.settings if "." not in name}
     if refused := sorted({*asked, *more} - own - pipeline.accepts):
         names = {"envelope": "a timing", "reference_audio": "a reference"}
-        raise ConditionError(f"{pipeline.system} does not take {', '.join(names.get(n, n) for n in refused)}; drop that "
-                             f"(it takes {', '.join(sorted(pipeline.accepts))}).")
+        raise ConditionError(f"{pipeline.system} does not take {', '.join(names.get(n, n) for n in refused)}; drop "
+                             f"that (it takes {', '.join(sorted(pipeline.accepts))}).")
     if unknown := sorted(own - set(pipeline.options)):
         there = f"its own are {', '.join(sorted(pipeline.options))}" if pipeline.options else "it has none of its own"
         raise ConditionError(f"{pipeline.system} has no option {', '.join(unknown)}; {there}.")
@@ -183,7 +184,8 @@ def part_of(duration_s: float, options: Options) -> tuple[float, float]:
     """
     start_s = on_grid(options.start_s)
     if start_s >= duration_s:
-        raise ConditionError(f"the part starts at {start_s:g} s, but the clip ends at {duration_s:.3f} s; start earlier.")
+        raise ConditionError(f"the part starts at {start_s:g} s, but the clip ends at {duration_s:.3f} s; start "
+                             "earlier.")
     if options.duration_s is None:
         return start_s, duration_s
     return start_s, min(on_grid(start_s + options.duration_s), duration_s)

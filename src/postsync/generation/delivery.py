@@ -102,8 +102,8 @@ def mixed_blocks(video: Path, waveform: np.ndarray, gain_db: float) -> Iterator[
     rate, blocks = audio_blocks(video, from_picture=True)
     own_channels = len(next(blocks, np.zeros((1, 0))))
     if own_channels > 2:
-        raise ConditionError(f"{video}: its sound has {own_channels} channels, and mixing takes 1 or 2; use --keep, which "
-                             "copies it, or --replace.")
+        raise ConditionError(f"{video}: its sound has {own_channels} channels, and mixing takes 1 or 2; use --keep, "
+                             "which copies it, or --replace.")
     channels = max(own_channels, len(waveform))
 
     def spread(block: np.ndarray) -> np.ndarray:
@@ -148,7 +148,8 @@ def read_lossless(path: Path) -> np.ndarray:
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise MediaError(f"{path}: the kept soundtrack cannot be read ({error}); delete it to have it rebuilt") from error
+        raise MediaError(f"{path}: the kept soundtrack cannot be read ({error}); delete it to have it "
+                         "rebuilt") from error
     if rate != DELIVERY_RATE:
         raise MediaError(f"{path}: is at {rate} Hz, not {DELIVERY_RATE}; delete it to have the soundtrack rebuilt")
     return np.ascontiguousarray(samples.T)

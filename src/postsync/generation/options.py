@@ -18,8 +18,8 @@ Setting = bool | int | float | str
 class Options(BaseModel):
     """What a soundtrack is made from, besides the clip and the weights. None: the preset's default, or absence.
 
-    `Options.model_json_schema()` describes all of it. Raises ConditionError, naming the option, for a name that does not
-    exist and for a value of a wrong kind or out of its range.
+    `Options.model_json_schema()` describes all of it. Raises ConditionError, naming the option, for a name that does
+    not exist and for a value of a wrong kind or out of its range.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -23,7 +23,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MediaError(f"{path}: the folder could not be created ({one_line(error)}); choose another output") from error
+        raise MediaError(f"{path}: could not be created ({one_line(error)}); choose another output") from error
 
 
 @dataclass(frozen=True)

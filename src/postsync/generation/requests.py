@@ -1,4 +1,4 @@
-"""What is to get sound: a clip, the clips of a folder, or the rows of a CSV file; and prompts over time, a cue sheet."""
+"""What is to get sound: a clip, the clips of a folder, or the rows of a CSV file; and prompts over time."""
 
 from __future__ import annotations
 

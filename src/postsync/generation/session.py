@@ -54,8 +54,8 @@ class ClipSession:
         Raises MediaError for a clip that cannot be read, ConditionError for a reader that does not exist.
         """
         name = reader_name(reader)
-        look(self.picture, self._known, lambda info: plan_pictures(self.pipeline, info, (0.0, info.duration_s), {}), name,
-             on_progress=on_progress)
+        look(self.picture, self._known,
+             lambda info: plan_pictures(self.pipeline, info, (0.0, info.duration_s), {}), name, on_progress=on_progress)
         return self._known.timings[name, None]
 
     def takes(self, prompt: str | None = None, *, num_samples: int = 1, seed: int = -1,

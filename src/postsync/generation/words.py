@@ -39,7 +39,8 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
     if takes_words:
         new = new_words(text for options in runs for text in
                         (options.prompt, options.negative_prompt, *(cue.text for cue in options.cues)) if text)
-        named = "; ".join(f"'{word}'" + (f" (nearest: {', '.join(near)})" if near else "") for word, near in new.items())
+        named = "; ".join(f"'{word}'" + (f" (nearest: {', '.join(near)})" if near else "")
+                          for word, near in new.items())
         if new:
             sentences.append(f"words that these weights do not know, so that anything may be heard: {named}")
     if any(pipeline.pictures_wanted(1.0, asked_of(options)) is not None for options in runs):

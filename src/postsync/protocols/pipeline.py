@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # options are checked before torch is loaded, which takes seconds
     from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # options are checked before torch is loaded, which takes sec
     from .guide import Guide
     from .system import Option
 
-Callback = Callable[[Any, int, float, dict[str, "Tensor"]], Optional[dict[str, "Tensor"]]]
+Callback = Callable[[Any, int, float, "dict[str, Tensor]"], "dict[str, Tensor] | None"]
 """diffusers' `callback_on_step_end(pipeline, step, timestep, {"latents": ...})`, which may return other latents. One
 that raises Cancelled ends the run."""
 OutputType = Literal["pt", "np", "latent"]

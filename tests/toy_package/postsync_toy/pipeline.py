@@ -24,7 +24,8 @@ class ToyPipeline:
     """Stereo noise in the learnt colour, times the envelope. Its latents are the noise itself."""
 
     system = "toy"
-    accepts = frozenset({"duration_s", "num_inference_steps", "generator", "envelope", "guides", "callback_on_step_end"})
+    accepts = frozenset({"duration_s", "num_inference_steps", "generator", "envelope", "guides",
+                         "callback_on_step_end"})
     options = SYSTEM.options
     preset: str | None = None
     sampling_rate, channels, native_s, num_inference_steps, knows_film = 16000, 2, 1.0, 3, True

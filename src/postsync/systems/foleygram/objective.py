@@ -227,7 +227,8 @@ class FoleyGRAMObjective(Objective):
         replaced by the "no control" code. Through the codec (B, C, T): none is spoiled."""
         if self._through_codec:
             control, none = envelope.chunk(2, dim=1)
-            dropped = (_uniform((len(control),), generator) < self.preset.training.envelope_drop).to(control.device)
+            dropped = torch.rand(len(control), generator=generator) < self.preset.training.envelope_drop
+            dropped = dropped.to(control.device)
             return torch.where(dropped[:, None, None], none, control), torch.zeros_like(dropped)
         control = spoil_envelope(envelope, generator, self.preset.training.envelope_spoil)
         spoiled = control.ne(envelope).any(-1)

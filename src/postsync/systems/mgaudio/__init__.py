@@ -1,5 +1,4 @@
-"""MGAudio: a flow transformer trained by model guidance and aligned with CAVP, from the picture alone (arXiv 2510.24103).
-"""
+"""MGAudio: a flow transformer trained by model guidance and aligned with CAVP (arXiv 2510.24103)."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ SYSTEM = System(
     pipeline="postsync.systems.mgaudio.pipeline:MGAudioPipeline",
     presets={"mini": "mgaudio"}, parts={"codec": "mel_codec", "cavp": "cavp"}, options=OPTIONS,
     assembly=Assembly(
-        "postsync.systems.mgaudio.official:assemble",
+        "postsync.systems.mgaudio.checkpoint:assemble",
         parts={"codec": "folder with vae/ and vocoder/, such as AudioLDM's",
                "cavp": "folder of CAVP; default: the converted published one"},
         options={"size": Option(str, "the paper's size", "B", choices=("S", "B", "L", "XL")),

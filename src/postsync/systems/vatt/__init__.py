@@ -1,4 +1,4 @@
-"""VATT: a language model says what a clip sounds like, a masked-token transformer makes the sound (arXiv 2411.05679)."""
+"""VATT: a language model says what a clip sounds like, a masked transformer makes the sound (arXiv 2411.05679)."""
 
 from __future__ import annotations
 
