@@ -215,7 +215,7 @@ def _times(count: int, fps: float | None, times_s: Sequence[float] | None) -> tu
     if (fps is None) == (times_s is None):
         raise ConditionError("frames in memory need either fps or the times at which they appear.")
     if times_s is None:
-        if not (isinstance(fps, (int, float)) and 0.1 <= fps <= 1000):
+        if fps is None or not 0.1 <= fps <= 1000:
             raise ConditionError(f"{fps} frames a second; give a number from 0.1 to 1000.")
         times, length_s = [k / fps for k in range(count)], count / fps
     else:

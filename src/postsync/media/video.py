@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 
 from ..errors import MediaError
 from .container import MAX_PIXELS, is_truncated, one_line, open_media, picture_stream, reading, truncated
-from .decoding import SEEK_FROM_S, decoded, timed, warn_of_missing_end
+from .decoding import MIN_HOLD_S, SEEK_FROM_S, decoded, timed, warn_of_missing_end
 
 PixelFormat = Literal["rgb24", "gray"]
 Progress = Callable[[float], None]  # is given the share that is done, 0..1; may raise to stop the work
@@ -254,15 +254,17 @@ def declared(path: str | os.PathLike[str]) -> VideoInfo | None:
 def _packets_of(container: InputContainer, stream: VideoStream, base: float, path: Path) -> tuple[int, float]:
     """Number of the packets that are pictures, and the seconds from the start of the first to the end of the last."""
     usual = float(1 / stream.average_rate) if stream.average_rate else 0.04
-    count, first, end = 0, math.inf, -math.inf
+    shown: list[tuple[float, float]] = []  # start and duration
     for packet in reading(container.demux(stream), path):
         ticks = packet.pts if packet.pts is not None else packet.dts
         if packet.size and not packet.is_discard:
-            count += 1
-            start = usual * (count - 1) if ticks is None else ticks * base
-            first = min(first, start)
-            end = max(end, start + ((packet.duration or 0) * base or usual))
-    return count, end - first
+            start = usual * len(shown) if ticks is None else ticks * base
+            shown.append((start, (packet.duration or 0) * base))
+    shown.sort()
+    if len(shown) < 2:
+        return len(shown), max([duration or usual for _, duration in shown], default=0.0)
+    (before, _), (last, length) = shown[-2:]
+    return len(shown), last + (length if length > MIN_HOLD_S else last - before) - shown[0][0]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """One look at a clip: every picture as small luma, some of them as RGB, in a single decoding pass.
 
 Which pictures are wanted depends on the clip's exact length, known only once all of it was decoded. So the plan is
-made for what the file declares, and for one picture more and less; the pictures of these plans are held, and the exact
+made for what the file declares, and for lengths near it; the pictures of these plans are held, and the exact
 plan is served from them. Only where the file was wrong about itself it is read a second time.
 """
 
@@ -104,17 +104,18 @@ def read_frames(path: str | os.PathLike[str], num_frames: int, size: tuple[int, 
 
 
 def _likely(plan: Plan | None, expected: VideoInfo | None, known: VideoInfo | None) -> list[FramePlan]:
-    """The plans for what is expected, and for one picture more and less where that is not certain."""
+    """The plans for what is expected, and, where that is not certain, for one picture more or less and for a last one
+    that is shown longer or not at all."""
     if plan is None or expected is None:
         return []
-    count, step_s = expected.num_frames, expected.duration_s / expected.num_frames
-    around = (0,) if known is not None else (0, 1, -1)
+    step_s = expected.duration_s / expected.num_frames
     plans = []
-    for more in around:
-        if count + more > 0:
+    for more, longer in ((0, 0),) if known is not None else ((0, 0), (1, 1), (-1, -1), (0, 1), (0, -1)):
+        likely = replace(expected, num_frames=expected.num_frames + more,
+                         duration_s=expected.duration_s + longer * step_s)
+        if likely.num_frames > 0 and likely.duration_s > 0:
             try:
-                plans.append(plan(replace(expected, num_frames=count + more,
-                                          duration_s=expected.duration_s + more * step_s)))
+                plans.append(plan(likely))
             except ConditionError:  # such as a part beyond the end: the exact length decides whether it is one
                 continue
     return [one for one in plans if one is not None]
