@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
-
 from postsync.training.ema import ExponentialMovingAverage
+from torch import nn
 
 
 def parts() -> nn.ModuleDict:

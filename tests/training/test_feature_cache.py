@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from postsync.training.feature_cache import prepare_features
 from torch import Tensor, nn
 
 from postsync.data.clip import Clip
 from postsync.errors import PostsyncError
-from postsync.training.feature_cache import prepare_features
 
 
 class Numbered:

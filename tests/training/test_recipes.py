@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from postsync.training.manifest_clips import manifest_clips
 
 import postsync.codecs.objective
 import postsync.encoders.gram_objective
@@ -21,7 +22,6 @@ from postsync.scenes.export import export
 from postsync.scenes.render import clean_scenes
 from postsync.systems.mgaudio import presets
 from postsync.training import recipes
-from postsync.training.manifest_clips import manifest_clips
 
 
 def test_scene_captions_are_the_training_paraphrases() -> None:

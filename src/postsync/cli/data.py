@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import PostsyncError
-from .train import CavpFolder, CodecFolder, VideoFeatures
+from .train import Options, Parts, Preset, load, manifest_features
 
 app = typer.Typer(no_args_is_help=True, help="Import, audit and prepare data sets.")
 
@@ -85,25 +85,17 @@ def audit(
 def cache(
     folder: Folder,
     trainable: Annotated[str, typer.Option(help="whose features: see `postsync train --help`")],
-    preset: Annotated[str, typer.Option(help="sizes: see `postsync train --help`")] = "mini",
-    base: Annotated[Path | None, typer.Option(help="trained pipeline to start from (foleygram_control)")] = None,
-    codec: CodecFolder = None,
-    cavp: CavpFolder = None,
-    video_features: VideoFeatures = None,
+    preset: Preset = "mini",
+    part: Parts = None,
+    set_: Options = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "train",
     features: Annotated[Path | None, typer.Option(help="where to keep them; default: FOLDER/features/NAME")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Prepare the features of all clips of a split, as training does; what is there already is kept."""
-    from .. import registry
     from ..data.feature_cache import fill
-    from ..training.manifest_clips import manifest_clips
 
-    parts = {"codec": codec, "cavp": cavp, "video_features": video_features}
-    objective = registry.load_objective(trainable, preset, base, parts)
-    clips = manifest_clips(trainable, objective, folder, split, features)
-    if clips.left_out:
-        typer.echo("left out: " + clips.left_out, err=True)
+    clips = manifest_features(trainable, load(trainable, preset, part, set_), folder, split, features)
     with _progress("preparing", quiet) as on_clip:
         filled = fill(clips, on_clip)
     typer.echo(f"{clips.folder}: {filled.made} clips prepared, {filled.kept} were there")

@@ -2,33 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .. import registry
 from ..errors import PostsyncError
+from ..protocols.system import Trainable, read_pairs
 
-CodecFolder = Annotated[Path | None, typer.Option("--codec", help="folder of another codec: vae/ and vocoder/ "
-                                                  "(mgaudio)")]
-CavpFolder = Annotated[Path | None, typer.Option("--cavp", help="folder of another CAVP (mgaudio)")]
-VideoFeatures = Annotated[Path | None, typer.Option("--video-features", help="folder of CAVP's features CLIP_ID.npz, "
-                                                    "used in place of pictures (mgaudio)")]
-RECORDED = 0.5  # part of the clips that sound a recording, where the bank has one of their family
+if TYPE_CHECKING:
+    from ..data.feature_cache import FeatureCache
+    from ..protocols.objective import Objective
+
+
+def _of(names: Callable[[Trainable], Iterable[str]]) -> str:
+    """Each of the names that trainables list, once, with those that list it where not all do."""
+    owners: dict[str, list[str]] = {}
+    for entry in registry.TRAINABLES.values():
+        for name in names(entry):
+            owners.setdefault(name, []).append(entry.name)
+    return "; ".join(name if len(of) == len(registry.TRAINABLES) else f"{name} ({', '.join(of)})"
+                     for name, of in owners.items()) or "there is none"
+
+
+Preset = Annotated[str, typer.Option(help=f"Sizes: {_of(lambda entry: entry.presets)}.")]
+Parts = Annotated[list[str] | None, typer.Option("--part", metavar="NAME=FOLDER", help="Trained part to stand on, in "
+                  f"place of the bundled one; may be repeated: {_of(lambda entry: entry.parts)}.")]
+Options = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Option of what is trained; may "
+                    f"be repeated: {_of(lambda entry: entry.options)}.")]
+
+
+def load(name: str, preset: str, part: list[str] | None, set_: list[str] | None) -> Objective:
+    """The untrained objective of trainable `name`; `part` and `set_` as they stand on the command line."""
+    parts = {key: Path(folder) for key, folder in read_pairs(part or (), "--part NAME=FOLDER").items()}
+    return registry.load_objective(name, preset, parts, read_pairs(set_ or (), "--set NAME=VALUE"))
 
 
 def train(
     name: Annotated[str, typer.Argument(help="What to train: " + ", ".join(registry.TRAINABLES))],
-    out: Annotated[Path, typer.Option(help="Folder of the run: state, log, export.")],
-    preset: Annotated[str, typer.Option(help="Sizes: mini, tiny (of some), paper-S, -B, -L, -XL (mgaudio)")] = "mini",
+    out: Annotated[Path, typer.Option(help="Folder of the run: state, log, features, export.")],
+    preset: Preset = "mini",
+    part: Parts = None,
+    set_: Options = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Wall-clock budget, preparing not counted.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Clips worked on at once.")] = None,
     accumulation: Annotated[int | None, typer.Option(min=1, help="Such batches to an optimiser step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of scenes, batches and noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of scenes, batches and noise.")] = 0,
     count: Annotated[int | None, typer.Option(min=1, help="Number of scenes.")] = None,
     duration: Annotated[float | None, typer.Option(min=0.5, help="Seconds of a scene.")] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Scenes without nuisances.")] = False,
@@ -38,36 +62,33 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of this process.")] = None,
     precision: Annotated[str | None, typer.Option(help="no, bf16 or fp16.")] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Leave accelerators alone.")] = False,
-    base: Annotated[Path | None, typer.Option(help="Trained pipeline to start from (foleygram_control).")] = None,
-    codec: CodecFolder = None,
-    cavp: CavpFolder = None,
-    video_features: VideoFeatures = None,
+    tracker: Annotated[str | None, typer.Option(metavar="NAME", help="Where Accelerate logs scalars: tensorboard "
+                                                "(default where installed), wandb, ..., or none.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Train a part of a mini; the weights come out in OUT/export."""
+    """Train a part of a system; the weights come out in OUT/export."""
     import torch
 
     from ..data.extractor_version import extractor_version
+    from ..training.clips import scene_clips
     from ..training.loop import train as run
 
     entry = registry.trainable(name)
     if threads is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    parts = {"codec": codec, "cavp": cavp, "video_features": video_features}
-    objective = registry.load_objective(name, preset, base, parts)
-    cache: dict[str, Any] = {}
+    objective = load(name, preset, part, set_)
     if data is not None:
-        dataset = _clips_of(data, name, objective, {"count": count, "duration": duration, "clean": clean or None,
-                                                    "recordings": recordings})
+        of_scenes = {"count": count, "duration": duration, "clean": clean or None, "recordings": recordings}
+        if extra := [option for option, value in of_scenes.items() if value is not None]:
+            raise PostsyncError(f"--data and --{', --'.join(extra)} do not go together; those are for scenes.")
+        dataset: Any = manifest_features(name, objective, data)
+        key = dataset.key
     else:
-        scenes = dict(entry.scenes) | (registry.resolve(entry.world)() if entry.world else {})
-        scenes |= {"duration_s": duration} if duration else {}
-        count = count or entry.count
-        dataset = scene_dataset(scenes, seed, count, objective.needs, clean, recordings)
-        key = f"{name} {scenes} {seed} {count} clean={clean} {recordings} {extractor_version(objective)}"
-        cache = {"cache": out / "features", "cache_key": key}
+        dataset = scene_clips(objective.wants, seed, count or entry.count, duration_s=duration, clean=clean,
+                              world=registry.resolve(entry.world)() if entry.world else None, recordings=recordings)
+        key = f"{name} {dataset.config} {dataset.seeds} {recordings} {extractor_version(objective)}"
     changes: dict[str, Any] = {"steps": steps, "batch_size": batch_size,
                                "accumulation": accumulation, "lr": lr, "max_minutes": minutes,
                                "mixed_precision": precision}
@@ -75,44 +96,17 @@ def train(
         changes["steps"] = 10**9  # the clock ends the run
     config = replace(entry.config_of(preset), seed=seed,
                      **{key: value for key, value in changes.items() if value is not None})
-    export = run(objective, dataset, config, out, resume=resume, workers=workers, fit=entry.fits, cpu=cpu,
-                 progress=not quiet, **cache)
+    export = run(objective, dataset, config, out, resume=resume, workers=workers, key=key, tracker=tracker, cpu=cpu,
+                 progress=not quiet)
     typer.echo(str(export))
 
 
-def _clips_of(folder: Path, name: str, objective: Any, of_scenes: dict[str, Any]) -> Any:
-    """The clips of the manifest in `folder`, with their features kept; `of_scenes`: options that say nothing of them.
+def manifest_features(name: str, objective: Objective, manifest: Path, split: str = "train",
+                      folder: Path | None = None) -> FeatureCache:
+    """See `manifest_clips`; what was left out is said."""
+    from ..training.clips import manifest_clips
 
-    Raises PostsyncError where one of those was given.
-    """
-    from ..training.manifest_clips import manifest_clips
-
-    if extra := [option for option, value in of_scenes.items() if value is not None]:
-        raise PostsyncError(f"--data and --{', --'.join(extra)} do not go together; those are for scenes.")
-    clips = manifest_clips(name, objective, folder)
+    clips = manifest_clips(name, objective, manifest, split, folder)
     if clips.left_out:
         typer.echo("left out: " + clips.left_out, err=True)
     return clips
-
-
-def scene_dataset(scenes: dict[str, Any], seed: int, count: int, needs: frozenset[str], clean: bool,
-                  recordings: Path | None) -> Any:
-    """`count` scenes for training; run `seed` s uses the seeds from s * count on, below the held-out ones."""
-    from ..scenes.render import HELD_OUT_SEED, SceneDataset, clean_scenes, full_scenes
-    from ..scenes.sounds import SoundConfig
-
-    first = seed * count
-    if seed < 0 or first + count > HELD_OUT_SEED:
-        raise PostsyncError(f"scenes {first} to {first + count} are not all training scenes (0 to {HELD_OUT_SEED}); "
-                            "use another --seed.")
-    bank = None
-    if recordings is not None:
-        from ..scenes.recordings import RecordingBank
-
-        bank = RecordingBank(recordings)
-        scenes = scenes | {"sound": SoundConfig(recordings=RECORDED)}
-    if clean:
-        config = clean_scenes(**{name: value for name, value in scenes.items() if name != "nuisances"})
-    else:
-        config = full_scenes(**scenes)
-    return SceneDataset(config, range(first, first + count), needs, bank=bank)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +13,17 @@ from torch.nn import functional
 from ..data.clip import Clip
 from ..errors import ConditionError, WeightsError
 from ..features.spectrogram import audioldm_log_mel
+from ..protocols.objective import Batch, ClipRequest, Objective
 from .mel_vae import HOP_LENGTH, MelCodec
 from .presets import MelCodecPreset, mini
 from .stft import stft_loss
 from .vocoder import VocosVocoder
 
+CLIP_S = 4.1  # of the scenes: the codec is trained on short crops
 
-class _WaveformObjective(nn.Module):
+
+class _WaveformObjective(Objective):
     """Random crops at random levels of a clip's sound: what both objectives share."""
-
-    needs: frozenset[str] = frozenset({"waveform"})
 
     def __init__(self, crop_frames: int, clip_samples: int, sampling_rate: int, max_attenuation_db: float,
                  silence_probability: float) -> None:
@@ -29,7 +31,12 @@ class _WaveformObjective(nn.Module):
         self.crop_frames, self.clip_samples, self.sampling_rate = crop_frames, clip_samples, sampling_rate
         self.max_attenuation_db, self.silence_probability = max_attenuation_db, silence_probability
 
-    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+    @property
+    def wants(self) -> ClipRequest:
+        """Sound alone."""
+        return ClipRequest(None, self.sampling_rate, CLIP_S)
+
+    def prepare(self, clip: Clip) -> Batch:
         """Mono waveform (clip_samples,): resampled, cut, or repeated to the fixed length."""
         if clip.waveform is None or clip.sample_rate is None:
             raise ConditionError(f"clip '{clip.clip_id}' has no sound; a codec is trained on clips with sound only")
@@ -46,18 +53,13 @@ class _WaveformObjective(nn.Module):
     def crop(self, waveform: Tensor, generator: torch.Generator | None) -> Tensor:
         """(B, N) -> (B, crop_frames * 160): random places and gains (mostly near 0 dB), some silent at first."""
         size = self.crop_frames * HOP_LENGTH
-        device = generator.device if generator is not None else waveform.device
-        place, level, silent, length = torch.rand(4, len(waveform), generator=generator, device=device)
+        place, level, silent, length = torch.rand(4, len(waveform), generator=generator)
         starts = (place * (waveform.shape[1] - size + 1)).long().clamp_max(waveform.shape[1] - size)
         crops = torch.stack([w[s : s + size] for w, s in zip(waveform, starts.tolist(), strict=True)])
         gains = 10 ** (-self.max_attenuation_db * level.square() / 20)
         silence = torch.where(silent < self.silence_probability, 1.25 * length * size, 0.0)  # a fifth of them wholly
         sounds = torch.arange(size, device=crops.device) >= silence.to(crops)[:, None]
         return crops * gains.to(crops)[:, None] * sounds
-
-    def frozen(self) -> list[nn.Module]:
-        """Parts kept in eval mode: none."""
-        return []
 
 
 class MelVAEObjective(_WaveformObjective):
@@ -73,14 +75,11 @@ class MelVAEObjective(_WaveformObjective):
                               mel_std=self.preset.mel_std, patch_size=self.preset.patch_size)
         self.kl_weight, self.gradient_weight = kl_weight, gradient_weight
         self.calibration_clips = calibration_clips
-        self.calibration: Tensor
-        self.register_buffer("calibration", torch.zeros(0, clip_samples), persistent=False)
+        self._calibration = torch.zeros(0, clip_samples)
 
-    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
-                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> Batch:
         """batch["waveform"] (B, N) -> `loss`, `l1` (in ln units), `kl` (nats per latent value)."""
-        if len(self.calibration) < self.calibration_clips:
-            self.calibration = torch.cat([self.calibration, batch["waveform"].detach()])[: self.calibration_clips]
         log_mel = self.codec.log_mel(self.crop(batch["waveform"], generator))
         posterior = self.codec.encode_mel(log_mel)
         decoded = self.codec.decode_mel(posterior.sample(generator))
@@ -92,17 +91,17 @@ class MelVAEObjective(_WaveformObjective):
         loss = l1 + self.gradient_weight * edges + self.kl_weight * kl
         return {"loss": loss, "l1": l1.detach() * self.codec.config.mel_std, "kl": kl.detach()}
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """AdamW groups: weights decay, biases and norms do not."""
-        return _decay_groups(self.codec.vae)
+    def fit(self, samples: Iterable[Batch]) -> None:
+        """Keep the first clips, on which the scale of the latents is measured when training is over."""
+        self._calibration = torch.stack([sample["waveform"] for sample in islice(samples, self.calibration_clips)])
 
     @torch.no_grad()
     def latent_std(self) -> float:
-        """Standard deviation of unscaled latents over the first clips seen; raises WeightsError before any step."""
-        if not len(self.calibration):
-            raise WeightsError("the latent scale is measured on the first training clips: run one step before export")
+        """Standard deviation of unscaled latents over the first clips; raises WeightsError before `fit`."""
+        if not len(self._calibration):
+            raise WeightsError("the latent scale is measured on training clips: give some to fit() before export")
         scale = self.codec.vae.config.scaling_factor
-        means = [self.codec.encode(w[None]) for w in self.calibration]
+        means = [self.codec.encode(w[None, None]) for w in self._calibration.to(self.codec.vae.device)]
         return float(torch.cat([p.mean for p in means]).square().mean().sqrt()) / scale
 
     def export(self, folder: Path) -> None:
@@ -133,14 +132,13 @@ class VocoderObjective(_WaveformObjective):
         self.log_weight, self.convergence_weight, self.mel_weight = log_weight, convergence_weight, mel_weight
         self.mel_noise = mel_noise  # in ln units, so that a VAE's small errors are nothing new
 
-    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
-                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> Batch:
         """batch["waveform"] (B, N) -> `loss`, `log_magnitude`, `convergence`, `mel` (all in their own units)."""
         waveform = self.crop(batch["waveform"], generator)
         log_mel = audioldm_log_mel(waveform)[:, : self.crop_frames]
-        device = generator.device if generator is not None else log_mel.device
-        noise = torch.randn(log_mel.shape, generator=generator, device=device).to(log_mel)
-        offset = int(torch.randint(self.vocoder.config.noise_frames, (), generator=generator, device=device))
+        noise = torch.randn(log_mel.shape, generator=generator).to(log_mel)
+        offset = int(torch.randint(self.vocoder.config.noise_frames, (), generator=generator))
         estimate = self.vocoder(log_mel + self.mel_noise * noise, offset)
         losses = stft_loss(estimate, waveform)
         mel = functional.l1_loss(audioldm_log_mel(estimate)[:, : self.crop_frames], log_mel)
@@ -148,18 +146,8 @@ class VocoderObjective(_WaveformObjective):
                 + self.mel_weight * mel)
         return {"loss": loss, "mel": mel.detach(), **{name: value.detach() for name, value in losses.items()}}
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """AdamW groups: weights decay, biases, scales and norms do not."""
-        return _decay_groups(self.vocoder)
-
     def export(self, folder: Path) -> None:
         """Writes `vocoder/` (float16) below `folder`."""
         vocoder = VocosVocoder(**self.vocoder_settings)
         vocoder.load_state_dict(self.vocoder.state_dict())
         vocoder.half().save_pretrained(Path(folder) / "vocoder")
-
-
-def _decay_groups(module: nn.Module) -> list[dict[str, Any]]:
-    matrices = [p for p in module.parameters() if p.ndim > 1]
-    vectors = [p for p in module.parameters() if p.ndim <= 1]
-    return [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]

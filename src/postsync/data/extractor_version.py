@@ -12,29 +12,30 @@ import hashlib
 import sys
 from collections.abc import Mapping, Set
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from postsync.protocols.objective import Objective
+
 _FOREIGN = {"torch", "diffusers", "transformers", "builtins"}
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
 
-def extractor_version(objective: nn.Module) -> str:
+def extractor_version(objective: Objective) -> str:
     """16 hexadecimal digits that change with the class, code, settings, or frozen weights of a trainable.
 
     An objective whose `prepare` depends on little of it says so: `preparation()` gives the settings by name, and the
     parts (modules) by name. What else is changed about it then leaves the kept features as good as they are.
     """
     digest = hashlib.sha256()
-    about: Any = getattr(objective, "preparation", None)
-    settings, parts = about() if about else ({}, {"": objective})
+    settings, parts = objective.preparation()
     told = [line for name, part in sorted(parts.items()) for line in (name, *_settings(part))]
     for line in (*_code(objective), _text(settings, 0), *told):
         digest.update(line.encode() + b"\0")
-    trained = {id(p) for group in objective.parameter_groups() for p in group["params"]}  # type: ignore[operator]
+    trained = {id(p) for group in objective.parameter_groups() for p in group["params"]}
     values = [(f"{name}.{key}", value) for name, part in parts.items()
               for key, value in (*part.named_parameters(), *part.named_buffers())]
     for name, value in sorted(values, key=lambda item: item[0]):
@@ -48,11 +49,11 @@ def tensor_bytes(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-def _code(objective: nn.Module) -> list[str]:
+def _code(objective: Objective) -> list[str]:
     """Name and byte code of `prepare`, and the sources it stands on."""
-    prepare: Any = getattr(objective.prepare, "__func__", objective.prepare)
-    parts = [f"{type(objective).__module__}.{type(objective).__qualname__}", getattr(prepare, "__qualname__", "")]
-    if hasattr(prepare, "__code__"):
+    prepare = type(objective).prepare
+    parts = [f"{type(objective).__module__}.{type(objective).__qualname__}", prepare.__qualname__]
+    if isinstance(prepare, FunctionType):
         parts.append(_byte_code(prepare.__code__))
     seen: dict[str, ModuleType] = {}
     owners = {type(module).__module__ for module in objective.modules()} | {prepare.__module__}

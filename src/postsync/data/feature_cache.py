@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from postsync.data.extractor_version import extractor_version, tensor_bytes
@@ -29,17 +29,17 @@ from postsync.data.manifest import ManifestDataset
 from postsync.errors import MediaError, PostsyncError
 from postsync.media.container import sha256_of
 from postsync.media.output import whole_file
+from postsync.protocols.objective import Batch, Objective
 
 STALE_S = 3600.0  # a temporary file older than this was left by a process that was killed
 _SEEN_BY_PREPARE = ("clip_id", "start", "end", "duration", "sample_rate", "label", "captions", "events")
 _logger = logging.getLogger(__name__)
-Features = dict[str, Tensor]
 
 
 class FeatureCache(Dataset):
     """`objective.prepare(dataset[i])` as a map-style data set, kept in the folder `folder`."""
 
-    def __init__(self, objective: nn.Module, dataset: ManifestDataset, folder: Path) -> None:
+    def __init__(self, objective: Objective, dataset: ManifestDataset, folder: Path) -> None:
         """Raises MediaError where the folder cannot be made."""
         self.objective, self.dataset, self.folder = objective, dataset, folder
         self.version = extractor_version(objective)
@@ -51,10 +51,10 @@ class FeatureCache(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> Features:
+    def __getitem__(self, index: int) -> Batch:
         return self.obtain(index)[0]
 
-    def obtain(self, index: int) -> tuple[Features, bool]:
+    def obtain(self, index: int) -> tuple[Batch, bool]:
         """The features of clip `index`, and whether they had to be prepared; they are kept then.
 
         Raises PostsyncError for a clip that cannot be read or prepared, and one that is changed meanwhile.
@@ -64,9 +64,8 @@ class FeatureCache(Dataset):
         if kept is not None:
             return kept, False
         with torch.no_grad():
-            prepare: Callable[..., Features] = self.objective.prepare  # type: ignore[assignment]
             features = {name: torch.as_tensor(v).detach().cpu().clone(memory_format=torch.contiguous_format)
-                        for name, v in prepare(self.dataset[index]).items()}
+                        for name, v in self.objective.prepare(self.dataset[index]).items()}
         if self.path(index) != path:
             raise MediaError(f"clip {self.dataset.rows[index]['clip_id']}: its files were changed while they were "
                              "read; run again when they are at rest")
@@ -78,28 +77,52 @@ class FeatureCache(Dataset):
         """The clips that the data set left out, in words: how many carry which flag; empty where none was."""
         return ", ".join(f"{count} {name}" for name, count in sorted(self.dataset.left_out.items()))
 
+    @property
+    def key(self) -> str:
+        """What all features depend on, in words, without reading the media: of those, sizes and dates."""
+        files = {path for index in range(len(self)) for path in self._files(index) if path is not None}
+        seen = [(str(path), *_size_and_date(path)) for path in sorted(files)]
+        about = [self._about(index) for index in range(len(self))]
+        return json.dumps([about, seen], sort_keys=True)
+
     def path(self, index: int) -> Path:
         """Where the entry of clip `index` lies, from the content of its files as they are now."""
-        row, dataset = self.dataset.rows[index], self.dataset
-        wanted = [row["video_path"] if "frames" in dataset.needs else None,
-                  row["audio_path"] if "waveform" in dataset.needs else None, row["features"].get("envelope")]
-        hashes = {name: sha256_of(dataset.root / name) for name in {*wanted} - {None}}
-        reads: Callable[[str], list[Path]] | None = getattr(self.objective, "reads", None)  # files besides the clip's
-        more = [sha256_of(path) for path in reads(row["clip_id"])] if reads else []
-        key = {"media": [*map(hashes.get, wanted), *more], "version": self.version,
-               "row": {name: row[name] for name in _SEEN_BY_PREPARE},
-               "decoded": [sorted(dataset.needs), dataset.size, dataset.fps, dataset.sample_rate]}
+        files = self._files(index)
+        hashes = {path: sha256_of(path) for path in files if path is not None}
+        key = {"media": [None if path is None else hashes[path] for path in files], **self._about(index)}
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
         return self.folder / f"{name}.safetensors"
 
+    def _files(self, index: int) -> list[Path | None]:
+        """The files that are read of clip `index`: picture, sound, envelope (None: not read), and the objective's."""
+        row, dataset = self.dataset.rows[index], self.dataset
+        wanted = (row["video_path"] if "frames" in dataset.needs else None,
+                  row["audio_path"] if "waveform" in dataset.needs else None, row["features"].get("envelope"))
+        return [None if name is None else dataset.root / name for name in wanted] + [
+            *self.objective.reads(row["clip_id"])]
 
-def write_entry(path: Path, features: Features) -> None:
+    def _about(self, index: int) -> dict[str, Any]:
+        row, dataset = self.dataset.rows[index], self.dataset
+        return {"version": self.version, "row": {name: row[name] for name in _SEEN_BY_PREPARE},
+                "decoded": [sorted(dataset.needs), dataset.size, dataset.fps, dataset.sample_rate]}
+
+
+def _size_and_date(path: Path) -> tuple[int, int]:
+    """Bytes and nanoseconds; zeros where there is no such file, which is said when it is read."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+def write_entry(path: Path, features: Batch) -> None:
     """Write features whole, with the hash of name and values. Raises MediaError where the folder does not take them."""
     with whole_file(path) as temporary:
         save_file(features, temporary, metadata={"sha256": _hash(path.name, features)})
 
 
-def read_entry(path: Path) -> Features | None:
+def read_entry(path: Path) -> Batch | None:
     """The features of an entry; None where there is none, or where it is not what was written."""
     if not path.is_file():
         return None
@@ -116,7 +139,7 @@ def read_entry(path: Path) -> Features | None:
     return features
 
 
-def _hash(entry: str, features: Features) -> str:
+def _hash(entry: str, features: Batch) -> str:
     digest = hashlib.sha256(entry.encode() + b"\0")  # an entry copied over another is no longer its own
     for name in sorted(features):
         value = features[name]

@@ -21,6 +21,7 @@ from ..data.clip import Clip, frames_at
 from ..errors import ConditionError
 from ..features.resize import resize_pictures
 from ..features.spectrogram import cavp_mel
+from ..protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
 from .cavp import FPS, SAMPLE_RATE, Cavp
 
 MEL_PER_STEP = 16  # mel frames to one vector
@@ -58,18 +59,21 @@ def tiny() -> CavpTraining:
                         clip_steps=8, segment_steps=3, segments=2, min_gap=2)
 
 
-class CavpObjective(nn.Module):
+class CavpObjective(Objective):
     """A batch holds `pictures` (B, S, 3, side, side) uint8, four a second, and `mel` (B, 16 S, 128) of the sound."""
-
-    needs: frozenset[str] = frozenset({"frames", "waveform"})
 
     def __init__(self, settings: CavpTraining) -> None:
         super().__init__()
         self.settings = settings
         self.cavp = Cavp(**settings.sizes)
 
-    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
-                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    @property
+    def wants(self) -> ClipRequest:
+        """A few pictures, and sound."""
+        return ClipRequest(GLANCES, SAMPLE_RATE, NATIVE_S)
+
+    def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> Batch:
         """Both contrasts over drawn segments; `teacher` is not used. Without a generator the draws are those of the
         seed `step`. `loss` is their weighted sum; `found` is the share of segments whose sound is found in the batch.
         """
@@ -90,18 +94,8 @@ class CavpObjective(nn.Module):
         return {"loss": semantic + self.settings.temporal_weight * temporal, "semantic": semantic.detach(),
                 "temporal": temporal.detach(), "found": found}
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """AdamW groups: weight decay for matrices only."""
-        trained = list(self.parameters())
-        return [{"params": [p for p in trained if p.dim() > 1]},
-                {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0}]
-
-    def frozen(self) -> list[nn.Module]:
-        """Nothing keeps still."""
-        return []
-
     @torch.no_grad()
-    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+    def prepare(self, clip: Clip) -> Batch:
         """One training sample (see the class): a clip's first `clip_steps`.
 
         Raises ConditionError for a clip that is shorter, without pictures, or without sound at 16 kHz.
@@ -134,8 +128,8 @@ class CavpObjective(nn.Module):
         if free < 0:
             raise ValueError(f"{settings.segments} segments of {settings.segment_steps} steps, {settings.min_gap} "
                              f"apart, do not fit into {settings.clip_steps}")
-        drawn = torch.rand((size, settings.segments), generator=generator, device=generator.device) * (free + 1)
-        return drawn.long().sort(dim=1).values + torch.arange(settings.segments, device=drawn.device) * settings.min_gap
+        drawn = torch.rand((size, settings.segments), generator=generator) * (free + 1)
+        return drawn.long().sort(dim=1).values + torch.arange(settings.segments) * settings.min_gap
 
 
 def info_nce(logits: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..data.clip import Clip
 from ..errors import ConditionError
 from ..features.spectrogram import BEATS_STD
+from ..protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
 from .eva_clip import normalize_images
 from .gram import SAMPLE_RATE, GramEncoder, pick_frames
 from .volume import cosine_contrastive_loss, hard_negative_weights, pairwise_volume, volume_contrastive_loss
@@ -69,10 +70,8 @@ def clip_captions(clip: Clip) -> Sequence[str]:
     return clip.captions
 
 
-class GramObjective(nn.Module):
+class GramObjective(Objective):
     """GRAM encoder with its losses."""
-
-    needs = frozenset({"frames", "waveform"})
 
     def __init__(self, encoder: GramEncoder, config: GramObjectiveConfig,
                  captions: Callable[[Clip], Sequence[str]] = clip_captions) -> None:
@@ -90,8 +89,13 @@ class GramObjective(nn.Module):
         for module in self.frozen():
             module.requires_grad_(False).eval()
 
-    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
-                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    @property
+    def wants(self) -> ClipRequest:
+        """A few pictures, and sound."""
+        return ClipRequest(GLANCES, SAMPLE_RATE, NATIVE_S)
+
+    def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> Batch:
         """batch: stacked outputs of `prepare`. Returns "loss" and its parts, "temperature", and "accuracy": how often
         the clip of a text has the smallest volume in the batch, in 0..1."""
         encoder, config = self.encoder, self.config
@@ -118,7 +122,7 @@ class GramObjective(nn.Module):
             hits = volumes.argmin(1) == torch.arange(len(volumes), device=volumes.device)
         return losses | {"accuracy": hits.float().mean(), "temperature": encoder.temperature.detach()}
 
-    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+    def prepare(self, clip: Clip) -> Batch:
         """One clip -> frames (pool, 3, S, S) uint8, fbank (slice_frames, mels) float16, input_ids (captions, L) int64,
         label () int64; of towers that keep still the embeddings instead: audio (D,), text (captions, D).
 

@@ -12,18 +12,18 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import Metric
 
 from ..data.clip import Clip
 from ..errors import ConditionError
 from ..features.spectrogram import audioldm_log_mel
+from ..protocols.objective import NATIVE_S, Batch, ClipRequest, Objective
 from ..scenes.families import FAMILIES
+from .accumulators import ClipMean
 
 SAMPLE_RATE = 16000
 _MEL_MEAN, _MEL_SCALE = -6.0, 3.0
@@ -73,10 +73,8 @@ class SceneClassifier(ModelMixin, ConfigMixin):
         return [self.families[index] for index in chosen.tolist()]
 
 
-class SceneClassifierObjective(nn.Module):
+class SceneClassifierObjective(Objective):
     """Cross-entropy with smoothed labels, on log-mels whose level and tilt are varied."""
-
-    needs = frozenset({"waveform"})
 
     def __init__(self, classifier: SceneClassifier | None = None, *, label_smoothing: float = 0.1,
                  gain: float = 0.7, tilt: float = 0.7, noise: float = 0.2) -> None:
@@ -86,8 +84,13 @@ class SceneClassifierObjective(nn.Module):
         self.label_smoothing = label_smoothing
         self.gain, self.tilt, self.noise = gain, tilt, noise
 
-    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
-                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    @property
+    def wants(self) -> ClipRequest:
+        """Sound alone."""
+        return ClipRequest(None, SAMPLE_RATE, NATIVE_S)
+
+    def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> Batch:
         """batch: "log_mel" (B, T, 64) and "label" (B,). Returns "loss" and "accuracy" (0..1)."""
         log_mel = batch["log_mel"].float()
         if self.training:
@@ -96,7 +99,7 @@ class SceneClassifierObjective(nn.Module):
         loss = F.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)
         return {"loss": loss, "accuracy": (logits.argmax(-1) == batch["label"]).float().mean()}
 
-    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+    def prepare(self, clip: Clip) -> Batch:
         """One clip -> "log_mel" (T, 64) float16 and "label" (), the index of its family.
 
         Raises ConditionError for a clip without sound, at another rate, or of an unknown family.
@@ -110,55 +113,33 @@ class SceneClassifierObjective(nn.Module):
         log_mel = audioldm_log_mel(clip.waveform.mean(0, keepdim=True))[0]
         return {"log_mel": log_mel.half(), "label": torch.tensor(self.classifier.families.index(clip.label))}
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for AdamW: no weight decay on biases and norms."""
-        matrices = [p for p in self.parameters() if p.ndim > 1]
-        return [{"params": matrices}, {"params": [p for p in self.parameters() if p.ndim <= 1], "weight_decay": 0.0}]
-
-    def frozen(self) -> list[nn.Module]:
-        """Nothing is frozen."""
-        return []
-
     def export(self, folder: Path) -> None:
         """Write float16 weights and configuration into `folder`."""
         copy.deepcopy(self.classifier).half().save_pretrained(folder)
 
     def _varied(self, log_mel: Tensor, generator: torch.Generator | None) -> Tensor:
         batch, _, bins = log_mel.shape
-        device = generator.device if generator is not None else log_mel.device
-        level, slope = (torch.rand(2, batch, 1, 1, generator=generator, device=device) * 2 - 1).to(log_mel.device)
+        level, slope = (torch.rand(2, batch, 1, 1, generator=generator) * 2 - 1).to(log_mel.device)
         ramp = torch.linspace(-0.5, 0.5, bins, device=log_mel.device)
-        noise = torch.randn(log_mel.shape, generator=generator, device=device).to(log_mel.device)
+        noise = torch.randn(log_mel.shape, generator=generator).to(log_mel.device)
         return log_mel + self.gain * level + self.tilt * slope * ramp + self.noise * noise
 
 
-class FamilyAccuracy(Metric):
-    """Share of the sounds whose family the classifier names rightly."""
+class FamilyAccuracy(ClipMean):
+    """Share of the sounds whose family the classifier names correctly, 0..1."""
 
     higher_is_better = True
-    is_differentiable = False
-    full_state_update = False
-    hits: Tensor
-    count: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("hits", default=torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("count", default=torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, named: Sequence[str], truth: Sequence[str]) -> None:
-        """Add the families that were named and the true ones."""
-        self.hits += sum(first == second for first, second in zip(named, truth, strict=True))
-        self.count += len(truth)
-
-    def compute(self) -> Tensor:
-        """Scalar 0..1; NaN before the first update."""
-        return self.hits.double() / self.count
+    def values(self, named: Sequence[str], truth: Sequence[str]) -> Tensor:
+        """1 or 0 for each of the families that were named and the true ones."""
+        return torch.tensor([first == second for first, second in zip(named, truth, strict=True)])
 
 
 def family_accuracy(named: Sequence[str], truth: Sequence[str]) -> float:
     """Share of the names that are right."""
-    return sum(first == second for first, second in zip(named, truth, strict=True)) / len(truth)
+    accuracy = FamilyAccuracy()
+    accuracy.update(named, truth)
+    return float(accuracy.compute())
 
 
 def _norm(width: int) -> nn.GroupNorm:

@@ -25,6 +25,10 @@ class FrameRequest:
     fps: float | None = None
 
 
+GLANCES = FrameRequest(64, 4.0)  # for what looks at a few frames of a scene: rendering them all is slow
+NATIVE_S = 8.16  # native length of the mini systems: 204 latent frames at 25 a second
+
+
 @dataclass(frozen=True)
 class ClipRequest:
     """What `prepare` reads of a clip. `duration_s`: length of a scene that is drawn for it."""
@@ -76,7 +80,7 @@ class Objective(nn.Module, ABC):
                 {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0}]
 
     def fit(self, samples: Iterable[Batch]) -> None:
-        """Measure prepared samples before the first step; by default nothing."""
+        """Measure prepared samples before the first step, and again when a run is resumed; by default nothing."""
 
     def reads(self, clip_id: str) -> list[Path]:
         """Files besides the clip's own that `prepare` reads; none by default."""

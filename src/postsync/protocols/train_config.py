@@ -11,7 +11,7 @@ from ..errors import PostsyncError
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of one run of the loop. Raises PostsyncError for a precision that does not exist."""
+    """Settings of one run of the loop. Raises PostsyncError for a precision that does not exist or a seed below 0."""
 
     steps: int = 2000  # optimiser steps; with max_minutes whichever ends first
     batch_size: int = 16  # of clips that are worked on at once, in each process
@@ -33,6 +33,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.mixed_precision not in ("no", "bf16", "fp16"):
             raise PostsyncError(f"precision {self.mixed_precision} is not known; use no, bf16 or fp16.")
+        if self.seed < 0:
+            raise PostsyncError(f"the seed is {self.seed}; use 0 or more.")
 
     def lr_factor(self, step: int, elapsed_s: float = 0.0) -> float:
         """Factor on every group's rate at `step` (0-based): linear warm-up, then 1, or a cosine to 0 at the end."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from ..data.clip import Clip
 from ..errors import ConditionError
 from ..features.envelope import ENVELOPE_RATE, frame_rms
 from ..features.onsets import pick_onsets
+from ..protocols.objective import Batch, ClipRequest, FrameRequest, Objective
 from .motion_features import CELL_CHANNELS, FEATURE_RATE, MotionFeatures
 from .predictor import TimingPredictor, active_cells
 
@@ -22,14 +22,12 @@ _ONSET_WIDTH_S = 0.02  # standard deviation of the bump at an onset
 _AUDIBLE = 0.03  # of the loudest value (-30 dB)
 
 
-class TimingObjective(nn.Module):
+class TimingObjective(Objective):
     """1 - Pearson of log loudness, of its rise and of loudness, smooth L1 of log loudness, cross-entropy of onsets and
     of sounding.
 
     Pearson has no scale: clips whose loudness hardly varies are left out of it, silent ones among them.
     """
-
-    needs = frozenset({"frames", "waveform"})
 
     def __init__(self, predictor: TimingPredictor | None = None, *, shift: int = 2, onset_weight: float = 3.0,
                  seen_cells: int = 16, floors_db: tuple[float, float] = (-54.0, -24.0),
@@ -42,16 +40,22 @@ class TimingObjective(nn.Module):
         self.shift, self.onset_weight, self.channel_gain = shift, onset_weight, channel_gain
         self.floors_db, self.seen_cells = floors_db, seen_cells
 
-    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
-                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    @property
+    def wants(self) -> ClipRequest:
+        """Every picture at its own time, and the sound that gives the envelope where a clip has none."""
+        return ClipRequest(FrameRequest(96), 16000, 4.0)
+
+    def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> Batch:
         """batch: "cells" (B, 9, 32, T), "envelope", "onsets", "seen" (B, T). Each member sees its own variation."""
-        totals: dict[str, Tensor] = {}
+        totals: Batch = {}
         for member in self.predictor.members:
             data = {name: value.float() for name, value in batch.items()}
             if self.training:
                 data = self._varied(data, generator)
             for name, value in self._losses(member(data["cells"]), data, generator).items():
-                totals[name] = totals.get(name, torch.zeros(())) + value / len(self.predictor.members)
+                totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value / len(
+                    self.predictor.members)
         return totals
 
     def _losses(self, answer: Tensor, data: dict[str, Tensor], generator: torch.Generator | None) -> dict[str, Tensor]:
@@ -96,7 +100,7 @@ class TimingObjective(nn.Module):
         varied = {name: data[name].gather(1, index) for name in ("envelope", "onsets", "seen")}
         return varied | {"cells": cells * gain}
 
-    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+    def prepare(self, clip: Clip) -> Batch:
         """One clip -> "cells" (9, 32, T), "envelope" (peak 1, silent: 0), "onsets", "seen" (T,), all float16.
 
         Raises ConditionError for a clip without frames, or without both an envelope and sound.
@@ -118,15 +122,6 @@ class TimingObjective(nn.Module):
         onsets, seen = _onset_target(clip, envelope, grid)
         target = {"envelope": loudness, "onsets": onsets, "seen": seen}
         return {"cells": cells.half()} | {name: torch.from_numpy(v).half() for name, v in target.items()}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for AdamW: no weight decay on biases."""
-        matrices = [p for p in self.parameters() if p.ndim > 1]
-        return [{"params": matrices}, {"params": [p for p in self.parameters() if p.ndim <= 1], "weight_decay": 0.0}]
-
-    def frozen(self) -> list[nn.Module]:
-        """Nothing is frozen."""
-        return []
 
     def export(self, folder: Path) -> None:
         """Write float16 weights and configuration into `folder`."""

@@ -1,5 +1,1 @@
-"""Training: one small loop for every objective of the package."""
-
-from ..protocols.train_config import TrainConfig
-
-__all__ = ["TrainConfig"]
+"""Training: one loop on Accelerate for every objective."""

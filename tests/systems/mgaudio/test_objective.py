@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from postsync.diffusion.flow_solvers import sample_flow
+from postsync.training.ema import ExponentialMovingAverage
 from safetensors.torch import load_file
 
 from postsync.data.clip import Clip
 from postsync.data.extractor_version import extractor_version
-from postsync.diffusion.flow_solvers import sample_flow
 from postsync.encoders.cavp import Cavp
 from postsync.encoders.clap import Clap
 from postsync.errors import ConditionError, PostsyncError
@@ -23,7 +24,6 @@ from postsync.systems.mgaudio.features import hear
 from postsync.systems.mgaudio.losses import guided_target
 from postsync.systems.mgaudio.objective import MGAudioObjective
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
-from postsync.training.ema import ExponentialMovingAverage
 from tiny_pipeline import draw_weights
 
 PRESET = presets.tiny()

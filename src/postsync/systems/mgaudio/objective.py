@@ -18,6 +18,7 @@ from ...diffusion.parameterization import Parameterization
 from ...diffusion.solvers import draw_noise
 from ...encoders.cavp import FPS, Cavp
 from ...errors import ConditionError, PostsyncError
+from ...protocols.objective import GLANCES, Batch, ClipRequest, FrameRequest, Objective
 from .checkpoint import without_projector
 from .features import fitted, hear, looped, read_feature_file, see, steps_in
 from .losses import alignment_loss, guidance_weights, guided_target
@@ -29,7 +30,7 @@ FLOW = Parameterization("flow")
 LATENTS_PER_STEP = 25.0 / FPS
 
 
-class MGAudioObjective(nn.Module):
+class MGAudioObjective(Objective):
     """Trains the transformer. The teacher is the average of this objective that the loop keeps.
 
     A batch holds `latent_mean` and `latent_std` (B, 8, T, 16) of the codec's posterior, what CAVP sees `video` (B, S,
@@ -44,15 +45,23 @@ class MGAudioObjective(nn.Module):
         export holds codec and CAVP as well, because they are not the bundled ones."""
         super().__init__()
         self.preset = preset
-        self.needs = frozenset({"waveform"} if feature_folder else {"frames", "waveform"})
         self.transformer = FBDT(**preset.transformer | ({} if preset.alignment.weight else {"align_dim": None}))
         self.codec, self.cavp, self.listener = codec, cavp, listener
         self.feature_folder, self.whole = feature_folder, whole
         for module in self.frozen():
             module.requires_grad_(False).eval()
 
-    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
-                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    @property
+    def wants(self) -> ClipRequest:
+        """Sound at the codec's rate, and pictures as CAVP sees them, unless their features come from files."""
+        frames = None
+        if self.feature_folder is None:
+            frames = GLANCES if self.cavp is None else FrameRequest(self.cavp.image_size, GLANCES.fps)
+        return ClipRequest(frames, 16000 if self.codec is None else self.codec.sampling_rate,
+                           self.preset.training.cached_s)
+
+    def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> Batch:
         """`losses` at one drawn time for each sample. Without a generator the draws are those of the seed `step`;
         without a teacher, and before the preset's start step, the target is the plain one."""
         generator = torch.Generator().manual_seed(step) if generator is None else generator
@@ -61,7 +70,7 @@ class MGAudioObjective(nn.Module):
         if self.preset.training.sample_posterior:
             clean = mean + std * draw_noise(mean.shape, generator, mean)
         noise = draw_noise(clean.shape, generator, clean)
-        draws = torch.rand((2, len(clean)), generator=generator, device=generator.device).to(clean.device)
+        draws = torch.rand((2, len(clean)), generator=generator).to(clean.device)
         t, dropped = draws[0], draws[1] < self.preset.guidance.condition_drop
         weights = guidance_weights(t, dropped, step, self.preset.guidance)
         network: Any = None if teacher is None else teacher.transformer
@@ -99,11 +108,6 @@ class MGAudioObjective(nn.Module):
         parts: list[Any] = [self.codec, self.cavp, self.listener]
         return [p for p in parts if p is not None]
 
-    @property
-    def picture_size(self) -> int | None:
-        """Pixels a side in which CAVP sees the picture."""
-        return None if self.cavp is None else self.cavp.image_size
-
     def preparation(self) -> tuple[dict[str, Any], dict[str, nn.Module]]:
         """All that `prepare` depends on besides the clip: neither sizes nor training of the transformer are."""
         training, encoder = self.preset.training, self.preset.alignment.encoder
@@ -117,7 +121,7 @@ class MGAudioObjective(nn.Module):
         return [] if self.feature_folder is None else [self.feature_folder / f"{clip_id}.npz"]
 
     @torch.no_grad()
-    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+    def prepare(self, clip: Clip) -> Batch:
         """One training sample (see the class) of a clip's first `cached_s` seconds; a shorter clip is looped.
 
         Raises PostsyncError where codec or encoder are missing, ConditionError for a clip without sound at the codec's
@@ -138,7 +142,7 @@ class MGAudioObjective(nn.Module):
             period = round(len(video) / FPS * codec.sampling_rate)
             sound = looped(functional.pad(sound, (0, max(period - len(sound), 0)))[:period], samples)
         sound = fitted(sound, samples, training.waveform_peak)
-        posterior = codec.encode(sound[None])
+        posterior = codec.encode(sound[None, None])
         scale = latent_factor(codec, self.preset.latent_scale)
         return {"latent_mean": (posterior.mean[0] * scale).half(), "latent_std": (posterior.std[0] * scale).half(),
                 "video": looped(video, steps).half(),
@@ -160,7 +164,7 @@ class MGAudioObjective(nn.Module):
             raise ConditionError(f"clip {clip.clip_id} has no pictures; leave it out.")
         return see(self.cavp, clip.frames, clip.times, clip.duration_s)
 
-    def _crop(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, ...]:
+    def _crop(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, ...]:
         """latent_mean, latent_std, video and audio of the native length, float32."""
         parts = [batch[name].float() for name in ("latent_mean", "latent_std", "video", "audio")]
         frames, steps = self.preset.native_frames, self.transformer.feature_shape[0]
@@ -171,8 +175,7 @@ class MGAudioObjective(nn.Module):
         if spare == 0:
             starts = [0] * len(parts[0])
         else:
-            drawn = torch.rand(len(parts[0]), generator=generator, device=generator.device)
-            starts = (drawn * (spare + 1)).long().tolist()
+            starts = (torch.rand(len(parts[0]), generator=generator) * (spare + 1)).long().tolist()
         firsts = [round(start * LATENTS_PER_STEP) for start in starts]
         latents = [torch.stack([row[:, k:k + frames] for row, k in zip(part, firsts)]) for part in parts[:2]]
         vectors = [part if part.shape[1] == 1 else

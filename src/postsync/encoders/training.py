@@ -1,0 +1,40 @@
+"""What trains the towers: a preset's name -> the untrained objective, on the bundled parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .. import weights
+from ..data.clip import Clip
+from ..scenes.captions import paraphrases
+from ..scenes.families import FAMILIES
+from . import cavp_objective, gram_objective
+from . import gram as towers
+from .text import WordPieceTokenizer
+
+GRAM_PRESETS: dict[str, Callable[..., towers.GramConfig]] = {"mini": towers.mini, "tiny": towers.tiny}
+CAVP_PRESETS: dict[str, Callable[[], cavp_objective.CavpTraining]] = {
+    "mini": cavp_objective.mini, "tiny": cavp_objective.tiny}
+
+
+def gram(preset: str) -> gram_objective.GramObjective:
+    """GRAM's towers from scratch, on the bundled vocabulary."""
+    tokenizer = WordPieceTokenizer(weights.ROOT / "gram" / "vocab.txt")
+    encoder = towers.GramEncoder.from_preset(GRAM_PRESETS[preset](vocab_size=len(tokenizer)), tokenizer)
+    return gram_objective.GramObjective(encoder, gram_objective.mini(), captions=scene_captions)
+
+
+def gram_pictures(preset: str) -> gram_objective.GramObjective:
+    """The bundled GRAM's picture tower, trained further towards where its towers of sound and text stand."""
+    encoder = towers.GramEncoder.from_pretrained(weights.bundled("gram")).float()
+    return gram_objective.GramObjective(encoder, gram_objective.mini_pictures(), captions=scene_captions)
+
+
+def cavp(preset: str) -> cavp_objective.CavpObjective:
+    """CAVP's two encoders from scratch."""
+    return cavp_objective.CavpObjective(CAVP_PRESETS[preset]())
+
+
+def scene_captions(clip: Clip) -> Sequence[str]:
+    """All training paraphrases of a scene's family; the clip's own captions where it is not a scene."""
+    return paraphrases(clip.label)[0] if clip.label in FAMILIES else clip.captions

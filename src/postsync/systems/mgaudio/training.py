@@ -1,0 +1,38 @@
+"""What trains MGAudio: a preset's name, and the folders of the frozen parts it stands on -> the untrained objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ... import weights
+from ...codecs.mel_vae import MelCodec
+from ...encoders.cavp import load_cavp
+from ...errors import PostsyncError
+from . import presets
+from .objective import MGAudioObjective
+from .official import published_cavp
+
+PAPER: dict[str, Callable[[], presets.MGAudioPreset]] = {
+    "paper": presets.paper, "paper-S": lambda: presets.paper("S"), "paper-B": lambda: presets.paper("B"),
+    "paper-L": lambda: presets.paper("L"), "paper-XL": lambda: presets.paper("XL")}
+
+
+def mgaudio(preset: str, codec: Path | None = None, cavp: Path | None = None,
+            video_features: Path | None = None) -> MGAudioObjective:
+    """The transformer, over a codec and a CAVP, which also is what it is aligned with.
+
+    `codec`: a folder with vae/ and vocoder/; the mini has the bundled one by default, for the paper's sizes it must be
+    named. `cavp`: a saved CAVP; by default the bundled or the converted published one. `video_features`: see
+    `MGAudioObjective.feature_folder`. Raises PostsyncError for what is missing or does not fit.
+    """
+    if preset == "mini":
+        encoders = load_cavp(cavp or weights.bundled("cavp"))
+        sizes = presets.mini(feature_dim=encoders.config["embed_dim"])
+    else:
+        if codec is None:
+            raise PostsyncError(f"{preset} is trained on AudioLDM's codec; name its folder (vae/ and vocoder/) with "
+                                "--part codec=FOLDER.")
+        encoders, sizes = published_cavp(cavp), PAPER[preset]()
+    return MGAudioObjective(sizes, codec=MelCodec.from_pretrained(codec or weights.bundled("mel_codec")),
+                            cavp=encoders, feature_folder=video_features, whole=bool(codec or cavp))
