@@ -154,7 +154,7 @@ def resampled_blocks(
             channels = len(block)
             resampler = soxr.ResampleStream(rate, new_rate, channels, dtype="float32", quality="HQ")
         if len(block) != channels:
-            raise MediaError(f"the soundtrack goes from {channels} to {len(block)} channels; give all of its blocks the "
+            raise MediaError(f"the soundtrack goes from {channels} to {len(block)} channels; give all its blocks the "
                              "same number")
         if rate == new_rate:
             yield block
