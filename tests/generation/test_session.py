@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from postsync.timing.files import read_envelope
 
 from postsync import generation
 from postsync.errors import ConditionError, MediaError, WeightsError
@@ -19,6 +18,7 @@ from postsync.generation.words import announce
 from postsync.media.mux import mux
 from postsync.media.picture import ClipPicture
 from postsync.media.video import probe
+from postsync.timing.files import read_envelope
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_files_come_out_whole_and_the_clip_is_left_alone(pipe, clip, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "out.mp4", "out.png", "out.wav"]
     assert soundfile.info(wav).frames == result.waveform.shape[1]
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
-    assert torch.allclose(read_envelope(tmp_path / "out.csv", 0.8).values, result.envelope, atol=1e-6)
+    assert torch.allclose(read_envelope(tmp_path / "out.csv", 0.8), result.envelope, atol=1e-6)
     assert probe(written).duration_s == probe(clip).duration_s
     assert clip.read_bytes() == before
 

@@ -149,7 +149,7 @@ def timing_source(options: Options, pipeline: Pipeline) -> str | None:
 def read_timing_file(options: Options, duration_s: float) -> Timing:
     """The timing of the options' envelope or list of hits. Raises ConditionError for a file that is not one."""
     if options.envelope is not None:
-        return Timing.of_envelope(read_envelope(options.envelope, duration_s).values)
+        return Timing.of_envelope(read_envelope(options.envelope, duration_s))
     assert options.onsets is not None
     onsets, strengths = read_onsets(options.onsets)
     beyond = int((onsets >= duration_s).sum())

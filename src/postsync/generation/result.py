@@ -176,7 +176,7 @@ class Result:
 
     def save_envelope(self, path: str | Path) -> None:
         """Write the envelope of `timing` as CSV `seconds,value`, or JSON."""
-        write_envelope(path, self.timing.envelope)
+        write_envelope(path, self.envelope)
 
     def save_onsets(self, path: str | Path) -> None:
         """Write the hits of `timing`: `.csv`, `.json`, `.txt` (Audacity labels) or `.edl`."""

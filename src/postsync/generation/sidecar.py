@@ -17,9 +17,10 @@ from ..features.envelope import ENVELOPE_RATE, Envelope
 from ..media.container import check_readable, sha256_of
 from ..media.output import whole_file
 from ..protocols.pipeline import Pipeline
-from ..timing.readers import reader_weights
+from ..timing.readers import READERS
 from ..timing.timing import Timing
 from ..versions import versions
+from ..weights import bundled
 from .conditions import TIMING_PART, timing_source
 from .delivery import DELIVERY_RATE, fingerprint, write_lossless
 from .options import Options
@@ -41,9 +42,9 @@ class Provenance:
     def of(cls, pipeline: Pipeline, options: Options) -> Provenance:
         """That of a run with this pipeline and these options."""
         folders = dict(pipeline.weights)
-        own = options.parts.get(TIMING_PART)
-        folder = reader_weights(timing_source(options, pipeline), None if own is None else Path(own))
-        if folder is not None:
+        reader = READERS.get(timing_source(options, pipeline) or "")
+        if reader is not None and reader.weights is not None:
+            folder = Path(options.parts.get(TIMING_PART, bundled(reader.weights)))
             folders[folder.name] = folder
         files = {f"{name}/{file.relative_to(folder).as_posix()}": file for name, folder in folders.items()
                  for file in sorted(folder.rglob("*.safetensors"))}

@@ -105,10 +105,10 @@ class FoleyGRAMObjective(Objective):
 
     def frozen(self) -> list[nn.Module]:
         """Parts kept in eval mode, without gradients (but for the projections, if the preset trains them)."""
-        parts: list[nn.Module | None] = [self.codec, self.gram]
+        parts: list[object] = [self.codec, self.gram]
         if self.stage == "control":
             parts += [self.transformer, self.conditioner, self.layout]
-        return [p for p in parts if p is not None]
+        return [part for part in parts if isinstance(part, nn.Module)]
 
     def fit(self, samples: Iterable[Batch]) -> None:
         """Measure the latents' mean and deviation in the base stage; the control stage keeps the base's."""

@@ -96,6 +96,11 @@ class FoleyGRAMPipeline(LatentPipeline):
         """What the pipeline does where the caller says nothing."""
         return SamplerDefaults(**self.config["sampler"])
 
+    @property
+    def num_inference_steps(self) -> int:
+        """What None means for that argument."""
+        return self.settings.num_inference_steps
+
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
         """As many as GRAM looks at for every native length, spread evenly over the whole clip; None where the picture
         says nothing, see the option `picture`. Raises ConditionError where there is no tower to look.

@@ -85,6 +85,11 @@ class MGAudioPipeline(LatentPipeline):
         """What the pipeline does where the caller says nothing."""
         return SamplerDefaults(**self.config["sampler"])
 
+    @property
+    def num_inference_steps(self) -> int:
+        """What None means for that argument."""
+        return self.settings.num_inference_steps
+
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures:
         """Four a second. Raises ConditionError where there is no encoder to look."""
         return Pictures(steps_in(duration_s), self._loaded_cavp().image_size, FPS)
