@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
+from postsync.training.ema import ExponentialMovingAverage
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,7 +28,6 @@ from postsync.systems.mgaudio.losses import alignment_loss
 from postsync.systems.mgaudio.objective import MGAudioObjective
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
 from postsync.systems.mgaudio.transformer import FBDT
-from postsync.training.ema import ExponentialMovingAverage
 
 DECAY = 0.9999
 

@@ -19,7 +19,6 @@ from .presets import MelCodecPreset, mini
 from .stft import stft_loss
 from .vocoder import VocosVocoder
 
-
 CLIP_S = 4.1  # of the scenes: the codec is trained on short crops
 
 

@@ -1,4 +1,4 @@
-"""What trains the towers: a preset's name -> the untrained objective. Trained parts it stands on are the bundled ones."""
+"""What trains the towers: a preset's name -> the untrained objective, on bundled parts."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from postsync.systems.mgaudio.features import hear
 from postsync.systems.mgaudio.losses import guided_target
 from postsync.systems.mgaudio.objective import MGAudioObjective
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
-from postsync.training.ema import ExponentialMovingAverage
+from postsync.training.state import ExponentialMovingAverage
 from tiny_pipeline import draw_weights
 
 PRESET = presets.tiny()
