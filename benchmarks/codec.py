@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import soxr
 import torch
+from postsync.metrics.log_stft import LogSTFTDistance
 from torch import Tensor
 from torch.nn import functional
 
-from postsync.codecs.griffin_lim import griffin_lim, invert_mel
 from postsync.codecs.mel_vae import HOP_LENGTH, MelCodec
+from postsync.codecs.stft import griffin_lim, invert_mel
 from postsync.features.spectrogram import audioldm, mel_filters
-from postsync.metrics.log_stft import LogSTFTDistance
 from postsync.scenes.events import plan_score
 from postsync.scenes.families import FAMILIES
 from postsync.scenes.render import HELD_OUT_SEED
@@ -77,7 +77,8 @@ def measure(codec: MelCodec, sounds: Iterator[Tensor], generator: torch.Generato
         inverted = griffin_lim(magnitude, HOP_LENGTH, NUM_SAMPLES, generator=generator)
         metrics["griffin_lim"].update(inverted, waveform)
         metrics["vocoder"].update(codec.vocode(log_mel)[:, :NUM_SAMPLES], waveform)
-        metrics["codec_vocoder"].update(codec.decode(codec.encode(waveform).mean, NUM_SAMPLES), waveform)
+        metrics["codec_vocoder"].update(codec.decode(codec.encode(waveform[:, None]).mean, NUM_SAMPLES)[:, 0],
+                                        waveform)
     return {name: float(metric.compute()) for name, metric in metrics.items()}
 
 

@@ -82,24 +82,23 @@ def child(clip: Path, folder: Path, steps: int | None) -> None:
         from postsync.cli.lean_imports import import_diffusers
 
         import_diffusers()
-        import torch
         from diffusers.utils import logging
 
-        from postsync import generation
-        from postsync.generation import conditions
+        from postsync import registry
+        from postsync.generation import rendering, session
         from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
     logging.disable_progress_bar()
     with clock("load"):
-        pipe = generation.load()
+        pipe = registry.load_pipeline()
     pipe.set_progress_bar_config(disable=True)
     clock.around(FoleyGRAMPipeline, "__call__", "pipeline")
     clock.around(FoleyGRAMPipeline, "_decode", "vocode")
     for name in ("at_delivery_rate", "level"):
-        clock.around(conditions, name, "level")
+        clock.around(rendering, name, "level")
     runs = []
     for take in ("cold", "warm"):
-        with clock("generate"), torch.inference_mode():
-            result = generation.generate(clip, "hammer", pipeline=pipe, seed=1, num_inference_steps=steps)
+        with clock("generate"):
+            result = session.generate(clip, "hammer", pipeline=pipe, seed=1, num_inference_steps=steps)
         with clock("mux"):
             result.save(folder / f"{take}.mp4")
         runs.append(separated(clock.spent))

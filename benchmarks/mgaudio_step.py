@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from postsync.codecs import presets as codec_presets
-from postsync.diffusion.flow_solvers import sample_flow
+from postsync.diffusion.solvers import flow_times, sample_flow
 from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.losses import alignment_loss
 from postsync.systems.mgaudio.objective import MGAudioObjective
@@ -151,7 +151,7 @@ def samplers(model: FBDT, arguments: argparse.Namespace,
             return blind + 1.45 * (seeing - blind)
 
         with torch.no_grad(), precision():
-            return sample_flow(velocity, x, 1)
+            return sample_flow(velocity, x, flow_times(1))
 
     return lambda i: step(model), lambda i: step(lambda *given: plain(model, *given))
 

@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from postsync.metrics.envelope import EnvelopeCorrelation
 
 from postsync.data.clip import Clip
 from postsync.features.envelope import frame_rms
 from postsync.media.audio import read_audio
 from postsync.media.video import iter_frames
-from postsync.metrics.envelope import EnvelopeCorrelation
 from postsync.metrics.onsets import OnsetF1
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, clean_scenes, full_scenes, render_scene
 from postsync.timing.motion import MotionEnvelope
@@ -50,7 +50,7 @@ def scene_scores(readers: Readers, config: SceneConfig, seeds: range) -> dict[st
             result = _read(make(), clip)
             f1[name].update(result.onsets_s, sudden)
             if clip.envelope.std() > 0:
-                correlation[name].update(result.envelope, clip.envelope)
+                correlation[name].update(result.envelope.values, clip.envelope)
     return {name: (s.f1, s.precision, s.recall, float(correlation[name].compute()))
             for name in readers for s in (f1[name].scores(),)}
 
@@ -80,7 +80,7 @@ def clip_scores(readers: Readers, folder: Path) -> dict[str, tuple[float, float,
         sound = torch.from_numpy(read_audio(path, 16000, mono=True))[0]
         real.append(curves_of(frame_rms(sound, 16000, CURVE_RATE, 0.064).numpy()))
         for name, reader in opened.items():
-            envelope = reader.finish(frames.info.duration_s).envelope.numpy()
+            envelope = reader.finish(frames.info.duration_s).envelope.values.numpy()
             grid = np.arange(int(frames.info.duration_s * CURVE_RATE)) / CURVE_RATE
             guessed[name].append(curves_of(np.interp(grid, np.arange(len(envelope)) / 100, envelope)))
     return {name: tuple(v for k in (0, 1) for v in own_and_auc([c[k] for c in real], [c[k] for c in curves]))

@@ -26,7 +26,10 @@ import numpy as np
 import soundfile
 
 from postsync.errors import PostsyncError
-from postsync.media import default_output, iter_frames, mux, probe, read_audio, read_frames
+from postsync.media.audio import read_audio
+from postsync.media.mux import default_output, mux
+from postsync.media.video import iter_frames, probe
+from postsync.media.watch import read_frames
 
 LIMIT_S, LIMIT_BYTES, BATCH = 20, 3 << 30, 200
 CLIPS = {"mp4": ("mp4", "libx264", {}), "faststart": ("mp4", "libx264", {"movflags": "faststart"}),

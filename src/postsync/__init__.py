@@ -8,27 +8,48 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data.clip import Clip, Event
     from .errors import Cancelled, ConditionError, MediaError, PostsyncError, WeightsError
-    from .generation import Result, generate, load
+    from .features.envelope import Envelope
+    from .generation import ClipSession, Options, Progress, Result, Soundtrack, generate, open_clip
+    from .protocols.guide import Guide, Step
+    from .protocols.pipeline import Cue, Pipeline
     from .registry import SYSTEMS, TRAINABLES
+    from .registry import load_pipeline as load
+    from .timing.timing import Timing
 
 __version__ = "0.1.0"
-__all__ = ["SYSTEMS", "TRAINABLES", "Cancelled", "Clip", "ConditionError", "Event", "MediaError", "PostsyncError",
-           "Result", "WeightsError", "__version__", "generate", "load"]
 
-_PLACES = {  # public name -> the module it lives in
-    "load": ".generation", "generate": ".generation", "Result": ".generation",
-    "SYSTEMS": ".registry", "TRAINABLES": ".registry",
+_PLACES = {  # public name -> the module it lives in, and its name there where that is another
+    "load": ".registry:load_pipeline", "SYSTEMS": ".registry", "TRAINABLES": ".registry",
+    "generate": ".generation", "open_clip": ".generation", "ClipSession": ".generation", "Options": ".generation",
+    "Progress": ".generation", "Result": ".generation", "Soundtrack": ".generation",
+    "Timing": ".timing.timing", "Envelope": ".features.envelope",
+    "Cue": ".protocols.pipeline", "Pipeline": ".protocols.pipeline", "Guide": ".protocols.guide",
+    "Step": ".protocols.guide",
     "Cancelled": ".errors", "ConditionError": ".errors", "MediaError": ".errors", "PostsyncError": ".errors",
     "WeightsError": ".errors",
     "Clip": ".data.clip", "Event": ".data.clip",
 }
+__all__ = ["SYSTEMS", "TRAINABLES", "Cancelled", "Clip", "ClipSession", "ConditionError", "Cue", "Envelope", "Event",
+           "Guide", "MediaError", "Options", "Pipeline", "PostsyncError", "Progress", "Result", "Soundtrack", "Step",
+           "Timing", "WeightsError", "__version__", "generate", "load", "open_clip"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module 'postsync' has no attribute '{name}'")
-    return getattr(import_module(_PLACES[name], __name__), name)
+    if name in _PLACES:
+        module, _, attribute = _PLACES[name].partition(":")
+        return getattr(import_module(module, __name__), attribute or name)
+    if name.endswith("Pipeline") and name in (pipelines := _pipelines()):
+        module, _, attribute = pipelines[name].partition(":")
+        return getattr(import_module(module), attribute)
+    raise AttributeError(f"module 'postsync' has no attribute '{name}'")
+
+
+def _pipelines() -> dict[str, str]:
+    """Class names of the pipelines of all systems that are available, such as FoleyGRAMPipeline -> "module:class"."""
+    from .registry import SYSTEMS
+
+    return {s.pipeline.split(":")[1]: s.pipeline for s in SYSTEMS.values() if s.pipeline is not None}
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_pipelines()})

@@ -1,84 +1,68 @@
-"""The list of systems and trainables: names, where their code is, what is public. Nothing heavy is imported.
+"""Which systems, trainables and guides there are: tables gathered from the packages that hold them.
 
-A new system is a folder under `systems/` and one entry here. Code is named "module:attribute" and imported when asked
-for.
+A system is a folder and one line in `MODULES`; a package of somebody else's needs no line: it names its module under
+the entry point `postsync.systems`. Tables are words (see `protocols/system.py`); code is imported when it is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import weights
-from .errors import PostsyncError
-from .protocols.system import Trainable, checked_options
+from .errors import ConditionError, PostsyncError
+from .protocols.system import GuideEntry, System, Trainable, checked_options
 
 if TYPE_CHECKING:
+    import torch
+
+    from .protocols.guide import Guide
     from .protocols.objective import Objective
+    from .protocols.pipeline import Pipeline
+
+MODULES = (  # the first system that is available is the default
+    "postsync.codecs", "postsync.encoders", "postsync.timing", "postsync.metrics",
+    "postsync.systems.foleygram", "postsync.systems.mdg", "postsync.systems.mgaudio", "postsync.systems.vatt",
+    "postsync.systems.sounding_video",
+)
+ENTRY_POINT = "postsync.systems"
+DTYPES = ("float32", "bfloat16")
+
+SYSTEMS: dict[str, System] = {}
+TRAINABLES: dict[str, Trainable] = {}
+GUIDES: dict[str, GuideEntry] = {}
+BROKEN: dict[str, str] = {}  # module of another package that could not be used -> why
 
 
-@dataclass(frozen=True)
-class System:
-    """One published system, and what is true of it today."""
-
-    name: str
-    title: str
-    arxiv: str
-    output: str  # what it makes
-    public: str  # which weights of the paper can be had
-    licences: str  # of code and weights it stands on
-    pipeline: str | None = None  # "module:class" with from_pretrained(folder); None: not yet
-    presets: Mapping[str, str] = field(default_factory=dict)  # preset that loads -> its folder of bundled weights
-    assemble: str | None = None  # "module:function" that makes a pipeline of the paper's size of published parts
-
-    @property
-    def available(self) -> bool:
-        """Whether this version of postsync runs it."""
-        return self.pipeline is not None
+def collect(modules: Iterable[str] = MODULES, others: Iterable[EntryPoint] | None = None) -> None:
+    """Fill the tables anew. `others`: entry points, by default those of all installed packages; one that cannot be used
+    goes into `BROKEN`, which `postsync doctor` shows, and the rest works."""
+    for table in (SYSTEMS, TRAINABLES, GUIDES, BROKEN):
+        table.clear()
+    for module in modules:
+        _add(import_module(module))
+    for other in entry_points(group=ENTRY_POINT) if others is None else others:
+        try:
+            _add(import_module(other.module))
+        except Exception as error:  # whatever is wrong with somebody else's package
+            BROKEN[other.module] = f"{type(error).__name__}: {error}"
 
 
-MODULES = ("postsync.codecs", "postsync.encoders", "postsync.metrics", "postsync.timing",
-           "postsync.systems.foleygram", "postsync.systems.mgaudio")  # those that list TRAINABLES
-
-SYSTEMS: dict[str, System] = {s.name: s for s in (
-    System(
-        "foleygram", "FoleyGRAM: video-to-audio with GRAM-aligned multimodal encoders", "2510.05829", "sound",
-        public="none: neither code nor trained weights were published; its backbone, Stable Audio Open 1.0, is "
-               "public behind a form",
-        licences="mini: Apache-2.0; Stable Audio Open 1.0: Stability AI Community License; GRAM: code MIT, its weights "
-                 "carry no statement",
-        pipeline="postsync.systems.foleygram.pipeline:FoleyGRAMPipeline",
-        presets={"mini": "foleygram"}),
-    System(
-        "mdg", "MDG: training-free multimodal guidance for video-to-audio", "2509.24550", "sound",
-        public="needs none of its own: it guides public models (AudioLDM, GRAM)",
-        licences="official code: no licence file; AudioLDM weights: non-commercial (CC-BY-NC-SA-4.0, check the card); "
-                 "GRAM: code MIT, its weights carry no statement"),
-    System(
-        "mgaudio", "MGAudio: model-guided dual-role alignment for video-to-audio", "2510.24103", "sound",
-        public="not known: the official repository could not be read",
-        licences="mini: Apache-2.0; official code and weights: not known; AudioLDM's VAE: non-commercial "
-                 "(CC-BY-NC-SA-4.0, check the card)",
-        pipeline="postsync.systems.mgaudio.pipeline:MGAudioPipeline",
-        presets={"mini": "mgaudio"}, assemble="postsync.systems.mgaudio.official:assemble"),
-    System(
-        "vatt", "VATT: tell what you hear from what you see", "2411.05679", "sound and captions",
-        public="published, with no licence stated",
-        licences="official code: BSD-4-Clause; weights: none stated, derived from Vicuna or Gemma and AudioGen's codec "
-                 "(CC-BY-NC-4.0): treat as research only"),
-    System(
-        "sounding_video", "A simple but strong baseline for sounding video generation", "2409.17550",
-        "video with sound",
-        public="the base models (AudioLDM-M, Stable Diffusion 1.5, AnimateDiff) are public; whether the trained "
-               "connectors are was not verified",
-        licences="official code: no licence file; AudioLDM weights: non-commercial (CC-BY-NC-SA-4.0, check the card); "
-                 "Stable Diffusion 1.5 family: CreativeML OpenRAIL-M"),
-)}
-
-TRAINABLES: dict[str, Trainable] = {t.name: t for name in MODULES for t in import_module(name).TRAINABLES}
+def _add(module: Any) -> None:
+    """Enter the tables of a module. Raises PostsyncError where a name is taken."""
+    entries: list[tuple[dict[str, Any], System | Trainable | GuideEntry]] = []
+    if hasattr(module, "SYSTEM"):
+        entries.append((SYSTEMS, module.SYSTEM))
+    entries += [(TRAINABLES, entry) for entry in getattr(module, "TRAINABLES", ())]
+    entries += [(GUIDES, entry) for entry in getattr(module, "GUIDES", ())]
+    for table, entry in entries:
+        if entry.name in table:
+            raise PostsyncError(f"{module.__name__}: the name '{entry.name}' is taken; choose another.")
+    for table, entry in entries:
+        table[entry.name] = entry
 
 
 def system(name: str) -> System:
@@ -88,6 +72,11 @@ def system(name: str) -> System:
     return SYSTEMS[name]
 
 
+def default_system() -> str:
+    """The name of the system that runs where none is named."""
+    return next(entry.name for entry in SYSTEMS.values() if entry.available)
+
+
 def trainable(name: str) -> Trainable:
     """The trainable `name`; raises PostsyncError naming those that exist."""
     if name not in TRAINABLES:
@@ -95,52 +84,132 @@ def trainable(name: str) -> Trainable:
     return TRAINABLES[name]
 
 
-def load_pipeline(name: str, preset: str = "mini", **options: Any) -> Any:
-    """The pipeline of system `name`, on the CPU. `preset`: a preset's name or a saved pipeline's folder.
+def load_pipeline(name: str | None = None, preset: str = "mini", *, device: str = "cpu",
+                  dtype: str | torch.dtype = "float32", parts: Mapping[str, str | Path] | None = None) -> Pipeline:
+    """The pipeline of a system, its weights frozen.
 
-    `options` go to the pipeline's `from_pretrained` (such as `torch_dtype`, float32 where it is not given).
+    Args:
+        name: of the system; None: the default one.
+        preset: a preset's name, or the folder of a saved pipeline.
+        dtype: "float32", "bfloat16", or a torch dtype.
+        parts: folders that replace parts the system shares with others, by the part's name.
 
-    Raises PostsyncError where the system or preset does not exist or is not available yet, WeightsError where the
-    bundled weights are absent.
+    Raises PostsyncError where system or preset do not exist or are not available yet, ConditionError for a device or
+    part that does not exist, WeightsError for weights that are absent or of something else.
     """
-    entry = system(name)
+    entry = system(name or default_system())
     if entry.pipeline is None:
         ready = ", ".join(s.name for s in SYSTEMS.values() if s.available)
-        raise PostsyncError(f"{name} (arXiv {entry.arxiv}) is not available in this version yet; use {ready}.")
+        raise PostsyncError(f"{entry.name} (arXiv {entry.arxiv}) is not available in this version yet; use {ready}.")
+    checked_device(device)
+    folders = checked_parts(entry.name, parts or {}, entry.parts)
+    folder = _preset_folder(entry, preset)
+    pipeline = resolve(entry.pipeline).from_pretrained(folder, torch_dtype=torch_dtype(dtype),
+                                                       **({"parts": folders} if folders else {}))
+    pipeline.preset = preset
+    freeze(pipeline)
+    return pipeline if device == "cpu" else pipeline.to(device)
+
+
+def _preset_folder(entry: System, preset: str) -> Path:
+    """Where the weights of a preset, or of a saved pipeline, lie."""
     if preset in entry.presets:
-        folder = weights.bundled(entry.presets[preset])
-    elif (index := Path(preset) / "model_index.json").is_file():
-        folder, kind = Path(preset), entry.pipeline.split(":")[1]
-        if f'"{kind}"' not in index.read_text(encoding="utf-8"):
-            raise PostsyncError(f"{preset} is the folder of another system's pipeline, not of {kind}; name the system "
-                                "that made it.")
-    else:
-        raise PostsyncError(f"{name} has no preset '{preset}', nor is that the folder of a saved pipeline; there is: "
-                            f"{', '.join(entry.presets)}.")
-    return resolve(entry.pipeline).from_pretrained(folder, **options)
+        return weights.bundled(entry.presets[preset])
+    folder = Path(preset)
+    if not folder.is_dir():
+        raise PostsyncError(f"{entry.name} has no preset '{preset}', nor is that the folder of a saved pipeline; there "
+                            f"is: {', '.join(entry.presets)}.")
+    index, kind = folder / "model_index.json", str(entry.pipeline).split(":")[1]
+    if index.is_file() and f'"{kind}"' not in index.read_text(encoding="utf-8"):
+        raise PostsyncError(f"{preset} is the folder of another system's pipeline, not of {kind}; name the system that "
+                            "made it.")
+    return folder
 
 
-def load_objective(name: str, preset: str = "mini", parts: Mapping[str, Path] | None = None,
+def freeze(pipeline: Any) -> None:
+    """Ask for no gradients of any weight of a pipeline, so that a guide takes those of the latents alone."""
+    from torch import nn
+
+    parts = [pipeline, *vars(pipeline).values(), *getattr(pipeline, "components", {}).values()]
+    for part in parts:
+        if isinstance(part, nn.Module):
+            part.requires_grad_(False).eval()
+
+
+def checked_device(name: str) -> str:
+    """The device if it is here; raises ConditionError naming those that are."""
+    import torch
+
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(name.split(":")[0], False):
+        choice = ", ".join(n for n, there in here.items() if there)
+        raise ConditionError(f"no device '{name}' here; choose one of {choice}.")
+    return name
+
+
+def torch_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """The torch dtype of a name. Raises ConditionError for one that pipelines do not run in."""
+    import torch
+
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in DTYPES:
+        raise ConditionError(f"dtype is '{dtype}'; choose {' or '.join(DTYPES)}.")
+    found: torch.dtype = getattr(torch, dtype)
+    return found
+
+
+def checked_parts(owner: str, given: Mapping[str, str | Path], known: Iterable[str]) -> dict[str, Path]:
+    """The folders of parts by name. Raises ConditionError for a part that `owner` does not have, or no folder there."""
+    if unknown := sorted(set(given) - set(known)):
+        there = f"its parts are {', '.join(sorted(known))}" if known else "it has none"
+        raise ConditionError(f"{owner} has no part {', '.join(unknown)}; {there}.")
+    folders = {name: Path(folder) for name, folder in given.items()}
+    if absent := [f"{name}={folder}" for name, folder in folders.items() if not folder.is_dir()]:
+        raise ConditionError(f"{', '.join(absent)}: there is no such folder; name one that holds it.")
+    return folders
+
+
+def load_objective(name: str, preset: str = "mini", parts: Mapping[str, str | Path] | None = None,
                    options: Mapping[str, Any] | None = None) -> Objective:
     """The objective of trainable `name` in the sizes of `preset`, untrained.
 
-    `parts`: folders of trained parts it stands on, by name; those not named are the bundled ones. `options`: values, or
-    their texts, of the trainable's own options. Raises PostsyncError for unknown names and values, and for a folder
-    that holds something else.
+    `parts`: folders of trained parts that it stands on, by name; by default the bundled ones. `options`: its own.
+    Raises PostsyncError for an unknown name or preset, ConditionError for a part or option that it does not have.
     """
     entry = trainable(name)
     if preset not in entry.presets:
         raise PostsyncError(f"{name} has no preset '{preset}' to train; there is: {', '.join(entry.presets)}.")
-    named = dict(parts or {})
-    if unknown := sorted(named.keys() - entry.parts.keys()):
-        there = f"its parts are {', '.join(entry.parts)}" if entry.parts else "it has none that can be named"
-        raise PostsyncError(f"{name} has no part {', '.join(unknown)}; {there}.")
-    if absent := [f"{part} {folder}" for part, folder in named.items() if not folder.is_dir()]:
-        raise PostsyncError(f"{', '.join(absent)}: there is no such folder; name one that holds it.")
-    return resolve(entry.objective)(preset, **named, **checked_options(options or {}, entry.options, name))
+    folders = checked_parts(name, parts or {}, entry.parts)
+    own = checked_options(options or {}, entry.options, name)
+    objective: Objective = resolve(entry.objective)(preset, **folders, **own)
+    return objective
+
+
+def build_guide(name: str, pipeline: Pipeline, options: Mapping[str, Any] | None = None) -> Guide:
+    """The guide `name` for a pipeline: one of the table, or "module:function" of code that can be imported.
+
+    Raises ConditionError for a name that does not exist and for options that the guide does not have.
+    """
+    entry = GUIDES.get(name)
+    if entry is not None:
+        guide: Guide = resolve(entry.build)(pipeline, **checked_options(options or {}, entry.options, f"guide {name}"))
+        return guide
+    if ":" not in name:
+        there = f"the guides are {', '.join(GUIDES)}" if GUIDES else "no package here lists one"
+        raise ConditionError(f"no guide '{name}'; {there}, and code is named module:function.")
+    try:
+        build = resolve(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConditionError(f"guide {name} cannot be imported ({error}); name module:function.") from error
+    built: Guide = build(pipeline, **(options or {}))
+    return built
 
 
 def resolve(path: str) -> Any:
     """The object at "module:attribute"."""
     module, attribute = path.split(":")
     return getattr(import_module(module), attribute)
+
+
+collect()

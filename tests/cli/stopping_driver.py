@@ -26,7 +26,7 @@ from postsync.media import loudness, video
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
 
 STAGES: dict[str, tuple[Any, str, int]] = {  # name -> (where, what is called, at which call)
-    "reading": (video._Converter, "__call__", 3), "denoising": (FoleyGRAMPipeline, "_guide", 1),
+    "reading": (video.Converter, "__call__", 3), "denoising": (FoleyGRAMPipeline, "_guide", 1),
     "levelling": (loudness, "plan_gain", 1), "keeping sound": (soundfile.SoundFile, "write", 1),
     "writing sound": (soundfile.SoundFile, "write", 2),
     "writing video": (sys.modules["postsync.media.mux"], "_copy_packet", 5), "renaming": (os, "replace", 1)}

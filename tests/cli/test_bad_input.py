@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from postsync import cli
-from postsync.media import probe
 from postsync.media.audio import read_audio
+from postsync.media.video import probe
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -118,7 +118,8 @@ def test_unusable_outputs_are_refused_before_the_work(tmp_path, capfd, monkeypat
     clip = write_clip(tmp_path / "clip.mp4", 3)
     output = bad_output(kind, clip)
     before = {p: p.read_bytes() for p in tmp_path.iterdir()}
-    monkeypatch.setattr("postsync.generation.batch.takes", lambda *args, **kwargs: pytest.fail("began to work"))
+    monkeypatch.setattr("postsync.generation.session.ClipSession.takes_of",
+                        lambda *args, **kwargs: pytest.fail("began to work"))
     assert run(clip, option, output) == 2
     said = capfd.readouterr().err
     assert said.startswith(f"postsync: {output}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch.utils.tensorboard  # noqa: F401  (slow: not within a test)
+from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 import postsync
@@ -75,7 +76,7 @@ def test_info_says_what_is_true_today(capsys: pytest.CaptureFixture[str]) -> Non
     systems = {s["name"]: s for s in facts["systems"]}
     assert systems["foleygram"]["available"]
     assert not systems["vatt"]["available"]
-    assert all(b["megabytes"] <= 12 for b in facts["bundled"])
+    assert all(b["megabytes"] <= 16 for b in facts["bundled"])
 
 
 def test_info_as_a_table() -> None:
@@ -90,7 +91,14 @@ def test_info_as_a_table() -> None:
     ("typer", "0.1", None, "ok"), ("typer", "999.0", None, "bad"), ("typer", "0.1", "998.0", "note"),
     ("no-such-distribution", "1.0", None, "bad")])
 def test_doctor_compares_versions(name: str, lowest: str, tested: str | None, state: str) -> None:
-    assert doctor.compare(name, lowest, tested).state == state
+    assert doctor.compare(Requirement(f"{name}>={lowest}"), tested).state == state
+
+
+def test_doctor_wants_the_weights_of_every_system_and_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"foleygram", "mgaudio", "mel_codec", "gram", "cavp", "timing"} <= doctor.wanted_weights()
+    monkeypatch.setattr("postsync.weights.available", lambda: sorted(doctor.wanted_weights() - {"cavp"}))
+    finding = next(f for f in doctor.examine() if f.name == "weights")
+    assert (finding.state, "cavp" in finding.text) == ("bad", True)
 
 
 def test_doctor_finds_a_broken_neighbour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

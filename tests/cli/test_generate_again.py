@@ -140,7 +140,7 @@ def test_a_system_that_follows_the_picture_alone_is_repeated_and_redone(mgaudio,
     assert 14400 <= changed.min() < changed.max() < 28800
     for refused in (["--offset-ms", 20], ["--timing", "motion"], ["--onsets-in", folder / "m.csv"], ["--prompt", "x"]):
         assert run(clip, *chosen, *refused, "-o", folder / "n.mp4") == 2
-        assert "MGAudioPipeline does not take" in capsys.readouterr().err
+        assert "mgaudio does not take" in capsys.readouterr().err
     assert not (folder / "n.mp4").exists()
 
 
@@ -167,7 +167,7 @@ REFUSED = {
     "another soundtrack": (["hammer.postsync.mp4", "--redo", "0.1", "0.2"], "not the soundtrack"),
     "no sidecar": (["hammer.mp4", "--redo", "0.1", "0.2"], "no such sidecar"),
     "not a sidecar": (["--from", "e.json"], "not a sidecar"),
-    "options beside --from": (["--from", "hammer.postsync.mp4.json", "--seed", "3"], "leave away: seed"),
+    "options beside --from": (["--from", "hammer.postsync.mp4.json", "--seed", "3"], "drop seed"),
     "both": (["--from", "hammer.postsync.mp4.json", "--redo", "0.1", "0.2"], "do not go together"),
     "a span outside": (["hammer.postsync.mp4", "--redo", "0.9", "1.2"], "0.800 s"),
     "a span backwards": (["hammer.postsync.mp4", "--redo", "0.5", "0.2"], "span"),

@@ -11,8 +11,8 @@ LOAD = """
 import sys
 from postsync.cli import lean_imports
 lean_imports.import_diffusers()
-from postsync import generation
-pipe = generation.load()
+import postsync
+pipe = postsync.load()
 heavy = [name for name in ("torch._dynamo", "transformers", "scipy", "sympy") if name in sys.modules]
 assert not heavy, heavy
 import diffusers, torch

@@ -6,9 +6,9 @@ import json
 
 import pytest
 import torch
+from postsync.diffusion.flow_solvers import flow_times, sample_flow
 from safetensors.torch import load_file
 
-from postsync.diffusion.flow_solvers import flow_times, sample_flow
 from postsync.diffusion.guidance import classifier_free_guidance, scale_at
 from postsync.diffusion.solvers import draw_noise
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from postsync.diffusion.sound_pipeline import SoundPipeline
 
 from postsync.diffusion.guidance import Step
-from postsync.diffusion.sound_pipeline import SoundPipeline
 from postsync.errors import ConditionError
 
 

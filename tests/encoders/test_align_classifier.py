@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from postsync.encoders.align_classifier import IGNORED, KEYS, NUM_SAMPLES, AlignClassifier, from_official
-from postsync.encoders.official_layout import rename
 from postsync.errors import WeightsError
+from postsync.weights.layout import rename
 
 TINY = {"autoencoder_widths": (32, 32, 32, 32), "autoencoder_resnets": 1, "width": 32, "multipliers": (1, 1, 1),
         "heads": 2, "feature_dim": 6, "context_dim": 8}

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from postsync.encoders.clap import IGNORED, KEYS, NUM_SAMPLES, Clap, clap_log_mel, fit_to_ten_seconds, from_official
-from postsync.encoders.official_layout import rename
 from postsync.errors import WeightsError
 from postsync.features.spectrogram import clap, mel_filters
+from postsync.weights.layout import rename
 
 TINY = {"patch_width": 8, "depths": (1, 1, 1, 1), "heads": (1, 1, 2, 2), "text_width": 16, "text_layers": 1,
         "text_heads": 2, "vocabulary": 40, "positions": 80, "embed_dim": 8}

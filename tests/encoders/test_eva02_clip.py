@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from postsync.encoders.eva02_clip import IGNORED, KEYS, Eva02ClipVision, from_official, rotate, rotation
 from postsync.encoders.eva_clip import IMAGE_MEAN, IMAGE_STD
-from postsync.encoders.official_layout import rename
 from postsync.errors import WeightsError
+from postsync.weights.layout import rename
 
 TINY = {"image_size": 28, "width": 16, "depth": 1, "heads": 2, "embed_dim": 6, "reference_grid": 2}
 ORIGINAL = {".q_proj.bias": ".q_bias", ".v_proj.bias": ".v_bias", ".attn.norm.": ".attn.inner_attn_ln.",

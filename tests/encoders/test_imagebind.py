@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from postsync.encoders.eva_clip import IMAGE_MEAN, IMAGE_STD
 from postsync.encoders.imagebind import IGNORED, KEYS, ImageBind, from_official
-from postsync.encoders.official_layout import rename
 from postsync.errors import WeightsError
+from postsync.weights.layout import rename
 
 TINY = {"vision_size": (16, 1, 2), "text_size": (16, 1, 2), "audio_size": (16, 1, 2), "embed_dim": 8,
         "vocabulary": 50}

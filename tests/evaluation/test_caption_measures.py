@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from postsync.metrics.bert_score import bert_scores
 
 from postsync.data.manifest import write_manifest
 from postsync.encoders.byte_pairs import RobertaTokenizer
@@ -19,7 +20,6 @@ from postsync.evaluation.job import Settings, run
 from postsync.evaluation.networks import Networks
 from postsync.evaluation.spec import Suite
 from postsync.evaluation.suites import captions, suite
-from postsync.metrics.bert_score import bert_scores
 from postsync.metrics.captions import TOKENISATION, Bleu, CiderD, RougeL
 from tiny_roberta import write_tiny_roberta
 

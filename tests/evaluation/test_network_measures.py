@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from postsync.metrics.e_l1 import RECIPES, e_l1
 
 from handmade_clips import clicks, observed, pair_of
 from postsync.evaluation import network_measures as measures
 from postsync.evaluation import set_measures as sets
 from postsync.evaluation.sides import LeftOut
-from postsync.metrics.e_l1 import RECIPES, e_l1
 from postsync.metrics.kid import kernel_distance
 
 

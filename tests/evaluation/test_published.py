@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from postsync.metrics.divergence import kl_divergence
 
 from handmade_clips import observed, pair_of
 from postsync.data.manifest import read_manifest
@@ -29,7 +30,6 @@ from postsync.evaluation.sides import LeftOut
 from postsync.evaluation.spec import Suite
 from postsync.evaluation.suites import suite
 from postsync.media.audio import read_audio
-from postsync.metrics.divergence import kl_divergence
 from postsync.metrics.kid import polynomial_mmd
 from postsync.scenes.export import export
 from postsync.scenes.render import clean_scenes

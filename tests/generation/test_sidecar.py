@@ -5,10 +5,9 @@ import torch
 
 from postsync import generation
 from postsync.errors import ConditionError, MediaError
-from postsync.generation.provenance import Provenance
-from postsync.generation.sidecar import Sidecar, lossless_path, publish, sidecar_path
-from postsync.generation.soundtrack import read_lossless
-from postsync.media.hashing import sha256_of
+from postsync.generation.delivery import read_lossless
+from postsync.generation.sidecar import Provenance, Sidecar, lossless_path, publish, sidecar_path
+from postsync.media.container import sha256_of
 
 MADE_BY = Provenance({"a.safetensors": "0" * 64}, {"postsync": "0.1.0"})
 
@@ -26,7 +25,7 @@ def test_a_sidecar_comes_back_exactly(result, clip, tmp_path):
     assert sidecar.video_sha256 == sha256_of(clip)
     assert sidecar.result == target
     assert sidecar.recipes[0].options == result.options
-    assert torch.equal(sidecar.recipes[0].timing.envelope, result.recipes[0].timing.envelope)
+    assert torch.equal(sidecar.recipes[0].timing.envelope.values, result.recipes[0].timing.envelope.values)
     assert torch.equal(sidecar.recipes[0].timing.onsets_s, result.recipes[0].timing.onsets_s)
     assert sidecar.gain_db == result.gain_db
     assert sidecar.provenance == MADE_BY

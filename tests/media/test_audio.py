@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from postsync.errors import MediaError
-from postsync.media import audio_blocks, read_audio, resample, resampled_blocks, write_wav
+from postsync.media.audio import audio_blocks, read_audio, resample, resampled_blocks, write_wav
 
 
 def tone(frequency: float, rate: int, duration_s: float = 0.5) -> np.ndarray:

@@ -13,9 +13,12 @@ import pytest
 import soundfile
 
 from postsync.errors import MediaError
-from postsync.media import decoding, iter_frames, mux, probe, read_audio
+from postsync.media import decoding
+from postsync.media.audio import read_audio
 from postsync.media.container import check_readable
+from postsync.media.mux import mux
 from postsync.media.output import check_writable
+from postsync.media.video import iter_frames, probe
 
 SILENCE = np.zeros((1, 1600), np.float32)
 

@@ -11,8 +11,9 @@ import soxr
 import torch
 
 from postsync.errors import MediaError
-from postsync.media import LoudnessMeter, LoudnessTarget, integrated_lufs, normalise_blocks, normalise_loudness
-from postsync.media import true_peak_dbtp as measured_peak
+from postsync.media.loudness import LoudnessTarget, normalise_blocks, normalise_loudness
+from postsync.media.meter import LoudnessMeter, integrated_lufs
+from postsync.media.meter import true_peak_dbtp as measured_peak
 
 
 def signals(rate: int) -> dict[str, np.ndarray]:

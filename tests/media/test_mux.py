@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from postsync.errors import MediaError
-from postsync.media import default_output, iter_frames, mux, probe, read_audio, write_wav
-from postsync.media.mux import ENCODED_RATE
+from postsync.media.audio import read_audio, write_wav
+from postsync.media.mux import ENCODED_RATE, default_output, mux
+from postsync.media.video import iter_frames, probe
 
 RATE = 16000
 CLIPS = {

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from postsync.errors import MediaError
-from postsync.media import iter_frames, probe, read_frames
+from postsync.media.video import iter_frames, probe
+from postsync.media.watch import read_frames
 
 VARIABLE = (0, 1, 2, 10, 11, 30, 31, 33, 60)
 

@@ -1,18 +1,35 @@
-"""Caption metrics against torchmetrics and brute force."""
+"""Caption metrics against torchmetrics and brute force; BERTScore with a tiny random network."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 
-from postsync.metrics.captions import Bleu, CiderD, RougeL, bleu, bleu_counts, cider_d, rouge_l, tokenise
+from postsync.errors import WeightsError
+from postsync.metrics.captions import (
+    BertScore,
+    Bleu,
+    CiderD,
+    RougeL,
+    bert_scores,
+    bleu,
+    bleu_counts,
+    cider_d,
+    load_roberta,
+    rouge_l,
+    tokenise,
+)
+from tiny_roberta import write_tiny_roberta
 
 CANDIDATES = ["a dog barks at a passing car", "rain falls on a tin roof while thunder rolls",
               "someone hits a drum twice", "a door closes"]
+
+
 REFERENCES = [["a dog barks loudly at a car", "dog barking as a car is passing by"],
               ["rain falling on a tin roof", "thunder rolls while rain falls on a roof", "heavy rain"],
               ["a man hits a drum", "a drum is hit twice by someone"], ["a wooden door closes slowly"]]
@@ -124,3 +141,59 @@ def test_bad_input_is_refused():
         CiderD().update("a dog", [])
     with pytest.raises(ValueError, match="1 to 4"):
         Bleu(5)
+
+
+SENTENCES = ["a dog barks at a car", "rain falls on a tin roof", "someone hits a drum twice"]
+
+
+OTHERS = ["a dog barks", "heavy rain on a roof", "thunder"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return write_tiny_roberta(tmp_path_factory.mktemp("network"), SENTENCES + OTHERS)
+
+
+def test_precision_and_recall_change_places(folder):
+    forth, back = bert_scores(SENTENCES, OTHERS, folder, 2), bert_scores(OTHERS, SENTENCES, folder, 2)
+    torch.testing.assert_close(forth["precision"], back["recall"])
+    torch.testing.assert_close(forth["f1"], back["f1"])
+    harmonic = 2 * forth["precision"] * forth["recall"] / (forth["precision"] + forth["recall"])
+    torch.testing.assert_close(forth["f1"], harmonic)
+    assert (forth["f1"] < 0.999).all()
+    torch.testing.assert_close(bert_scores(SENTENCES, SENTENCES, folder, 2)["f1"], torch.ones(3))
+
+
+def test_bert_score_merges(folder):
+    first, second = BertScore("recall"), BertScore("recall")
+    network = load_roberta(folder)
+    of_clips = [bert_scores([sentence] * len(OTHERS), OTHERS, layer=2, network=network) for sentence in SENTENCES]
+    first.update(of_clips[0])
+    second.update(of_clips[1])
+    second.update(of_clips[2])
+    first.merge_state(second)
+    best = torch.stack([scores["recall"].max() for scores in of_clips])  # each clip by its nearest reference
+    torch.testing.assert_close(first.compute(), best.double().mean(), atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match="choose one of precision, recall, f1"):
+        BertScore("f2")
+
+
+def test_missing_network_is_named(monkeypatch, tmp_path):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(WeightsError, match="hf download"):
+        bert_scores(["a dog"], ["a cat"])
+    with pytest.raises(ValueError, match="one reference each"):
+        bert_scores(["a"], [])
+
+
+def test_a_folder_with_something_else_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_roberta(tmp_path)
+
+
+def test_a_network_that_was_loaded_once_scores_alike(folder):
+    again = bert_scores(SENTENCES, OTHERS, layer=2, network=load_roberta(folder))
+    torch.testing.assert_close(again["f1"], bert_scores(SENTENCES, OTHERS, folder, 2)["f1"])

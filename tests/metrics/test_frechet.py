@@ -9,9 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from postsync.metrics.favd import FAVD, favd_rows
-from postsync.metrics.frechet import FrechetDistance, frechet_distance, frechet_from_statistics, frechet_infinity
-from postsync.metrics.fvd import FVD, first_frame
+from postsync.metrics.frechet import (
+    FAVD,
+    FVD,
+    FrechetDistance,
+    favd_rows,
+    first_frame,
+    frechet_distance,
+    frechet_from_statistics,
+    frechet_infinity,
+)
 
 
 def rows(count: int, width: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> torch.Tensor:

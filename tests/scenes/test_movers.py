@@ -7,7 +7,8 @@ from postsync.data.clip import Event
 from postsync.scenes.canvas import Array, Canvas
 from postsync.scenes.events import Score, plan_score
 from postsync.scenes.families import FAMILIES
-from postsync.scenes.movers import Mover, drifter, fidget, make_mover
+from postsync.scenes.kinetics import Mover
+from postsync.scenes.movers import drifter, fidget, make_mover
 
 STRIKES = [name for name, family in FAMILIES.items() if family.kind == "strike"]
 ACTIVE = [name for name, family in FAMILIES.items() if family.kind in ("scrape", "texture")]

@@ -1,9 +1,8 @@
-"""`postsync doctor`: is this installation sound? Versions, broken neighbours, devices, codecs, bundled weights."""
+"""`postsync doctor`: is this installation sound? Versions, neighbours, devices, codecs, weights, packages of others."""
 
 from __future__ import annotations
 
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 CODECS = ("libx264", "aac", "libopus", "libvpx-vp9", "mjpeg")
 NEIGHBOURS = ("torchvision", "torchaudio")  # not needed; broken ones break transformers and diffusers
@@ -54,26 +56,28 @@ def examine() -> Iterator[Finding]:
     yield from _devices()
     yield _codecs()
     yield _weights()
+    yield from _packages()
 
 
 def _requirements() -> Iterator[Finding]:
-    """Core packages against the lower bounds in the package's metadata and the versions tested together."""
+    """Core packages against the package's own requirements and the versions tested together."""
     tested = tested_versions()
-    for requirement in metadata.requires("postsync") or []:
-        match = re.match(r"([\w.-]+)\s*>=\s*([\d.]+)\s*$", requirement)  # entries of extras carry a marker
-        if match:
-            yield compare(match[1], match[2], tested.get(match[1].lower()))
+    for text in metadata.requires("postsync") or []:
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield compare(requirement, tested.get(canonicalize_name(requirement.name)))
 
 
-def compare(name: str, lowest: str, tested: str | None) -> Finding:
-    """Whether distribution `name` is installed in version `lowest` or later, and which version was `tested`."""
+def compare(requirement: Requirement, tested: str | None) -> Finding:
+    """Whether a distribution is installed in a version that is required, and which version was `tested`."""
+    name = requirement.name
     try:
         installed = metadata.version(name)
     except metadata.PackageNotFoundError:
         return Finding(name, "bad", "not installed", "install postsync again with its constraints.txt")
-    if _numbers(installed) < _numbers(lowest):
-        return Finding(name, "bad", f"{installed}, older than {lowest}", f"install {name}>={lowest}")
-    if tested is not None and _numbers(installed) != _numbers(tested):
+    if not requirement.specifier.contains(installed, prereleases=True):
+        return Finding(name, "bad", f"{installed}, not {requirement.specifier}", f"install '{requirement}'")
+    if tested is not None and Version(installed).public != Version(tested).public:
         return Finding(name, "note", f"{installed} (tested with {tested})")
     return Finding(name, "ok", installed)
 
@@ -84,11 +88,7 @@ def tested_versions() -> dict[str, str]:
     if not path.is_file():
         return {}
     pins = (line.split("==") for line in path.read_text(encoding="utf-8").splitlines() if "==" in line)
-    return {name.strip().lower(): version.strip() for name, version in pins}
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])
+    return {canonicalize_name(name.strip()): version.strip() for name, version in pins}
 
 
 def _neighbour(name: str) -> Finding:
@@ -153,7 +153,25 @@ def _weights() -> Finding:
     from .. import weights
 
     names = weights.available()
-    wanted = {"mel_codec", "gram", "foleygram"}
-    if missing := sorted(wanted - set(names)):
+    if missing := sorted(wanted_weights() - set(names)):
         return Finding("weights", "bad", f"bundled weights missing: {', '.join(missing)}", "install postsync again")
     return Finding("weights", "ok", ", ".join(names))
+
+
+def wanted_weights() -> set[str]:
+    """Names of the bundled folders that the systems' presets, their parts and the timing readers load."""
+    from .. import registry
+    from ..timing.readers import READERS
+
+    ready = [system for system in registry.SYSTEMS.values() if system.available]
+    folders = {folder for system in ready for folder in (*system.presets.values(), *system.parts.values())}
+    readers = {reader.weights for reader in READERS.values() if reader.weights is not None}
+    return {folder for folder in folders | readers if not Path(folder).is_absolute()}
+
+
+def _packages() -> Iterator[Finding]:
+    """Packages of others that name systems and cannot be used."""
+    from .. import registry
+
+    for module, reason in registry.BROKEN.items():
+        yield Finding(module, "bad", f"its systems cannot be used: {reason}", "update or uninstall that package")

@@ -8,20 +8,24 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
+from .. import registry
+from ..timing.readers import READERS
+from .tables import GUIDES_HELP, PARTS_HELP, SETTINGS_HELP
+
 ClipArgument = Annotated[Path | None, typer.Argument(
     help="a clip, a folder of clips, or a CSV file `video,prompt[,negative_prompt,seed,start,end]`; with --redo an "
          "earlier result or its sidecar. A clip's own sound is never listened to.", show_default=False)]
 
 
 class Command(TyperCommand):
-    """The command with `--mix`, whose number may be left out."""
+    """The command with `--mix`, whose number is optional."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         return super().parse_args(ctx, with_gain(args))
 
 
 def with_gain(arguments: list[str]) -> list[str]:
-    """The arguments with 0 put after a `--mix` that no number follows."""
+    """The arguments with 0 inserted after a `--mix` that no number follows."""
     complete = []
     for position, argument in enumerate(arguments):
         complete.append(argument)
@@ -48,41 +52,44 @@ MODEL = "The model"
 
 def generate(
     video: ClipArgument = None,
-    prompt: Annotated[str | None, option("what is to be heard", group=WHAT)] = None,
+    prompt: Annotated[str | None, option("what is heard", group=WHAT)] = None,
     negative_prompt: Annotated[str | None, option("what is not to be heard", group=WHAT)] = None,
     cues: Annotated[Path | None, option("prompts over time, CSV `start,end,prompt`", group=WHAT)] = None,
     reference: Annotated[Path | None, option("a recording whose timbre is imitated", group=WHAT)] = None,
-    seed: Annotated[int | None, option("default -1: drawn and told", group=WHAT)] = None,
+    seed: Annotated[int | None, option("default -1: drawn, and printed", group=WHAT)] = None,
     num_samples: Annotated[int, option("takes, with seed, seed + 1, ... (default 1)", group=WHAT)] = 1,
     steps: Annotated[int | None, option("denoising steps", group=WHAT)] = None,
     guidance_scale: Annotated[float | None, option("how closely to follow what is asked, 0 to 50", group=WHAT)] = None,
-    timing: Annotated[str | None, option("from the picture: predicted or motion", group=WHEN)] = None,
+    guide: Annotated[list[str] | None, option(GUIDES_HELP, group=WHAT)] = None,
+    timing: Annotated[str | None, option("how the picture is read: " + " or ".join(READERS), group=WHEN)] = None,
     envelope: Annotated[Path | None, option("loudness, CSV or JSON `seconds,value` (RMS 0..1)", group=WHEN)] = None,
     onsets_in: Annotated[Path | None, option("hits, CSV, JSON or labels `seconds[,strength]`", group=WHEN)] = None,
     offset_ms: Annotated[float | None, option("move the sound: positive is later", group=WHEN)] = None,
-    control_scale: Annotated[float | None, option("how closely to follow time, 0 to 5", group=WHEN)] = None,
+    control_scale: Annotated[float | None, option("how closely to follow the timing, 0 to 5", group=WHEN)] = None,
     start: Annotated[float | None, option("sound from here on only (seconds)", group=PART)] = None,
-    duration: Annotated[float | None, option("sound for so long only (seconds)", group=PART)] = None,
-    redo: Annotated[tuple[float, float] | None, option("START END: make this span of an earlier result anew",
+    duration: Annotated[float | None, option("sound for this long only (seconds)", group=PART)] = None,
+    redo: Annotated[tuple[float, float] | None, option("START END: regenerate this span of an earlier result",
                                                        group=PART)] = None,
     from_: Annotated[Path | None, option("a sidecar whose result is repeated", "--from", group=PART)] = None,
-    replace: Annotated[bool, option("it goes (default)", "--replace", group=OWN)] = False,
+    replace: Annotated[bool, option("it is replaced (default)", "--replace", group=OWN)] = False,
     mix: Annotated[float | None, option("DB, or nothing for 0: it stays, the new sound is added at this gain",
                                         group=OWN)] = None,
     keep: Annotated[bool, option("it stays as first track, the new sound is the second", "--keep", group=OWN)] = False,
     output: Annotated[Path | None, option("a file for one result, else a folder; default: beside the clip, "
                                           "<stem>.postsync.<ext>", "--output", "-o")] = None,
-    skip_existing: Annotated[bool, option("make no result whose file is there", "--skip-existing")] = False,
+    skip_existing: Annotated[bool, option("skip results whose file exists", "--skip-existing")] = False,
     wav: Annotated[Path | None, option("also the soundtrack alone, WAV")] = None,
     save_envelope: Annotated[Path | None, option("also the envelope that was used, CSV or JSON")] = None,
     save_onsets: Annotated[Path | None, option("also the hits: .csv, .json, .txt (Audacity) or .edl markers")] = None,
     plot: Annotated[Path | None, option("also a picture of spectrogram, envelope and onsets, PNG")] = None,
     json_: Annotated[bool, option("report as JSON on standard output", "--json")] = False,
-    quiet: Annotated[bool, option("say nothing but errors", "--quiet", "-q")] = False,
-    system: Annotated[str | None, option("see `postsync info`", group=MODEL)] = None,
-    preset: Annotated[str | None, option("see `postsync info`", group=MODEL)] = None,
+    quiet: Annotated[bool, option("print nothing but errors", "--quiet", "-q")] = False,
+    system: Annotated[str | None, option(f"{', '.join(registry.SYSTEMS)}; see `postsync info`", group=MODEL)] = None,
+    preset: Annotated[str | None, option("a preset, or the folder of a saved pipeline", group=MODEL)] = None,
+    set_: Annotated[list[str] | None, option(SETTINGS_HELP, "--set", group=MODEL)] = None,
+    part: Annotated[list[str] | None, option(PARTS_HELP, group=MODEL)] = None,
     device: Annotated[str | None, option("cpu, cuda, mps", group=MODEL)] = None,
-    dtype: Annotated[str | None, option("float32 or bfloat16", group=MODEL)] = None,
+    dtype: Annotated[str | None, option(" or ".join(registry.DTYPES), group=MODEL)] = None,
 ) -> None:
     """Put sound to silent clips; the pictures are copied packet by packet."""
     from . import generate_run
@@ -91,8 +98,9 @@ def generate(
     asked = {"system": system, "preset": preset, "device": device, "dtype": dtype, "prompt": prompt,
              "negative_prompt": negative_prompt, "reference": reference, "seed": seed, "num_inference_steps": steps,
              "guidance_scale": guidance_scale, "control_scale": control_scale, "timing": timing, "envelope": envelope,
-             "onsets": onsets_in, "offset_ms": offset_ms, "start_s": start, "duration_s": duration, "mix_db": mix}
+             "onsets": onsets_in, "offset_ms": offset_ms, "start_s": start, "duration_s": duration, "mix_db": mix,
+             "guides": tuple(guide) if guide else None}
     generate_run.generate(
-        video, asked, cues, own, num_samples, redo, from_, skip_existing,
+        video, asked, {"set": set_ or (), "part": part or ()}, cues, own, num_samples, redo, from_, skip_existing,
         {"output": output, "wav": wav, "save_envelope": save_envelope, "save_onsets": save_onsets, "plot": plot},
         as_json=json_, quiet=quiet)

@@ -1,4 +1,4 @@
-"""What `postsync generate` does with its options: sees that they go together, starts the run, tells what came of it."""
+"""What `postsync generate` does with its options: checks that they go together, starts the run, reports the results."""
 
 from __future__ import annotations
 
@@ -8,22 +8,32 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
+from .. import registry
 from ..errors import ConditionError
-from ..generation.cue_sheet import read_cues
 from ..generation.options import Options
 from ..generation.outputs import Outputs, make_folder
-from ..generation.sources import read_requests
+from ..generation.progress import Progress
+from ..generation.requests import read_cues, read_requests
+from ..protocols.system import checked_options, read_pairs
+
+if TYPE_CHECKING:
+    from ..generation.batch import Report
+    from ..protocols.pipeline import Pipeline
 
 
-def generate(video: Path | None, asked: Mapping[str, Any], cues: Path | None, own: Sequence[str], num_samples: int,
-             span: tuple[float, float] | None, from_: Path | None, skip_existing: bool,
-             written: Mapping[str, Path | None], *, as_json: bool, quiet: bool) -> None:
-    """Run `postsync generate`. `asked`: options by name, None where not given; `own`: what becomes of the clip's own
-    sound; `written`: fields of Outputs. Raises PostsyncError for a single clip, typer.Exit (2) for several."""
+def generate(video: Path | None, asked: Mapping[str, Any], pairs: Mapping[str, Sequence[str]], cues: Path | None,
+             own: Sequence[str], num_samples: int, span: tuple[float, float] | None, from_: Path | None,
+             skip_existing: bool, written: Mapping[str, Path | None], *, as_json: bool, quiet: bool) -> None:
+    """Run `postsync generate`. `asked`: options by name, None where not given; `pairs`: what was given with --set and
+    --part; `own`: what becomes of the clip's own sound; `written`: fields of Outputs. Raises PostsyncError for a single
+    clip, typer.Exit (2) for several."""
     given = {name: str(value) if isinstance(value, Path) else value for name, value in asked.items()
              if value is not None}
     if len(own) > 1:
@@ -31,21 +41,35 @@ def generate(video: Path | None, asked: Mapping[str, Any], cues: Path | None, ow
                              "kept.")
     given |= {"sound": own[0]} if own else {}
     given |= {"cues": read_cues(cues)} if cues is not None else {}
+    given |= _settings(pairs, given)
     if num_samples < 1 or num_samples > 1000:
         raise ConditionError(f"--num-samples is {num_samples}; it lies between 1 and 1000.")
-    outputs, tell = Outputs(**written), _Teller(as_json, quiet)
+    outputs, reporter = Outputs(**written), _Reporter(as_json, quiet)
     files = [Path(given[name]) for name in ("reference", "envelope", "onsets") if name in given]
     read = tuple(files + ([] if cues is None else [cues]))
-    with _warnings(quiet):
+    with _warnings(quiet), reporter.bars:
         if span is not None or from_ is not None:
-            report = _again(video, given, num_samples, span, from_, outputs, read, tell)
+            report = _again(video, given, num_samples, span, from_, outputs, read, reporter)
         else:
-            report = _anew(video, given, num_samples, skip_existing, outputs, read, tell)
-    tell.end(report)
+            report = _new(video, given, num_samples, skip_existing, outputs, read, reporter)
+    reporter.end(report)
 
 
-def _anew(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_existing: bool, outputs: Outputs,
-          read: tuple[Path, ...], tell: _Teller) -> Any:
+def _settings(pairs: Mapping[str, Sequence[str]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of Options that --set and --part give; settings are checked where the system is named or new."""
+    found: dict[str, Any] = {}
+    if pairs["part"]:
+        found["parts"] = read_pairs(pairs["part"], "--part NAME=FOLDER")
+    if pairs["set"]:
+        named = read_pairs(pairs["set"], "--set NAME=VALUE")
+        system = registry.system(given.get("system", registry.default_system()))
+        own = checked_options({n: v for n, v in named.items() if "." not in n}, system.options, system.name)
+        found["settings"] = named | own
+    return found
+
+
+def _new(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_existing: bool, outputs: Outputs,
+         read: tuple[Path, ...], reporter: _Reporter) -> Report:
     if video is None:
         raise ConditionError("no clip is named; give a clip, a folder of clips or a CSV file.")
     requests = read_requests(video, Options(**given))
@@ -60,11 +84,12 @@ def _anew(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_e
     import_diffusers()  # before anything else does it the long way
     from ..generation.batch import run
 
-    return run(planned, outputs, read, skip_existing=skip_existing, load=tell.load, told=tell.told)
+    return run(planned, outputs, read, skip_existing=skip_existing, load=reporter.load, on_result=reporter.on_result,
+               on_progress=reporter.on_progress)
 
 
 def _again(video: Path | None, given: Mapping[str, Any], num_samples: int, span: tuple[float, float] | None,
-           from_: Path | None, outputs: Outputs, read: tuple[Path, ...], tell: _Teller) -> Any:
+           from_: Path | None, outputs: Outputs, read: tuple[Path, ...], reporter: _Reporter) -> Report:
     from .lean_imports import import_diffusers
 
     import_diffusers()
@@ -75,47 +100,62 @@ def _again(video: Path | None, given: Mapping[str, Any], num_samples: int, span:
     if from_ is not None:
         if given or num_samples > 1:
             extra = ", ".join(sorted(given)) or "num_samples"
-            raise ConditionError(f"--from repeats a result as it was; leave away: {extra}.")
-        return repeat_run(from_, video, outputs, load=tell.load, told=tell.told)
+            raise ConditionError(f"--from repeats a result as it was; drop {extra}.")
+        return repeat_run(from_, video, outputs, load=reporter.load, on_result=reporter.on_result,
+                          on_progress=reporter.on_progress)
     if video is None:
         raise ConditionError("--redo needs an earlier result; name it, or its sidecar.")
     assert span is not None
-    return redo_run(video, span, given, num_samples, outputs, read, load=tell.load, told=tell.told)
+    return redo_run(video, span, given, num_samples, outputs, read, load=reporter.load, on_result=reporter.on_result,
+                    on_progress=reporter.on_progress)
 
 
-class _Teller:
-    """Tells a person on standard output what is being done; with --json on standard error, and a report at the end."""
+class _Reporter:
+    """Says on standard output what is being done; with --json on standard error, and a report at the end."""
 
     def __init__(self, as_json: bool, quiet: bool) -> None:
         self.as_json, self.quiet = as_json, quiet
+        self.bars = Bars(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
+                         TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=quiet)
+        self._task: TaskID | None = None
 
-    def load(self, options: Options) -> Any:
-        """The options' pipeline, with a progress bar unless quiet."""
+    def load(self, options: Options) -> Pipeline:
+        """The options' pipeline."""
         from diffusers.utils import logging as diffusers_logging
 
-        from ..generation.loading import load_for
+        from ..generation.session import load_for
 
         diffusers_logging.disable_progress_bar()  # of loading, which takes less than a second
         pipeline = load_for(options)
-        pipeline.set_progress_bar_config(disable=self.quiet, desc="denoising", leave=False)
+        silence = getattr(pipeline, "set_progress_bar_config", None)  # of diffusers; the bar here shows every stage
+        if silence is not None:
+            silence(disable=True)
         return pipeline
+
+    def on_progress(self, progress: Progress) -> None:
+        """Show the stage."""
+        if self._task is None:
+            self._task = self.bars.add_task(progress.stage, total=1.0)
+        self.bars.update(self._task, description=progress.stage, completed=progress.fraction)
 
     def say(self, text: str) -> None:
         """A line for a person."""
         if not self.quiet:
             typer.echo(text, err=self.as_json)
 
-    def told(self, entry: Mapping[str, Any]) -> None:
-        """Tell of a result that was written."""
+    def on_result(self, entry: Mapping[str, Any]) -> None:
+        """Report a result that was written."""
         self.say(f"{entry['duration_s']:.3f} s, {entry['onsets']} onsets, seed {entry['seed']}")
+        for caption in entry["captions"]:
+            self.say(f"heard: {caption}")
         for kind in ("output", "wav_file", "envelope_file", "onsets_file", "plot_file"):
             if kind in entry:
                 self.say(f"wrote {entry[kind]}")
 
-    def end(self, report: Any) -> None:
+    def end(self, report: Report) -> None:
         """The report; raises the one error of a single clip, typer.Exit (2) after a list of several."""
         for entry in report.skipped:
-            self.say(f"skipped {entry['input']}: {entry['output']} is there")
+            self.say(f"skipped {entry['input']}: {entry['output']} exists")
         if self.as_json:
             typer.echo(json.dumps(report.to_json(), indent=2))
         if report.failures and not report.results and not report.skipped and len(report.failures) == 1:

@@ -8,9 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__, registry, weights
-
-MINI_LIMITS = ("The mini models were trained on procedural scenes; they do not recognise objects in real pictures. "
-               "foleygram follows the picture's timing and the words, mgaudio the picture alone.")
+from .tables import option_text
 
 
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -36,14 +34,21 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     for folder in facts["bundled"]:
         bundled.add_row(folder["name"], f"{folder['megabytes']:.1f}")
     console.print(bundled if facts["bundled"] else "No weights inside the package.")
+    for s in facts["systems"]:
+        if s["options"]:
+            console.print(f"Options of {s['name']} (--set NAME=VALUE): " + "; ".join(s["options"].values()))
+    for module, reason in facts["unusable"].items():
+        console.print(f"A package that cannot be used: {module} ({reason})")
     console.print("Can be trained here: " + ", ".join(t["name"] for t in facts["trainables"]))
-    console.print(MINI_LIMITS)
+    console.print("The mini models were trained on procedural scenes: "
+                  + "; ".join(f"{s['name']}: {s['limits']}" for s in facts["systems"] if s["limits"]) + ".")
 
 
 def collect() -> dict[str, Any]:
     """The facts of `postsync info`, as plain values for JSON."""
     systems = [{"name": s.name, "title": s.title, "arxiv": s.arxiv, "output": s.output, "available": s.available,
-                "presets": dict(s.presets), "public": s.public, "licences": s.licences}
+                "presets": dict(s.presets), "parts": list(s.parts), "public": s.public, "licences": s.licences,
+                "limits": s.limits, "options": {name: option_text(name, option) for name, option in s.options.items()}}
                for s in registry.SYSTEMS.values()]
     bundled = []
     for name in weights.available():
@@ -51,5 +56,6 @@ def collect() -> dict[str, Any]:
         bundled.append({"name": name, "megabytes": round(size / 1e6, 2)})
     trainables = [{"name": t.name, "summary": t.summary, "presets": list(t.presets)}
                   for t in registry.TRAINABLES.values()]
-    return {"version": __version__, "systems": systems, "bundled": bundled, "trainables": trainables,
-            "limits": MINI_LIMITS}
+    guides = [{"name": g.name, "summary": g.summary} for g in registry.GUIDES.values()]
+    return {"version": __version__, "systems": systems, "bundled": bundled, "trainables": trainables, "guides": guides,
+            "unusable": dict(registry.BROKEN)}

@@ -8,7 +8,24 @@ from typing import Annotated
 
 import typer
 
+from .. import registry
+from ..errors import PostsyncError, WeightsError
+from ..protocols.system import checked_options, read_pairs
+from .tables import option_text
+
+ASSEMBLED = {name: entry.assembly for name, entry in registry.SYSTEMS.items() if entry.assembly is not None}
+
 app = typer.Typer(no_args_is_help=True, help="List and convert published networks, and assemble pipelines of them.")
+
+
+def _parts_help() -> str:
+    return " ".join(f"{name}: {', '.join(f'{part} ({text})' for part, text in entry.parts.items())}."
+                    for name, entry in ASSEMBLED.items())
+
+
+def _options_help() -> str:
+    return " ".join(f"{name}: {', '.join(option_text(n, o) for n, o in entry.options.items())}."
+                    for name, entry in ASSEMBLED.items())
 
 
 @app.command("list")
@@ -44,32 +61,24 @@ def convert(
 
 @app.command()
 def assemble(
-    system: Annotated[str, typer.Argument(help="the system, such as mgaudio")],
+    system: Annotated[str, typer.Argument(help=f"the system: {', '.join(ASSEMBLED)}")],
     checkpoint: Annotated[Path, typer.Argument(help="its checkpoint, in the names of the official code")],
-    out: Annotated[Path, typer.Option(help="the pipeline's folder, to be made; then: generate --preset FOLDER")],
-    codec: Annotated[Path, typer.Option(help="folder with vae/ and vocoder/, such as AudioLDM's")],
-    cavp: Annotated[Path | None, typer.Option(help="folder of CAVP; default: the converted published one")] = None,
-    size: Annotated[str, typer.Option(help="S, B, L or XL")] = "B",
-    sign: Annotated[str, typer.Option(help="what it predicts: velocity (noise - clean) or paper (clean - noise)")
-                    ] = "velocity",
-    latent_scale: Annotated[float | None, typer.Option(help="of the latents it was trained on; default: the codec's")
-                            ] = None,
+    out: Annotated[Path, typer.Option(help="the pipeline's folder, to be created; then: generate --preset FOLDER")],
+    part: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER; may be repeated. " + _parts_help())] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE; may be repeated. " + _options_help())
+                    ] = None,
 ) -> None:
     """Make a pipeline of the paper's size from published parts, whole in one folder."""
-    from .. import registry
-    from ..errors import PostsyncError, WeightsError
     from ..media.output import whole_folder
 
-    entry = registry.system(system)
-    if entry.assemble is None:
-        able = ", ".join(s.name for s in registry.SYSTEMS.values() if s.assemble)
-        raise PostsyncError(f"{system} cannot be assembled from a checkpoint; these can: {able}.")
-    if size not in ("S", "B", "L", "XL") or sign not in ("velocity", "paper"):
-        raise PostsyncError(f"--size {size} --sign {sign}: sizes are S, B, L, XL, signs velocity and paper.")
+    assembly = registry.system(system).assembly
+    if assembly is None:
+        raise PostsyncError(f"{system} cannot be assembled from a checkpoint; these can: {', '.join(ASSEMBLED)}.")
+    parts = registry.checked_parts(system, read_pairs(part or (), "--part NAME=FOLDER"), assembly.parts)
+    options = checked_options(read_pairs(set_ or (), "--set NAME=VALUE"), assembly.options, system)
     if out.exists():
-        raise PostsyncError(f"{out} is there already; name a folder that is to be made.")
-    pipeline = registry.resolve(entry.assemble)(checkpoint, codec, cavp, size=size, sign=sign,
-                                                latent_scale=latent_scale)
+        raise PostsyncError(f"{out} exists already; name a folder that is to be created.")
+    pipeline = registry.resolve(assembly.function)(checkpoint, **parts, **options)
     try:
         with whole_folder(out) as temporary:
             pipeline.save_pretrained(temporary)

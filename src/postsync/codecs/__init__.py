@@ -1,7 +1,18 @@
 """Codecs: sound to latents and back."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from ..protocols.system import Trainable
 from ..protocols.train_config import TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from .mel_vae import MelCodec
+    from .oobleck import OobleckCodec
 
 TRAINABLES = (
     Trainable("vae", "mel codec: log-mel <-> latents", "postsync.codecs.training:vae",
@@ -9,3 +20,18 @@ TRAINABLES = (
     Trainable("vocoder", "mel codec: log-mel -> waveform", "postsync.codecs.training:vocoder",
               TrainConfig(steps=6000, batch_size=8, lr=1e-3, warmup=200)),
 )
+
+
+def load_codec(folder: Path, torch_dtype: torch.dtype) -> MelCodec | OobleckCodec:
+    """The codec saved in `folder`, by what lies in it: `vae/` and `vocoder/` (a mel codec), or an `AutoencoderOobleck`.
+
+    Raises WeightsError for a folder that holds neither.
+    """
+    config = folder / "config.json"
+    if config.is_file() and '"AutoencoderOobleck"' in config.read_text(encoding="utf-8"):
+        from .oobleck import OobleckCodec
+
+        return OobleckCodec.from_pretrained(folder, torch_dtype=torch_dtype)
+    from .mel_vae import MelCodec
+
+    return MelCodec.from_pretrained(folder, torch_dtype=torch_dtype)

@@ -1,13 +1,12 @@
 """The mel codec: waveform -> AudioLDM log-mel -> AutoencoderKL latents, and back through a vocoder.
 
 The layout is AudioLDM's (Liu et al., 2023, section 3; diffusers' folder layout `vae/` and `vocoder/`). Its own weights
-and the mini's load behind one contract: `encode`, `decode`, `latent_shape`, `sampling_rate`, `latent_rate`.
+and the mini's load behind one contract (`protocols/codec.py`).
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +15,16 @@ from diffusers import AutoencoderKL, ConfigMixin, ModelMixin
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import WeightsError
 from ..features.spectrogram import audioldm_log_mel
 from .long_decoder import decode_in_pieces, decodes_in_pieces
+from .pieces import LatentPosterior, check_waveform, in_pieces
 from .vocoder import VocosVocoder
 
 NUM_MELS = 64
 HOP_LENGTH = 160
-
-
-@dataclass(frozen=True)
-class LatentPosterior:
-    """Diagonal Gaussian over scaled latents; `mean` and `std` are (B, 8, T/4, 16)."""
-
-    mean: Tensor
-    std: Tensor
-
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """One draw, (B, 8, T/4, 16); the noise comes from `generator` on its own device."""
-        device = generator.device if generator is not None else self.mean.device
-        noise = torch.randn(self.mean.shape, generator=generator, device=device, dtype=self.mean.dtype)
-        return self.mean + self.std * noise.to(self.mean.device)
 
 
 class MelCodec(ModelMixin, ConfigMixin):
@@ -45,17 +32,20 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     `mel_mean` and `mel_std` normalise the log-mel for the VAE (AudioLDM: 0 and 1). `patch_size` folds that many mel
     frames and bins into the VAE's channels (AudioLDM: 1), a large saving on a CPU. `chunk_frames` bounds the mel
-    frames that are decoded at once.
+    frames that are decoded at once. `checkpointing` saves memory where gradients are wanted: activations are computed
+    twice instead of kept.
     """
 
     config_name = "codec.json"
+    channels = 1  # of the waveforms taken and given
 
     def __init__(self, vae: AutoencoderKL, vocoder: nn.Module, *, sampling_rate: int = 16000, mel_mean: float = 0.0,
-                 mel_std: float = 1.0, patch_size: int = 1, chunk_frames: int = 2048) -> None:
+                 mel_std: float = 1.0, patch_size: int = 1, chunk_frames: int = 2048,
+                 checkpointing: bool = False) -> None:
         super().__init__()
         self.register_to_config(sampling_rate=sampling_rate, mel_mean=mel_mean, mel_std=mel_std, patch_size=patch_size)
         self.vae, self.vocoder = vae, vocoder
-        self.chunk_frames = chunk_frames
+        self.chunk_frames, self.checkpointing = chunk_frames, checkpointing
         self.ratio = patch_size * 2 ** (len(vae.config.block_out_channels) - 1)
 
     @property
@@ -67,6 +57,17 @@ class MelCodec(ModelMixin, ConfigMixin):
     def latent_rate(self) -> float:
         """Latent frames a second."""
         return self.sampling_rate / (HOP_LENGTH * self.ratio)
+
+    @property
+    def context_frames(self) -> int:
+        """Latent frames of context of a part; whole loops of the vocoder's noise. The VAE's norms look at all frames,
+        so a part comes close to that of the whole."""
+        return -(-self._vocoder_margin // self.ratio)
+
+    @property
+    def _vocoder_margin(self) -> int:
+        """Mel frames of context of the vocoder."""
+        return getattr(self.vocoder, "chunk_margin", 64)
 
     def latent_shape(self, num_samples: int) -> tuple[int, int, int]:
         """(channels, frames, bins) of the latents of `num_samples` samples."""
@@ -114,31 +115,35 @@ class MelCodec(ModelMixin, ConfigMixin):
         """`decode_mel` in one pass, or `length` latent frames at a time."""
         p = self.config.patch_size
         z = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
-        if length is None:
-            x = self.vae.decode(z).sample
+        if length is None and self.checkpointing and torch.is_grad_enabled() and z.requires_grad:
+            x = checkpoint(self._decode_vae, z, use_reentrant=False)
+        elif length is None:
+            x = self._decode_vae(z)
         else:
             z = z if self.vae.post_quant_conv is None else self.vae.post_quant_conv(z)
             x = decode_in_pieces(self.vae.decoder, z, length)
         x = rearrange(x, "b (p q) t f -> b 1 (t p) (f q)", p=p, q=p)
         return x[:, 0].float() * self.config.mel_std + self.config.mel_mean
 
+    def _decode_vae(self, z: Tensor) -> Tensor:
+        """The VAE's decoder in one pass."""
+        return self.vae.decode(z).sample
+
     def vocode(self, log_mel: Tensor) -> Tensor:
         """Log-mel (B, T, 64) -> waveform (B, 160 T), in pieces whose overlap exceeds the vocoder's receptive field."""
-        margin = getattr(self.vocoder, "chunk_margin", 64)
-        num_frames, size = log_mel.shape[1], self.chunk_frames
-        pieces = []
-        for start in range(0, num_frames, size):
-            left, end = max(start - margin, 0), min(start + size, num_frames)
-            waveform = self.vocoder(log_mel[:, left : end + margin])
-            pieces.append(waveform[:, (start - left) * HOP_LENGTH : (end - left) * HOP_LENGTH])
-        return torch.cat(pieces, dim=1)
+        return in_pieces(self.vocoder, log_mel, self.chunk_frames, self._vocoder_margin, dim=1, steps=(1, HOP_LENGTH),
+                         checkpointing=self.checkpointing)
 
     def encode(self, waveform: Tensor) -> LatentPosterior:
-        """Waveform (B, N) in -1..1 at `sampling_rate` -> posterior over scaled latents (B, 8, ceil(N / 640), 16)."""
-        return self.encode_mel(self.log_mel(waveform))
+        """Waveform (B, 1, N) in -1..1 at `sampling_rate` -> posterior over scaled latents (B, 8, ceil(N / 640), 16).
+
+        Raises ConditionError for another number of channels.
+        """
+        check_waveform(waveform, self.channels)
+        return self.encode_mel(self.log_mel(waveform[:, 0]))
 
     def decode(self, latents: Tensor, num_samples: int | None = None) -> Tensor:
-        """Scaled latents (B, 8, L, 16) -> waveform (B, num_samples), by default 640 L samples; differentiable.
+        """Scaled latents (B, 8, L, 16) -> waveform (B, 1, num_samples), by default 640 L samples; differentiable.
 
         Raises ValueError where the latents hold fewer than `num_samples` samples.
         """
@@ -147,7 +152,8 @@ class MelCodec(ModelMixin, ConfigMixin):
         if num_samples > available:
             raise ValueError(f"{latents.shape[2]} latent frames hold {available} samples, not {num_samples}; "
                              f"use latents of shape {self.latent_shape(num_samples)}")
-        return self.vocode(self.decode_mel(latents))[:, :num_samples]
+        latents = latents.to(next(self.parameters()).dtype)
+        return self.vocode(self.decode_mel(latents))[:, None, :num_samples]
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Writes `codec.json`, `vae/` and `vocoder/` (safetensors)."""

@@ -101,7 +101,7 @@ class MelVAEObjective(_WaveformObjective):
         if not len(self._calibration):
             raise WeightsError("the latent scale is measured on training clips: give some to fit() before export")
         scale = self.codec.vae.config.scaling_factor
-        means = [self.codec.encode(w[None]) for w in self._calibration.to(self.codec.vae.device)]
+        means = [self.codec.encode(w[None, None]) for w in self._calibration.to(self.codec.vae.device)]
         return float(torch.cat([p.mean for p in means]).square().mean().sqrt()) / scale
 
     def export(self, folder: Path) -> None:

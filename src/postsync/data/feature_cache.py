@@ -27,7 +27,7 @@ from torch.utils.data import Dataset
 from postsync.data.extractor_version import extractor_version, tensor_bytes
 from postsync.data.manifest import ManifestDataset
 from postsync.errors import MediaError, PostsyncError
-from postsync.media.hashing import sha256_of
+from postsync.media.container import sha256_of
 from postsync.media.output import whole_file
 from postsync.protocols.objective import Batch, Objective
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from postsync.errors import MediaError
 from postsync.media.audio import audio_blocks
-from postsync.media.container import open_media
-from postsync.media.hashing import sha256_of
+from postsync.media.container import open_media, sha256_of
 from postsync.media.video import probe
 
 

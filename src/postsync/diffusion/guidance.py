@@ -1,12 +1,14 @@
-"""Classifier-free guidance, and the contract of guides: objects that nudge latents while they are denoised."""
+"""Guidance: classifier-free, and by guides (`protocols/guide.py`) that move the latents around a solver's step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
+
+from ..errors import ConditionError
+from ..protocols.guide import AfterStep, BeforeStep, Guide, Step
 
 
 def classifier_free_guidance(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
@@ -23,30 +25,25 @@ def scale_at(scale: float, time: float, interval: tuple[float, float]) -> float:
     return scale if low <= time <= high else 1.0
 
 
-@dataclass(frozen=True)
-class Step:
-    """What a guide sees after one solver step.
-
-    `timestep` is the model's own time of the step, `latents_before` the state it was asked about, `latents` the state
-    the solver reached, `model_output` the guided prediction in the backbone's own parameterization (eps, v or flow).
-    `clean_estimate(latents)` applies that output, held fixed, at this step's noise level: the sound the latents are on
-    their way to, differentiable in `latents`. `decode(clean)` gives the waveform (B, N), differentiable as well.
-    """
-
-    index: int
-    num_steps: int
-    timestep: float
-    latents_before: Tensor
-    latents: Tensor
-    model_output: Tensor
-    clean_estimate: Callable[[Tensor], Tensor]
-    decode: Callable[[Tensor], Tensor]
+def check_guides(guides: Sequence[Guide]) -> None:
+    """Raise ConditionError for an object that is no guide."""
+    for guide in guides:
+        if not isinstance(guide, BeforeStep | AfterStep):
+            raise ConditionError(f"{type(guide).__name__} is no guide: it has neither before_step nor after_step.")
 
 
-@runtime_checkable
-class Guide(Protocol):
-    """Moves latents after each step. A guide that needs gradients enables them itself (`torch.enable_grad`)."""
+def guided_before(guides: Sequence[Guide], step: Step) -> Tensor:
+    """The state after the `before_step` of each guide in turn; `step.latents` itself where none moved it."""
+    for guide in guides:
+        if isinstance(guide, BeforeStep):
+            moved = guide.before_step(step)
+            step = replace(step, latents_before=moved, latents=moved)
+    return step.latents
 
-    def after_step(self, step: Step) -> Tensor:
-        """The latents to go on with; returning `step.latents` itself leaves the run untouched."""
-        ...
+
+def guided_after(guides: Sequence[Guide], step: Step) -> Tensor:
+    """The state after the `after_step` of each guide in turn; `step.latents` itself where none moved it."""
+    for guide in guides:
+        if isinstance(guide, AfterStep):
+            step = replace(step, latents=guide.after_step(step))
+    return step.latents

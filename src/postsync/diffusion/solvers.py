@@ -1,17 +1,25 @@
-"""DPM-Solver++ 2M and 3M SDE (Lu et al. 2022; k-diffusion `sampling.py`) on one denoiser signature.
+"""Solvers, one signature for all: `solve(model, x, levels, *, noise, solver, before_step, after_step)`.
 
-States are `x = clean + sigma * noise`; `denoise(x, sigma)` gives the clean estimate. All noise comes from the caller,
-so a seed fixes the result on any machine of one kind and no Brownian tree is needed.
+`sample`: DPM-Solver++ 2M and 3M SDE (Lu et al. 2022; k-diffusion `sampling.py`) for eps and v, on states
+`clean + sigma * noise` and a model that gives the clean estimate. `sample_flow`: Euler, Heun and the reverse SDE of the
+straight path `(1 - t) clean + t noise` (sihyun-yu/REPA `samplers.py`, MIT, read, not copied), on a model that gives
+dx/dt = noise - clean. All noise comes from the caller, so a seed fixes the result on any machine of one kind and no
+Brownian tree is needed.
 
-History: a multistep solver extrapolates from the clean estimates of earlier steps. Where a guide has moved the latents
-between two steps, their difference would hold the guide's push besides the path's curvature and extrapolate both, so
-the history is forgotten there and the next step is of first order; with an untouched path nothing changes.
+Callbacks: `before_step(i, state)` may return another state for the model to be asked about, `after_step(i, before,
+after, output)` another one to go on with; `output` is what the model gave at `before`.
+
+History: a multistep solver extrapolates from the clean estimates of earlier steps. Where a callback has moved the state
+between two steps, their difference would hold the push besides the path's curvature and extrapolate both, so the
+history is forgotten there and the next step is of first order; with an untouched path nothing changes. The flow solvers
+keep no history.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, Protocol
 
 import torch
@@ -21,9 +29,17 @@ from ..errors import ConditionError
 from .parameterization import Denoiser
 
 SolverName = Literal["dpmpp_2m_sde", "dpmpp_3m_sde"]
+FlowSolverName = Literal["euler", "heun", "euler_maruyama"]
+BeforeStep = Callable[[int, Tensor], Tensor]
 AfterStep = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 StepNoise = Callable[[int], Tensor]
+Velocity = Callable[[Tensor, float, float], Tensor]
+"""`velocity(state, time, step_time)`: dx/dt at `time`; `step_time` is where the step began, by which an interval of
+guidance is judged (Heun asks a second time, at the step's end)."""
 Generators = torch.Generator | Sequence[torch.Generator] | None
+
+LAST_SDE_TIME = 0.04
+"""From here the SDE goes to 0 in one step without noise: the score of a nearly clean state is too steep to follow."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +95,19 @@ SOLVERS: dict[str, SolverStep] = {"dpmpp_2m_sde": dpmpp_2m_step, "dpmpp_3m_sde":
 
 
 def sample(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, solver: SolverName = "dpmpp_3m_sde",
-           eta: float = 1.0, after_step: AfterStep | None = None) -> Tensor:
+           eta: float = 1.0, before_step: BeforeStep | None = None, after_step: AfterStep | None = None) -> Tensor:
     """Denoise `x` (noise times sigmas[0]) along `sigmas` (S + 1,), which end at 0.
 
-    `noise(i)` gives unit-normal noise shaped as x; it is asked for only where eta > 0 and the next sigma is not 0.
-    `after_step(i, before, after, denoised)` may return other latents; see the module's note on history.
+    `noise(i)` gives unit-normal noise shaped as x; it is asked for only where eta > 0 and the next sigma is not 0. For
+    the callbacks see the module; their `output` is the clean estimate.
     """
     update = SOLVERS[solver]
     history: list[Past] = []
     for i in range(len(sigmas) - 1):
         sigma, sigma_next = sigmas[i], sigmas[i + 1]
+        start = x if before_step is None else before_step(i, x)
+        if start is not x:
+            x, history = start, []
         denoised = denoise(x, sigma)
         if sigma_next == 0:
             after = denoised
@@ -102,6 +121,56 @@ def sample(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, so
         if guided is not after:
             history = []
         x = guided
+    return x
+
+
+def flow_times(num_steps: int, solver: FlowSolverName = "euler") -> Tensor:
+    """(num_steps + 1,) float64 times from 1 to 0: even ones, for the SDE even down to 0.04.
+
+    Raises ValueError for less than one step.
+    """
+    if num_steps < 1:
+        raise ValueError(f"{num_steps} steps lead nowhere; take 1 or more")
+    if solver == "euler_maruyama":
+        return torch.cat([torch.linspace(1, LAST_SDE_TIME, num_steps, dtype=torch.float64), torch.zeros(1).double()])
+    return torch.linspace(1, 0, num_steps + 1, dtype=torch.float64)
+
+
+def score_drift(state: Tensor, velocity: Tensor, time: float) -> Tensor:
+    """Drift of the reverse SDE with diffusion g = 2 t: v - g/2 * score, with score = -((1 - t) v + x) / t."""
+    return velocity + (1 - time) * velocity + state
+
+
+def exact(x: Tensor) -> Tensor:
+    """`x` in float64, or in float32 on a device that has no float64 (Apple's)."""
+    return x.float() if x.device.type == "mps" else x.double()
+
+
+def sample_flow(velocity: Velocity, x: Tensor, times: Tensor, *, noise: StepNoise | None = None,
+                solver: FlowSolverName = "euler", before_step: BeforeStep | None = None,
+                after_step: AfterStep | None = None) -> Tensor:
+    """Carry unit-normal `x` to clean latents along `times` (S + 1,), see `flow_times`; float64.
+
+    State and time are float64, so that many small steps do not round; only what the network is shown has its precision.
+    `noise(i)` gives unit-normal noise shaped as x for step i of "euler_maruyama" (all but the last). For the callbacks
+    see the module; their `output` is the velocity. Raises ValueError where the SDE has no noise.
+    """
+    if solver == "euler_maruyama" and noise is None:
+        raise ValueError("the SDE draws noise at every step; give `noise`")
+    x, last = exact(x), len(times) - 2
+    for i, (time, after_time) in enumerate(pairwise(times.tolist())):
+        step = after_time - time
+        x = x if before_step is None else exact(before_step(i, x))
+        slope = exact(velocity(x, time, time))
+        if solver == "euler_maruyama":
+            after = x + score_drift(x, slope, time) * step
+            if noise is not None and i < last:
+                after = after + noise(i).to(after) * (2 * time * -step) ** 0.5
+        else:
+            after = x + step * slope
+            if solver == "heun" and i < last:
+                after = x + step * (slope + exact(velocity(after, after_time, time))) / 2
+        x = after if after_step is None else exact(after_step(i, x, after, slope))
     return x
 
 

@@ -19,7 +19,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from ..features.spectrogram import cavp_mel
-from .official_layout import build, rename
+from ..weights.layout import build, rename
 
 SAMPLE_RATE = 16000
 FPS = 4.0  # of the CAVP features

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from ..errors import WeightsError
 from ..features.resize import resize_pictures
 from ..features.spectrogram import cavp_mel
-from .official_layout import build, rename
+from ..weights.layout import build, rename
 from .panns import ConvBlock
 
 SAMPLE_RATE = 16000

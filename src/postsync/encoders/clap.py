@@ -15,7 +15,7 @@ from transformers import ClapConfig, ClapModel
 from transformers.models.clap.modeling_clap import ClapAudioSelfAttention
 
 from ..features.spectrogram import clap, log_mel_spectrogram
-from .official_layout import build, rename
+from ..weights.layout import build, rename
 
 SAMPLE_RATE = 48000
 NUM_SAMPLES = 480000  # 10 s, all that the network hears

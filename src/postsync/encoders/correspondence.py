@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import weights
 from ..data.clip import Clip
 from ..errors import ConditionError, PostsyncError
-from ..media.hashing import sha256_of
+from ..media.container import sha256_of
 from .cavp import SAMPLE_RATE as CAVP_RATE
 from .cavp import WINDOW_STEPS, load_cavp
 from .gram import SAMPLE_RATE, GramEncoder, pick_frames

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from ..errors import WeightsError
 from ..features.resize import centre_crop, resize_pictures, short_side_size
+from ..weights.layout import build, rename
 from .eva_clip import IMAGE_MEAN, IMAGE_STD
-from .official_layout import build, rename
 
 FPS = 5.0  # any rate serves, each frame stands alone; VATT reads five a second
 EPS = 1e-6

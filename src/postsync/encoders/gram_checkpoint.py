@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsError
+from ..weights.foreign import read_pickle, read_state
 from . import beats
 from .eva_clip import EvaClipConfig, EvaClipVision, resize_positions
 from .gram import GramConfig, GramEncoder, paper
 from .matching import resize_frame_embedding
-from .official_state import read_pickle, read_state
 from .text import WordPieceTokenizer
 
 # official prefix -> ours; an entry without trailing dot is a whole key

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..features.resize import centre_crop, resize_pictures, short_side_size
-from .official_layout import build, rename
+from ..weights.layout import build, rename
 
 FPS = 25.0
 STACK_FRAMES = 24  # 0.96 s, one row of VGGish; a stack takes one frame more, for the flow of its last

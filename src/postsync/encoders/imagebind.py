@@ -14,8 +14,8 @@ from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..weights.layout import build, rename
 from .imagebind_inputs import audio_clips, video_views
-from .official_layout import build, rename
 
 SAMPLE_RATE = 16000
 FPS = 25.0  # any rate serves: two frames are read of every two seconds

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..errors import WeightsError
 from ..features.spectrogram import mel_filters, panns, panns_log_mel
-from .official_layout import build, rename
+from ..weights.layout import build, rename
 
 SAMPLE_RATE = 16000
 MEL_BINS = 64

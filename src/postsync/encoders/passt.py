@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..features.spectrogram import passt_mel
-from .official_layout import build, rename
+from ..weights.layout import build, rename
 from .vit import Block, positions
 
 SAMPLE_RATE = 32000

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import WeightsError
-from ..media.hashing import sha256_of
+from ..media.container import sha256_of
 from ..media.output import whole_folder
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def convert(name: str, file: Path) -> Path:
     """
     from safetensors import SafetensorError
 
-    from .official_state import read_state
+    from ..weights.foreign import read_state
 
     entry, folder, file = entry_of(name), cache_folder(name), Path(file)
     wanted = f"For {name} give {entry.file} from {entry.source}."

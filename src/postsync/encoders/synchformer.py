@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..features.resize import resize_pictures
 from ..features.spectrogram import synchformer_mel
-from .official_layout import build, rename
+from ..weights.layout import build, rename
 from .synchformer_towers import AUDIO_COLUMNS, AudioTower, VideoTower
 from .vit import Block, positions
 

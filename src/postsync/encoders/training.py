@@ -1,4 +1,4 @@
-"""What trains the towers: a preset's name -> the untrained objective, on bundled parts."""
+"""What trains the towers: a preset's name -> the untrained objective, on the bundled parts."""
 
 from __future__ import annotations
 

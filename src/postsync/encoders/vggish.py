@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..features.spectrogram import vggish_examples
-from .official_layout import build, rename
+from ..weights.layout import build, rename
 
 SAMPLE_RATE = 16000
 EXAMPLE_S = 0.96  # one row of features

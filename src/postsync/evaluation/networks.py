@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import weights
 from ..encoders import published
 from ..errors import WeightsError
-from ..media.hashing import sha256_of
+from ..media.container import sha256_of
 from .sides import LeftOut
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..encoders.volume import volume
 from ..features.envelope import ENVELOPE_RATE, frame_rms
 from ..features.onsets import audio_onsets
-from ..media.loudness import integrated_lufs
+from ..media.meter import integrated_lufs
 from ..metrics.envelope import envelope_correlation, envelope_lag_ms
 from ..metrics.onsets import match_onsets
 from .decoding import SILENT_PEAK

@@ -1,6 +1,6 @@
 """The job: clip in -> conditions -> pipeline -> soundtrack -> file out. The command line and applications call this.
 
-Names are imported when they are first used, so that a mistake in the options is told before torch is loaded.
+Names are imported when they are first used, so that a mistake in the options is reported before torch is loaded.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .job import fresh_seed, generate
-    from .loading import check_accepted, load
     from .options import Options
-    from .result import Result
+    from .progress import Progress
+    from .result import Recipe, Result, Soundtrack
+    from .session import ClipSession, generate, open_clip
     from .sidecar import Sidecar
-    from .timing_of_clip import motion_timing
 
-__all__ = ["Options", "Result", "Sidecar", "check_accepted", "fresh_seed", "generate", "load", "motion_timing"]
+__all__ = ["ClipSession", "Options", "Progress", "Recipe", "Result", "Sidecar", "Soundtrack", "generate", "open_clip"]
 
 _PLACES = {  # public name -> the module it lives in
-    "motion_timing": ".timing_of_clip", "fresh_seed": ".job", "generate": ".job", "check_accepted": ".loading",
-    "load": ".loading", "Options": ".options", "Result": ".result", "Sidecar": ".sidecar",
+    "Options": ".options", "Progress": ".progress", "Recipe": ".result", "Result": ".result", "Soundtrack": ".result",
+    "ClipSession": ".session", "generate": ".session", "open_clip": ".session", "Sidecar": ".sidecar",
 }
 
 

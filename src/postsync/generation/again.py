@@ -1,68 +1,187 @@
-"""A run over an earlier result: repeated from its sidecar (`--from`), or with a span made anew (`--redo`)."""
+"""An earlier result again: repeated from its sidecar (`--from`), or with a span of it regenerated (`--redo`)."""
 
 from __future__ import annotations
 
+import logging
+import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ..errors import MediaError
-from ..media.container import check_readable
-from .batch import Load, Report, Told
-from .conditions import timing_source
-from .job import announce, fresh_seed
+from ..errors import ConditionError, MediaError, WeightsError
+from ..media.container import check_readable, sha256_of
+from ..media.picture import ClipPicture
+from ..protocols.pipeline import Pipeline
+from .batch import Load, OnResult, Report
+from .conditions import on_grid, read_conditions
+from .delivery import fingerprint, read_lossless, spliced
+from .options import Options
 from .outputs import Outputs
-from .provenance import Provenance
-from .redo import check_unchanged, earlier_result, redo, repeat
-from .result import Result
-from .sidecar import Sidecar, publish
+from .progress import OnProgress
+from .rendering import make_soundtrack, render
+from .result import Recipe, Result, Soundtrack
+from .session import fresh_seed
+from .sidecar import Provenance, Sidecar, lossless_path, publish
+from .words import announce
+
+log = logging.getLogger(__name__)
+
+CONTEXT_S = 0.5  # generated on both sides of a span, at least, so that it fits its surroundings
+_RETIMING = ("timing", "envelope", "onsets")  # options that say when it sounds
+_WHOLE = frozenset({"system", "preset", "parts", "device", "dtype", "start_s", "duration_s", "target_lufs", "sound",
+                    "mix_db"})
 
 
-def repeat_run(named: Path, video: Path | None, outputs: Outputs, *, load: Load, told: Told) -> Report:
+def repeat_run(named: Path, video: Path | None, outputs: Outputs, *, load: Load, on_result: OnResult,
+               on_progress: OnProgress | None = None) -> Report:
     """Repeat the result that a sidecar describes. `named`: the sidecar or its result; `video`: where the clip lies
     now, if elsewhere. Without an output the result takes its old place, or a name beside it where that is taken.
 
     Raises PostsyncError for what is missing or has changed.
     """
     sidecar = Sidecar.read(named)
-    video = sidecar.video if video is None else video
+    video = sidecar.picture if video is None else video
     taken = sidecar.result.exists() or outputs.output is not None
     target = next(_targets(sidecar, outputs, "again")) if taken else sidecar.result
     own = () if target == sidecar.result else (sidecar.path,)  # in its old place the sidecar is written again
     _check(sidecar, video, outputs, {target: ""}, own)
     pipeline, provenance = _prepared(sidecar, video, load)
     report = Report()
-    result = repeat(sidecar, video, pipeline)
-    _write(result, target, "", sidecar, provenance, outputs, report, told)
+    result = repeat(sidecar, video, pipeline, on_progress)
+    _write(result, target, "", sidecar, provenance, outputs, report, on_result)
     return report
 
 
 def redo_run(named: Path, span: tuple[float, float], changes: Mapping[str, Any], num_samples: int, outputs: Outputs,
-             read: tuple[Path, ...], *, load: Load, told: Told) -> Report:
-    """Make a span of an earlier result anew, `num_samples` times. `named`: the result or its sidecar; `changes`:
-    options to be others than the earlier ones. Results lie beside the earlier one, which stays as it is.
+             read: tuple[Path, ...], *, load: Load, on_result: OnResult,
+             on_progress: OnProgress | None = None) -> Report:
+    """Regenerate a span of an earlier result `num_samples` times. `named`: the result or its sidecar; `changes`:
+    options that differ from the earlier ones. Results lie beside the earlier one, which stays as it is.
 
     Raises PostsyncError for what is missing, has changed, or cannot be redone.
     """
     sidecar = Sidecar.read(named)
     if num_samples > 1 and outputs.output is not None and not outputs.output.is_dir():
-        raise MediaError(f"{outputs.output}: is no folder, and this run writes {num_samples} results; name a folder")
+        raise MediaError(f"{outputs.output}: is not a folder, and this run writes {num_samples} results; name a folder")
     free = _targets(sidecar, outputs, "redo")
     targets = {next(free): str(k + 1) if num_samples > 1 else "" for k in range(num_samples)}
-    _check(sidecar, sidecar.video, outputs, targets, (sidecar.path, sidecar.result, *read))
-    pipeline, provenance = _prepared(sidecar, sidecar.video, load)
-    earlier = earlier_result(sidecar, sidecar.video, pipeline)
-    announce([earlier.options.replaced({k: v for k, v in changes.items() if k in ("prompt", "negative_prompt", "cues",
-                                                                                 "reference")})], pipeline)
+    _check(sidecar, sidecar.picture, outputs, targets, (sidecar.path, sidecar.result, *read))
+    pipeline, provenance = _prepared(sidecar, sidecar.picture, load)
+    earlier = earlier_result(sidecar, sidecar.picture, pipeline)
+    words = {name: value for name, value in changes.items() if name in ("prompt", "negative_prompt", "cues",
+                                                                        "reference")}
+    announce([earlier.options.replaced(words)], pipeline)
     seed = changes.get("seed", -1)
     seed = fresh_seed() if seed < 0 else seed
     report = Report()
     for k, (target, mark) in enumerate(targets.items()):
-        result = redo(earlier, *span, {**changes, "seed": seed + k}, pipeline)
-        _write(result, target, mark, sidecar, provenance, outputs, report, told, take=k + 1)
+        result = redo(earlier, *span, {**changes, "seed": seed + k}, pipeline, on_progress)
+        _write(result, target, mark, sidecar, provenance, outputs, report, on_result, take=k + 1)
     return report
+
+
+def check_unchanged(sidecar: Sidecar, video: Path, provenance: Provenance) -> None:
+    """Raise MediaError where the clip or a reference is another than the sidecar's, WeightsError where weights are.
+
+    Other versions of what made it are a warning: the samples may differ then.
+    """
+    if sidecar.video_sha256 is not None and sha256_of(video) != sidecar.video_sha256:
+        raise MediaError(f"{video}: is not the clip that {sidecar.path.name} was made from (its SHA-256 differs); name "
+                         "the original clip, or generate it again with the options that the sidecar holds")
+    for recipe, known in zip(sidecar.recipes, sidecar.reference_sha256):
+        reference = recipe.options.reference
+        if reference is not None and sha256_of(reference) != known:
+            raise MediaError(f"{reference}: is not the reference that {sidecar.path.name} was made with; bring the "
+                             "original back, or generate the clip again")
+    names = sidecar.provenance.weights.keys() | provenance.weights.keys()
+    if changed := sorted(n for n in names if sidecar.provenance.weights.get(n) != provenance.weights.get(n)):
+        raise WeightsError(f"{sidecar.path}: was made with other weights ({', '.join(changed)}); use the version of "
+                           f"postsync that made it ({sidecar.provenance.versions.get('postsync')}), or generate "
+                           "the clip again.")
+    was, now = sidecar.provenance.versions, provenance.versions
+    if differing := [f"{name} {was.get(name)} -> {now[name]}" for name in now if was.get(name) != now[name]]:
+        log.warning("%s: made with other versions (%s); the samples may differ", sidecar.path, ", ".join(differing))
+
+
+def repeat(sidecar: Sidecar, video: Path, pipeline: Pipeline, on_progress: OnProgress | None = None) -> Result:
+    """The sidecar's result, made again from its recipes. Warns where not every sample is the same.
+
+    Raises ConditionError for a recipe with guides that were objects of a program.
+    """
+    for recipe in sidecar.recipes:
+        if recipe.guides:
+            raise ConditionError(f"{sidecar.path}: was made with guides of a program ({', '.join(recipe.guides)}); repeat it "
+                                 "in that program.")
+    base, *later = sidecar.recipes
+    picture = ClipPicture(video)
+    conditions = read_conditions(picture, base.options, pipeline, base.timing, on_progress=on_progress)
+    soundtrack = make_soundtrack(conditions, base.options, pipeline, on_progress=on_progress)
+    result = Result(picture, replace(soundtrack, notes=sidecar.notes))
+    for recipe in later:
+        result = _with_span(result, recipe, pipeline, on_progress)
+    if fingerprint(result.waveform) != sidecar.soundtrack_sha256:
+        log.warning("%s: repeated, but not sample for sample; it was made on another machine or with other versions",
+                    sidecar.path)
+    return result
+
+
+def earlier_result(sidecar: Sidecar, video: Path, pipeline: Pipeline) -> Result:
+    """The sidecar's result with its kept soundtrack, which is rebuilt where it is missing.
+
+    Raises MediaError where the kept file holds another sound, or the rebuilt one is not what it was.
+    """
+    kept = lossless_path(sidecar.result)
+    if kept.exists():
+        soundtrack = Soundtrack(read_lossless(kept), sidecar.recipes, sidecar.gain_db, sidecar.captions, sidecar.notes)
+        result, advice = Result(ClipPicture(video), soundtrack), "delete it to have it rebuilt"
+    else:
+        log.warning("%s is missing; the earlier soundtrack is rebuilt from its sidecar", kept)
+        result, advice = repeat(sidecar, video, pipeline), "bring the file back, or generate the whole clip again"
+    if fingerprint(result.waveform) != sidecar.soundtrack_sha256:
+        raise MediaError(f"{kept}: is not the soundtrack that {sidecar.path.name} describes; {advice}")
+    return result
+
+
+def redo(earlier: Result, start_s: float, end_s: float, changes: Mapping[str, Any], pipeline: Pipeline,
+         on_progress: OnProgress | None = None) -> Result:
+    """`earlier` with the span between two times regenerated, with its options but for `changes`, at its gain.
+
+    Only the span's own samples change; the cross-fades lie inside it. Times are rounded to 10 ms. The earlier timing
+    stays unless the changes name a file or reader; an offset moves it further. Raises ConditionError for a span outside
+    the clip, and for options that concern the whole soundtrack.
+    """
+    if not 0 <= start_s < min(end_s, earlier.duration_s) or math.isinf(end_s):
+        raise ConditionError(f"a span from {start_s:g} to {end_s:g} s does not lie in a clip of "
+                             f"{earlier.duration_s:.3f} s; give its start and its end in seconds.")
+    start_s, end_s = on_grid(start_s), min(on_grid(end_s), earlier.duration_s)
+    if start_s >= end_s:
+        raise ConditionError(f"a span of {end_s - start_s:g} s is too short; times are rounded to 10 ms.")
+    if fixed := sorted(_WHOLE & changes.keys()):
+        raise ConditionError(f"{', '.join(fixed)}: such options concern the whole soundtrack; redo the span without "
+                             "them.")
+    retimed = any(name in changes for name in _RETIMING)
+    cleared = dict.fromkeys(_RETIMING) if retimed else {}
+    options = earlier.options.replaced({"seed": fresh_seed(), "offset_ms": 0.0, **cleared, **changes})
+    kept = not retimed and earlier.recipes[0].timing is not None
+    recipe = Recipe(options, earlier.timing if kept else None, (start_s, end_s))
+    return _with_span(earlier, recipe, pipeline, on_progress)
+
+
+def _with_span(earlier: Result, recipe: Recipe, pipeline: Pipeline, on_progress: OnProgress | None) -> Result:
+    """The span is made with sound around it, up to the model's native length, which costs nothing more."""
+    assert recipe.span is not None
+    start_s, end_s = recipe.span
+    context_s = max(CONTEXT_S, (pipeline.native_s - (end_s - start_s)) / 2)
+    first_s, last_s = max(0.0, on_grid(start_s - context_s)), min(on_grid(end_s + context_s), earlier.duration_s)
+    conditions = read_conditions(earlier.picture, recipe.options, pipeline, recipe.timing, (first_s, last_s),
+                                 on_progress=on_progress)
+    new, _, _ = render(conditions, recipe.options, pipeline, kept_gain_db=earlier.gain_db, on_progress=on_progress)
+    waveform = spliced(earlier.waveform, new, first_s, start_s, end_s)
+    recipes = (*earlier.recipes, replace(recipe, timing=conditions.timing))
+    return Result(earlier.picture, replace(earlier.soundtrack, waveform=waveform, recipes=recipes))
 
 
 def _targets(sidecar: Sidecar, outputs: Outputs, word: str) -> Iterator[Path]:
@@ -89,16 +208,17 @@ def _check(sidecar: Sidecar, video: Path, outputs: Outputs, targets: Mapping[Pat
         outputs.check(target, mark, inputs=(video, *own))
 
 
-def _prepared(sidecar: Sidecar, video: Path, load: Load) -> tuple[Any, Provenance]:
-    """The sidecar's pipeline, once all is found as it was."""
-    options = sidecar.recipes[0].options
+def _prepared(sidecar: Sidecar, video: Path, load: Load) -> tuple[Pipeline, Provenance]:
+    """The sidecar's pipeline, once everything is found as it was."""
+    options: Options = sidecar.recipes[0].options
     pipeline = load(options)
-    provenance = Provenance.of(pipeline, timing_source(options, pipeline))
+    provenance = Provenance.of(pipeline, options)
     check_unchanged(sidecar, video, provenance)
     return pipeline, provenance
 
 
 def _write(result: Result, target: Path, mark: str, sidecar: Sidecar, provenance: Provenance, outputs: Outputs,
-           report: Report, told: Told, take: int = 1) -> None:
-    publish(result, target, provenance, sidecar.video_sha256)
-    told(report.made(result, target, outputs.write_extras(result, mark), take))
+           report: Report, on_result: OnResult, take: int = 1) -> None:
+    known = sidecar.video_sha256 if sidecar.video is not None else sha256_of(sidecar.picture)
+    publish(result, target, provenance, known)
+    on_result(report.made(result, target, outputs.write_extras(result, mark), take))

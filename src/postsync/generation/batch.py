@@ -9,16 +9,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ..errors import PostsyncError
-from ..media.container import check_readable
-from ..media.hashing import sha256_of
-from .conditions import timing_source
-from .job import announce, fresh_seed, takes
+from ..errors import Cancelled, PostsyncError
+from ..media.container import check_readable, sha256_of
+from ..media.picture import ClipPicture
+from ..protocols.pipeline import Pipeline
 from .options import Options
 from .outputs import Outputs, Planned
-from .provenance import Provenance
+from .progress import OnProgress
 from .result import Result
-from .sidecar import lossless_path, publish, sidecar_path
+from .session import ClipSession, fresh_seed
+from .sidecar import Provenance, lossless_path, publish, sidecar_path
+from .words import announce
 
 log = logging.getLogger(__name__)
 
@@ -40,30 +41,31 @@ class Report:
         """Note that a clip could not be done."""
         if not isinstance(error, PostsyncError):
             log.debug("%s", video, exc_info=error)
-            error = PostsyncError(f"{video}: unforeseen {type(error).__name__} ({error}); please report it")
+            error = PostsyncError(f"{video}: unexpected {type(error).__name__} ({error}); please report it")
         self.errors.append({"input": str(video), "error": " ".join(str(error).split())})
         self.failures.append(error)
 
     def made(self, result: Result, target: Path, extras: dict[str, Path], take: int) -> dict[str, Any]:
         """Note a result that was written; gives its entry."""
-        entry = {"input": str(result.video.path), "output": str(target), "sidecar": str(sidecar_path(target)),
+        entry = {"input": result.picture.name, "output": str(target), "sidecar": str(sidecar_path(target)),
                  "soundtrack": str(lossless_path(target)),
                  **{f"{kind}_file": str(path) for kind, path in extras.items()},
                  "take": take, "seed": result.seed, "prompt": result.prompt, "duration_s": result.duration_s,
-                 "onsets": len(result.onsets_s), "gain_db": result.gain_db}
+                 "onsets": len(result.onsets_s), "gain_db": result.gain_db, "captions": list(result.captions),
+                 "notes": list(result.notes)}
         self.results.append(entry)
         return entry
 
 
-Told = Callable[[dict[str, Any]], None]  # is given the entry of each result as it is written
-Load = Callable[[Options], Any]  # gives the pipeline that the options name
+OnResult = Callable[[dict[str, Any]], None]  # is given the entry of each result as it is written
+Load = Callable[[Options], Pipeline]  # gives the pipeline that the options name
 
 
 def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, skip_existing: bool, load: Load,
-        told: Told) -> Report:
-    """Make the planned results. `read`: further files of the user's, which are not written over.
+        on_result: OnResult, on_progress: OnProgress | None = None) -> Report:
+    """Make the planned results. `read`: further files of the user's, which are not overwritten.
 
-    What is wrong with one clip goes into the report; a pipeline that cannot be loaded raises.
+    What is wrong with one clip goes into the report; a pipeline that cannot be loaded raises, and so does Cancelled.
     """
     report = Report()
     wanted = [plan for plan in planned if not (skip_existing and plan.target.exists())]
@@ -82,11 +84,13 @@ def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, s
     options = sound[0][0].request.options
     pipeline, seed = load(options), fresh_seed()  # one seed for all clips that name none
     announce([group[0].request.options for group in sound], pipeline)
-    provenance = Provenance.of(pipeline, timing_source(options, pipeline))  # the same for all clips
+    provenance = Provenance.of(pipeline, options)  # the same for all clips
     for group in sound:
         try:
-            for entry in _make(group, outputs, pipeline, seed, provenance, report):
-                told(entry)
+            for entry in _make(group, outputs, pipeline, seed, provenance, report, on_progress):
+                on_result(entry)
+        except Cancelled:
+            raise
         except Exception as error:  # whatever is wrong with one clip, the others are still to be made
             report.failed(group[0].request.video, error)
     return report
@@ -102,12 +106,14 @@ def _check(group: Sequence[Planned], outputs: Outputs, read: Sequence[Path]) -> 
         outputs.check(plan.target, plan.mark, inputs=(request.video, *read))
 
 
-def _make(group: Sequence[Planned], outputs: Outputs, pipeline: Any, seed: int, provenance: Provenance,
-          report: Report) -> Iterator[dict[str, Any]]:
+def _make(group: Sequence[Planned], outputs: Outputs, pipeline: Pipeline, seed: int, provenance: Provenance,
+          report: Report, on_progress: OnProgress | None) -> Iterator[dict[str, Any]]:
     """Make and write the takes of one request; gives the entry of each."""
     video, options = group[0].request.video, group[0].request.options
     digest = sha256_of(video)
     seeded = options if options.seed >= 0 else options.replaced({"seed": seed})
-    for plan, result in zip(group, takes(video, seeded, pipeline, [plan.k for plan in group])):
-        publish(result, plan.target, provenance, digest)
+    session = ClipSession(ClipPicture(video), pipeline)
+    numbers = [plan.k for plan in group]
+    for plan, result in zip(group, session.takes_of(seeded, numbers, on_progress=on_progress)):
+        publish(result, plan.target, provenance, digest, on_progress)
         yield report.made(result, plan.target, outputs.write_extras(result, plan.mark), plan.k + 1)

@@ -1,9 +1,10 @@
-"""What is read of a clip and a reference once, for all takes, and how the pipeline is asked for a part of the clip."""
+"""What is read of a clip and a reference, once for all takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,79 +15,161 @@ from torch import Tensor
 from ..errors import ConditionError
 from ..features.envelope import ENVELOPE_RATE
 from ..media.audio import read_audio
-from ..media.video import VideoInfo, iter_frames, probe, read_frames
-from .cue_sheet import cues_within
-from .loading import check_accepted, follows_timing
+from ..media.picture import Picture
+from ..media.video import VideoInfo
+from ..media.watch import FramePlan, regular, spread, watch
+from ..protocols.pipeline import Pipeline
+from ..timing.files import read_envelope, read_onsets
+from ..timing.readers import ANALYSIS_SIZE, READERS, open_reader, reader_name
+from ..timing.timing import Timing
 from .options import Options
-from .soundtrack import DELIVERY_RATE, at_delivery_rate, level, loudness_target
-from .timing_of_clip import Timing, read_timing, timing_name
+from .progress import OnProgress, stage
 
-Callback = Callable[..., dict[str, Any]]
+log = logging.getLogger(__name__)
+
+TIMING_PART = "timing"  # name of the part that is a folder with weights of the timing's reader
 
 
 @dataclass(frozen=True)
 class Conditions:
     """What the soundtrack of a part of a clip follows; `timing` is of the whole clip, without the options' offset."""
 
-    info: VideoInfo
+    picture: Picture
     start_s: float
     end_s: float
     timing: Timing | None  # None: the pipeline follows the picture alone
-    frames: Tensor | None  # (n, 3, H, W) uint8 of the part, where the picture says what sounds
+    frames: Tensor | None  # (n, 3, H, W) uint8 of the part, where the pipeline looks
     reference: Tensor | None  # (C, N) at the pipeline's rate
 
 
-def read_conditions(video: Path, options: Options, pipeline: Any, timing: Timing | None = None,
-                    part: tuple[float, float] | None = None) -> Conditions:
-    """Read all that the options name. `timing`: known already; `part`: start and end in seconds, by default that of the
-    options. Raises MediaError, ConditionError, WeightsError."""
-    if timing_source(options, pipeline) is None:
-        info, timing = probe(video), None
-    elif timing is None:
-        info, timing = read_timing(video, options)
-    else:
-        info = probe(video)
+@dataclass
+class Known:
+    """What was read of a clip's picture so far: timings by reader and its folder, pictures by their plan."""
+
+    timings: dict[tuple[str, str | None], Timing] = field(default_factory=dict)
+    pictures: dict[FramePlan, np.ndarray] = field(default_factory=dict)
+
+    def pictures_of(self, plan: FramePlan) -> np.ndarray | None:
+        """The pictures of a plan (n, H, W, 3), where they are among those that were read."""
+        for known, images in self.pictures.items():
+            if (known.size, known.slack_s) == (plan.size, plan.slack_s) and set(plan.times_s) <= set(known.times_s):
+                return images[[known.times_s.index(time) for time in plan.times_s]]
+        return None
+
+
+def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timing: Timing | None = None,
+                    part: tuple[float, float] | None = None, *, known: Known | None = None,
+                    on_progress: OnProgress | None = None) -> Conditions:
+    """Read all that the options name; the picture is decoded once at most.
+
+    `timing`: given already; `part`: start and end in seconds, by default that of the options; `known`: what was read
+    before, to which is added. Raises MediaError, ConditionError, WeightsError.
+    """
+    known = Known() if known is None else known
+    source, asked = timing_source(options, pipeline), asked_of(options)
+    reader = source if timing is None and source in READERS else None
+
+    def plan(info: VideoInfo) -> FramePlan | None:
+        return plan_pictures(pipeline, info, part or part_of(info.duration_s, options), asked)
+
+    images = look(picture, known, plan, reader, options.parts.get(TIMING_PART), on_progress)
+    duration_s = picture.info.duration_s
+    if reader is not None:
+        timing = known.timings[reader, options.parts.get(TIMING_PART)]
+    elif timing is None and source is not None:
+        timing = read_timing_file(options, duration_s)
     reference = None
     if options.reference is not None:
         reference = torch.from_numpy(read_audio(options.reference, pipeline.sampling_rate, mono=True))
-    start_s, end_s = part or part_of(info, options)
-    frames = _frames_for(pipeline, info, start_s, end_s) if picture_speaks(options, pipeline) else None
-    return Conditions(info, start_s, end_s, timing and timing.fitted(info.duration_s), frames, reference)
+    start_s, end_s = part or part_of(duration_s, options)
+    frames = None if images is None else torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    return Conditions(picture, start_s, end_s, timing and timing.fitted(duration_s), frames, reference)
 
 
-def timing_source(options: Options, pipeline: Any) -> str | None:
-    """What says when it sounds, see `timing_name`; None where the pipeline follows the picture alone.
+def look(picture: Picture, known: Known, plan: Callable[[VideoInfo], FramePlan | None], reader: str | None,
+         folder: str | None = None, on_progress: OnProgress | None = None) -> np.ndarray | None:
+    """The pictures of a plan; with a `reader` (whose weights lie in `folder`), the timing becomes known as well.
 
-    Raises ConditionError for options about time that such a pipeline would not honour.
+    The picture is decoded where something of it is not known yet.
     """
-    if follows_timing(pipeline):
-        return timing_name(options)
-    check_accepted(pipeline, [name for name in ("timing", "envelope", "onsets", "offset_ms")
-                              if getattr(options, name)])
-    return None
+    timed = reader is None or (reader, folder) in known.timings
+    if picture.known is not None and timed:
+        exact = plan(picture.known)
+        images = None if exact is None else known.pictures_of(exact)
+        if exact is None or images is not None:
+            return images
+    source = None if reader is None or timed else open_reader(reader, None if folder is None else Path(folder))
+    watched = watch(picture, on_luma=None if source is None else lambda frame: source.push(frame.image, frame.time_s),
+                    luma_size=(ANALYSIS_SIZE, ANALYSIS_SIZE), plan=plan, on_progress=stage(on_progress, "reading"))
+    if reader is not None and source is not None:
+        known.timings[reader, folder] = source.finish(watched.info.duration_s)
+    exact = plan(watched.info)
+    if exact is not None and watched.frames is not None:
+        known.pictures[exact] = watched.frames
+    return watched.frames
 
 
-def picture_speaks(options: Options, pipeline: Any) -> bool:
-    """Whether the picture says what sounds: where the pipeline knows film or takes no words, or nothing else says it.
-    """
-    return bool(pipeline.sees_film) or "prompt" not in pipeline.accepts or (
-        options.prompt is None and not options.cues and options.reference is None)
+def plan_pictures(pipeline: Pipeline, info: VideoInfo, part: tuple[float, float],
+                  asked: Mapping[str, Any]) -> FramePlan | None:
+    """The pictures of a part of a clip that the pipeline wants; None where it does not look."""
+    start_s, end_s = part
+    wanted = pipeline.pictures_wanted(info.duration_s, asked)
+    if wanted is None:
+        return None
+    if wanted.fps is not None:
+        wanted = pipeline.pictures_wanted(end_s - start_s, asked)
+        assert wanted is not None
+        assert wanted.fps is not None
+        return regular(start_s, end_s, wanted.fps, wanted.count, (wanted.size, wanted.size))
+    first = min(int(start_s / info.duration_s * wanted.count), wanted.count - 1)
+    last = max(round(end_s / info.duration_s * wanted.count), first + 1)
+    return spread(info, wanted.count, (wanted.size, wanted.size), first, last)
 
 
-def _frames_for(pipeline: Any, info: VideoInfo, start_s: float, end_s: float) -> Tensor:
-    """Frames (n, 3, H, W) uint8 of a part, as many and as large as the pipeline's video encoder looks at: at its rate
-    from the part's start on, or, where it has none, those of all that are spread over the whole clip."""
-    if pipeline.frame_rate is None:
-        count, size = pipeline.frames_wanted(info.duration_s)
-        first = min(int(start_s / info.duration_s * count), count - 1)
-        last = max(round(end_s / info.duration_s * count), first + 1)
-        frames = read_frames(info.path, count, (size, size))[first:last]
-    else:
-        count, size = pipeline.frames_wanted(end_s - start_s)
-        held = iter_frames(info.path, (size, size), pipeline.frame_rate, start_s=start_s, end_s=end_s)
-        images = [frame.image for frame in held][:count]
-        frames = np.stack(images + images[-1:] * (count - len(images)))
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+def asked_of(options: Options) -> dict[str, Any]:
+    """The arguments of the pipeline's call, time and chance apart, that the options give, by name."""
+    asked = {"prompt": options.cues or None if options.prompt is None else options.prompt,
+             "negative_prompt": options.negative_prompt,
+             "num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale,
+             "control_scale": options.control_scale, "reference_audio": options.reference,
+             "envelope": options.timing or options.envelope or options.onsets or (options.offset_ms or None),
+             "guides": options.guides or None, **{k: v for k, v in options.settings.items() if "." not in k}}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def timing_source(options: Options, pipeline: Pipeline) -> str | None:
+    """What says when it sounds: "envelope", "onsets", or the name of a reader; None where the pipeline follows the
+    picture alone. Raises ConditionError for an unknown reader, WeightsError where its weights are not installed."""
+    if "envelope" not in pipeline.accepts:
+        return None
+    return next((name for name in ("envelope", "onsets") if getattr(options, name) is not None),
+                None) or reader_name(options.timing)
+
+
+def read_timing_file(options: Options, duration_s: float) -> Timing:
+    """The timing of the options' envelope or list of hits. Raises ConditionError for a file that is not one."""
+    if options.envelope is not None:
+        return Timing.of_envelope(read_envelope(options.envelope, duration_s))
+    assert options.onsets is not None
+    onsets, strengths = read_onsets(options.onsets)
+    beyond = int((onsets >= duration_s).sum())
+    if beyond:
+        log.warning("%s: %d hits lie beyond the end of the clip at %.2f s and are dropped", options.onsets, beyond,
+                    duration_s)
+    return Timing.of_hits(onsets, duration_s, strengths)
+
+
+def check_accepted(pipeline: Pipeline, options: Options, more: Iterable[str] = ()) -> None:
+    """Raise ConditionError for what is asked of the pipeline and it does not take. `more`: further arguments."""
+    asked = asked_of(options)
+    own = {name for name in options.settings if "." not in name}
+    if refused := sorted({*asked, *more} - own - pipeline.accepts):
+        names = {"envelope": "a timing", "reference_audio": "a reference"}
+        raise ConditionError(f"{pipeline.system} does not take {', '.join(names.get(n, n) for n in refused)}; drop "
+                             f"that (it takes {', '.join(sorted(pipeline.accepts))}).")
+    if unknown := sorted(own - set(pipeline.options)):
+        there = f"its own are {', '.join(sorted(pipeline.options))}" if pipeline.options else "it has none of its own"
+        raise ConditionError(f"{pipeline.system} has no option {', '.join(unknown)}; {there}.")
 
 
 def on_grid(seconds: float) -> float:
@@ -94,47 +177,15 @@ def on_grid(seconds: float) -> float:
     return round(seconds * ENVELOPE_RATE) / ENVELOPE_RATE
 
 
-def part_of(info: VideoInfo, options: Options) -> tuple[float, float]:
-    """Start and end in seconds of the part that gets sound, rounded to 10 ms, within the clip.
+def part_of(duration_s: float, options: Options) -> tuple[float, float]:
+    """Start and end in seconds of the part that gets sound, rounded to 10 ms, within a clip of this length.
 
     Raises ConditionError where it lies beyond the clip's end.
     """
     start_s = on_grid(options.start_s)
-    if start_s >= info.duration_s:
-        raise ConditionError(f"the part starts at {start_s:g} s, but {info.path.name} ends at {info.duration_s:.3f} s; "
-                             "start earlier.")
+    if start_s >= duration_s:
+        raise ConditionError(f"the part starts at {start_s:g} s, but the clip ends at {duration_s:.3f} s; start "
+                             "earlier.")
     if options.duration_s is None:
-        return start_s, info.duration_s
-    return start_s, min(on_grid(start_s + options.duration_s), info.duration_s)
-
-
-def render(conditions: Conditions, options: Options, pipeline: Any, *, kept_gain_db: float | None = None,
-           callback: Callback | None = None) -> tuple[np.ndarray, float | None]:
-    """Sound (C, n) at 48 kHz for the conditions' part, and its gain.
-
-    `kept_gain_db`: the gain of an earlier result, used in place of a loudness. The gain is None for silence.
-    """
-    start_s, end_s = conditions.start_s, conditions.end_s
-    arguments = _arguments(conditions, options)
-    if conditions.timing is not None:
-        timing = conditions.timing.moved(options.offset_ms / 1000)
-        if not bool((timing.within(start_s, end_s).envelope > 0).any()):  # nothing is to sound
-            return np.zeros((1, round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)), np.float32), None
-        arguments["envelope"] = timing.control(start_s, end_s)
-    check_accepted(pipeline, arguments)
-    with torch.inference_mode():
-        audio = pipeline(duration_s=end_s - start_s, generator=torch.Generator().manual_seed(options.seed),
-                         callback_on_step_end=callback, **arguments).audios[0]
-    waveform = at_delivery_rate(audio, pipeline.sampling_rate, end_s - start_s)
-    del audio  # of ten minutes, 38 MB that nobody needs any more
-    return waveform, level(waveform, loudness_target(options.target_lufs, kept_gain_db))
-
-
-def _arguments(conditions: Conditions, options: Options) -> dict[str, Any]:
-    """What the pipeline is asked for besides time and chance; what was not given is left to its preset."""
-    cues = cues_within(options.cues, options.prompt, conditions.start_s, conditions.end_s)
-    asked = {"prompt": cues or options.prompt, "negative_prompt": options.negative_prompt,
-             "num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale,
-             "control_scale": options.control_scale, "reference_audio": conditions.reference,
-             "video": conditions.frames}
-    return {name: value for name, value in asked.items() if value is not None}
+        return start_s, duration_s
+    return start_s, min(on_grid(start_s + options.duration_s), duration_s)

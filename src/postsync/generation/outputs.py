@@ -1,4 +1,4 @@
-"""Where results go, and what is written with them; told before the work whether it can be written."""
+"""Where results go, and what is written with them; checked before the work begins."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..errors import MediaError
 from ..media.container import one_line
 from ..media.mux import check_container, default_output
 from ..media.output import check_writable
-from ..timing.onset_file import check_marker_suffix
-from .sources import Request
+from ..timing.files import check_marker_suffix
+from .requests import Request
 
 if TYPE_CHECKING:
     from .result import Result
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder for results. Raises MediaError where it cannot be made."""
+    """Create a folder for results. Raises MediaError where that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MediaError(f"{path}: the folder could not be made ({one_line(error)}); choose another output") from error
+        raise MediaError(f"{path}: could not be created ({one_line(error)}); choose another output") from error
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A soundtrack for a clip, with what it was made from."""
+"""A soundtrack, and the result: a soundtrack under a picture."""
 
 from __future__ import annotations
 
@@ -10,39 +10,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import MediaError
 from ..features.envelope import frame_rms
 from ..media.audio import write_wav
-from ..media.mux import default_output, mux
+from ..media.mux import default_output
 from ..media.output import check_writable
-from ..media.video import VideoInfo
-from ..timing.envelope_file import write_envelope
-from ..timing.onset_file import write_onsets
-from ..timing.timing import strengths_in
+from ..media.picture import Picture
+from ..timing.files import write_envelope, write_onsets
+from ..timing.timing import Timing
 from .conditions import part_of
-from .existing_sound import mixed_blocks
+from .delivery import DELIVERY_RATE, mixed_blocks
 from .options import Options
-from .soundtrack import DELIVERY_RATE
-from .timing_of_clip import Timing
+from .progress import OnProgress, stage
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a soundtrack, or a span of it (seconds), was made from; `timing` is without the options' offset, and None
-    where the system takes it from the picture itself."""
+    """What a soundtrack, or a span of it (seconds), was made from.
+
+    `timing` is without the options' offset, and None where the system takes it from the picture itself. `guides`: the
+    guides that a caller gave as objects, by their class names; such a recipe cannot be repeated from a file.
+    """
 
     options: Options
     timing: Timing | None
     span: tuple[float, float] | None = None
+    guides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Result:
-    """A soundtrack for a clip. The first recipe made the whole of it, each later one made a span of it anew."""
+class Soundtrack:
+    """A waveform (C, N) float32 on 24 bits at 48 kHz. The first recipe made the whole of it, each later one a span.
 
-    video: VideoInfo
-    waveform: np.ndarray  # (C, N) float32 on 24 bits, exactly the clip's length
+    `gain_db` brought the first recipe's sound to its loudness; None: silence. `notes`: warnings that concern it.
+    """
+
+    waveform: np.ndarray
     recipes: tuple[Recipe, ...]
-    gain_db: float | None  # that brought the first recipe's sound to its loudness; None: silence
+    gain_db: float | None
+    captions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def sample_rate(self) -> int:
@@ -51,13 +58,66 @@ class Result:
 
     @property
     def duration_s(self) -> float:
-        """Length of the clip, seconds."""
-        return self.video.duration_s
+        """Length in seconds, to the sample."""
+        return self.waveform.shape[1] / DELIVERY_RATE
 
     @property
     def options(self) -> Options:
-        """What was asked for; for a span made anew, what was asked for last."""
+        """What was asked for; for a regenerated span, what was asked for last."""
         return self.recipes[-1].options
+
+    @property
+    def timing(self) -> Timing:
+        """When it was asked to sound, offsets, parts and spans included; when it does sound, where nobody asked."""
+        base, *later = self.recipes
+        if base.timing is None:
+            rms = frame_rms(torch.from_numpy(self.waveform.mean(0)), self.sample_rate)
+            return Timing.of_envelope(rms.clamp(max=1.0))
+        start_s, end_s = part_of(self.duration_s, base.options)
+        timing = base.timing.moved(base.options.offset_ms / 1000).within(start_s, end_s)
+        for recipe in later:
+            assert recipe.span is not None  # only the first recipe made the whole
+            assert recipe.timing is not None  # one system made all of them
+            timing = timing.with_span(recipe.timing.moved(recipe.options.offset_ms / 1000), *recipe.span)
+        return timing
+
+
+@dataclass(frozen=True)
+class Result:
+    """A soundtrack under a picture, which is copied from a clip or encoded from frames."""
+
+    picture: Picture
+    soundtrack: Soundtrack
+
+    @property
+    def waveform(self) -> np.ndarray:
+        """(C, N) float32, exactly as long as the picture."""
+        return self.soundtrack.waveform
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second of the waveform."""
+        return self.soundtrack.sample_rate
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the picture, seconds."""
+        return self.picture.info.duration_s
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """What made it; see Soundtrack."""
+        return self.soundtrack.recipes
+
+    @property
+    def gain_db(self) -> float | None:
+        """The gain of its sound; see Soundtrack."""
+        return self.soundtrack.gain_db
+
+    @property
+    def options(self) -> Options:
+        """The options of the last recipe."""
+        return self.soundtrack.options
 
     @property
     def seed(self) -> int:
@@ -70,45 +130,49 @@ class Result:
         return self.options.prompt
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Warnings that concern this result, one sentence each."""
+        return self.soundtrack.notes
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """What the system said it heard, of systems that say it."""
+        return self.soundtrack.captions
+
+    @property
     def timing(self) -> Timing:
-        """When it was asked to sound, offsets, parts and spans included; when it does sound, where nobody asked."""
-        base, *later = self.recipes
-        if base.timing is None:
-            return Timing.drawn(frame_rms(torch.from_numpy(self.waveform.mean(0)), self.sample_rate).clamp(max=1.0))
-        start_s, end_s = part_of(self.video, base.options)
-        timing = base.timing.moved(base.options.offset_ms / 1000).within(start_s, end_s)
-        for recipe in later:
-            assert recipe.span is not None  # only the first recipe made the whole
-            assert recipe.timing is not None  # one system made all of them
-            timing = timing.with_span(recipe.timing.moved(recipe.options.offset_ms / 1000), *recipe.span)
-        return timing
+        """When it sounds; see Soundtrack."""
+        return self.soundtrack.timing
 
     @property
     def envelope(self) -> Tensor:
-        """(M,) the envelope of `timing`, 100 Hz."""
-        return self.timing.envelope
+        """(M,) the envelope of `timing`, linear RMS 0..1 at 100 Hz."""
+        return self.timing.envelope.values
 
     @property
     def onsets_s(self) -> Tensor:
         """(K,) seconds, the hits of `timing`."""
         return self.timing.onsets_s
 
-    def save(self, path: str | Path | None = None) -> Path:
-        """Write the clip with this soundtrack (pictures copied packet by packet), or only the sound for `.wav`.
+    def save(self, path: str | Path | None = None, on_progress: OnProgress | None = None) -> Path:
+        """Write the picture with this soundtrack (a clip's packets are copied), or only the sound for `.wav`.
 
-        Without `path`: beside the input, as `<stem>.postsync.<ext>`. The clip's own sound is replaced, mixed in or
+        Without `path`: beside the clip, as `<stem>.postsync.<ext>`. The clip's own sound is replaced, mixed in or
         kept, as the options say; a `.wav` holds the generated sound alone. Raises MediaError; never overwrites the
-        input.
+        clip.
         """
-        target = Path(path) if path is not None else default_output(self.video.path)
+        clip, base = self.picture.path, self.recipes[0].options
+        if path is None and clip is None:
+            raise MediaError(f"{self.picture.name}: such a result has no place of its own; name the file to write")
+        target = default_output(clip) if path is None and clip is not None else Path(str(path))
         if target.suffix.lower() == ".wav":
-            check_writable(target, inputs=(self.video.path,))
+            check_writable(target, inputs=() if clip is None else (clip,))
             return write_wav(target, self.waveform, self.sample_rate)
-        base = self.recipes[0].options
         sound: np.ndarray | Iterator[np.ndarray] = self.waveform
-        if base.sound == "mix" and self.video.has_audio:
-            sound = mixed_blocks(self.video.path, self.waveform, base.mix_db)
-        return mux(self.video.path, sound, self.sample_rate, target, info=self.video, keep_sound=base.sound == "keep")
+        if base.sound == "mix" and clip is not None and self.picture.info.has_audio:
+            sound = mixed_blocks(clip, self.waveform, base.mix_db)
+        return self.picture.write(sound, self.sample_rate, target, keep_sound=base.sound == "keep",
+                                  on_progress=stage(on_progress, "writing"))
 
     def save_envelope(self, path: str | Path) -> None:
         """Write the envelope of `timing` as CSV `seconds,value`, or JSON."""
@@ -117,10 +181,14 @@ class Result:
     def save_onsets(self, path: str | Path) -> None:
         """Write the hits of `timing`: `.csv`, `.json`, `.txt` (Audacity labels) or `.edl`."""
         timing = self.timing
-        write_onsets(path, timing.onsets_s, strengths_in(timing.envelope, timing.onsets_s), self.video.fps)
+        write_onsets(path, timing.onsets_s, timing.strengths, self.picture.info.fps)
 
     def plot(self, path: str | Path) -> None:
-        """Draw spectrogram, envelope and onsets as a picture."""
-        from ..plot import plot_result
+        """Draw spectrogram, envelope and onsets as a PNG. Raises MediaError where it cannot be written."""
+        from ..plot import plot_soundtrack
 
-        plot_result(self, Path(path))
+        name = self.picture.name if self.picture.path is None else self.picture.path.name
+        quoted = [f"“{self.prompt}”"] if self.prompt else []
+        plot_soundtrack(self.waveform, self.sample_rate, self.timing, Path(path),
+                        title="   ".join([name, *quoted, f"seed {self.seed}"]),
+                        asked=self.recipes[0].timing is not None)

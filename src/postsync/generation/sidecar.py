@@ -13,17 +13,42 @@ import torch
 from torch import Tensor
 
 from ..errors import ConditionError, MediaError
-from ..media.container import check_readable
-from ..media.hashing import sha256_of
+from ..features.envelope import ENVELOPE_RATE, Envelope
+from ..media.container import check_readable, sha256_of
 from ..media.output import whole_file
-from ..timing.timing import strengths_in
+from ..protocols.pipeline import Pipeline
+from ..timing.readers import READERS
+from ..timing.timing import Timing
+from ..versions import versions
+from ..weights import bundled
+from .conditions import TIMING_PART, timing_source
+from .delivery import DELIVERY_RATE, fingerprint, write_lossless
 from .options import Options
-from .provenance import Provenance
+from .progress import OnProgress
 from .result import Recipe, Result
-from .soundtrack import DELIVERY_RATE, fingerprint, write_lossless
-from .timing_of_clip import Timing, timing_name
 
-FORMAT = 1  # raised when a reader of this version could no longer read it
+FORMAT = 2  # raised when a reader of an earlier version could no longer read it
+READABLE = (1, 2)  # 1: always of a clip, and without notes, captions, guides, parts and settings
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a result besides the clip and the options."""
+
+    weights: dict[str, str]  # file of weights -> its SHA-256
+    versions: dict[str, str]
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, options: Options) -> Provenance:
+        """That of a run with this pipeline and these options."""
+        folders = dict(pipeline.weights)
+        reader = READERS.get(timing_source(options, pipeline) or "")
+        if reader is not None and reader.weights is not None:
+            folder = Path(options.parts.get(TIMING_PART, bundled(reader.weights)))
+            folders[folder.name] = folder
+        files = {f"{name}/{file.relative_to(folder).as_posix()}": file for name, folder in folders.items()
+                 for file in sorted(folder.rglob("*.safetensors"))}
+        return cls({name: sha256_of(file) for name, file in files.items()}, versions())
 
 
 def sidecar_path(result: Path) -> Path:
@@ -36,32 +61,43 @@ def lossless_path(result: Path) -> Path:
     return result.with_name(result.name + ".flac")
 
 
-def publish(result: Result, target: Path, provenance: Provenance, input_sha256: str) -> Path:
-    """Write the result with its sidecar and lossless soundtrack, all of them or none. Raises MediaError."""
+def publish(result: Result, target: Path, provenance: Provenance, input_sha256: str | None,
+            on_progress: OnProgress | None = None) -> Path:
+    """Write the result with its sidecar and lossless soundtrack, all of them or none.
+
+    `input_sha256`: of the clip's file; None for a picture that has none. Raises MediaError.
+    """
     sidecar, lossless = sidecar_path(target), lossless_path(target)
     with whole_file(sidecar) as text, whole_file(lossless) as sound:
         write_lossless(sound, result.waveform, lossless)
         text.write_text(_describe(result, target, provenance, input_sha256), encoding="utf-8")
-        return result.save(target)
+        return result.save(target, on_progress)
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """A sidecar that was read; `video` is where it says the clip lies."""
+    """A sidecar that was read. `video` is where it says the clip lies; None: the picture was not a clip's."""
 
     path: Path
-    video: Path
-    video_sha256: str
+    video: Path | None
+    video_sha256: str | None
     recipes: tuple[Recipe, ...]
     reference_sha256: tuple[str | None, ...]  # for each recipe
     gain_db: float | None
     soundtrack_sha256: str
     provenance: Provenance
+    captions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def result(self) -> Path:
         """The result beside which it lies."""
         return self.path.with_suffix("")
+
+    @property
+    def picture(self) -> Path:
+        """The file whose picture the result shows: the clip, or the result itself."""
+        return self.result if self.video is None else self.video
 
     @classmethod
     def read(cls, path: Path) -> Sidecar:
@@ -73,18 +109,28 @@ class Sidecar:
         check_readable(path)
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            if data["format"] != FORMAT:
-                raise ConditionError(f"it has format {data['format']}, and this version reads {FORMAT}")
-            entries = [data, *data["redo"]]
-            return cls(path, path.parent / data["input"]["path"], data["input"]["sha256"],
-                       tuple(_recipe(entry, path.parent) for entry in entries),
-                       tuple(entry["reference_sha256"] for entry in entries),
-                       None if data["gain_db"] is None else float(data["gain_db"]),
-                       data["soundtrack"]["sha256"], Provenance(dict(data["weights"]), dict(data["versions"])))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, ConditionError) as error:
+            if data["format"] not in READABLE:
+                raise ConditionError(f"it has format {data['format']}, and this version reads "
+                                     f"{' and '.join(map(str, READABLE))}")
+            return cls._of(data, path)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ConditionError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
             raise ConditionError(f"{path}: not a sidecar that can be read ({what}); name one as postsync wrote "
                                  "it.") from error
+
+    @classmethod
+    def _of(cls, data: dict[str, Any], path: Path) -> Sidecar:
+        """What stands in a sidecar of any format that is read."""
+        entries = [data, *data["redo"]]
+        clip = data["input"]
+        if clip is None and data["format"] == 1:
+            raise ConditionError("its input is not there")
+        return cls(path, None if clip is None else path.parent / clip["path"], None if clip is None else clip["sha256"],
+                   tuple(_recipe(entry, path.parent) for entry in entries),
+                   tuple(entry["reference_sha256"] for entry in entries),
+                   None if data["gain_db"] is None else float(data["gain_db"]),
+                   data["soundtrack"]["sha256"], Provenance(dict(data["weights"]), dict(data["versions"])),
+                   tuple(map(str, data.get("captions", ()))), tuple(map(str, data.get("notes", ()))))
 
 
 def _recipe(data: dict[str, Any], folder: Path) -> Recipe:
@@ -93,24 +139,27 @@ def _recipe(data: dict[str, Any], folder: Path) -> Recipe:
     if options.reference is not None:
         options = options.replaced({"reference": str(folder / options.reference)})
     span = None if span is None else (float(span[0]), float(span[1]))
+    guides = tuple(map(str, data.get("guides", ())))
     if data["envelope"] is None:  # the system took the timing from the picture itself
-        return Recipe(options, None, span)
-    timing = Timing(torch.tensor(data["envelope"], dtype=torch.float32),
-                    torch.tensor([t for t, _ in data["onsets"]], dtype=torch.float64), bool(data["estimated"]))
-    if timing.envelope.dim() != 1 or not bool(((timing.envelope >= 0) & (timing.envelope <= 1)).all()):
-        raise ConditionError("its envelope is not a list of values in 0..1")
-    return Recipe(options, timing, span)
+        return Recipe(options, None, span, guides)
+    values = torch.tensor(data["envelope"], dtype=torch.float32)
+    timing = Timing(Envelope(values, float(data["envelope_rate"]), estimated=bool(data["estimated"])),
+                    torch.tensor([t for t, _ in data["onsets"]], dtype=torch.float64))
+    return Recipe(options, timing, span, guides)
 
 
-def _describe(result: Result, target: Path, provenance: Provenance, input_sha256: str) -> str:
+def _describe(result: Result, target: Path, provenance: Provenance, input_sha256: str | None) -> str:
     base, *later = result.recipes
+    path = result.picture.path
     data = {
         "format": FORMAT,
-        "input": {"name": result.video.path.name, "path": _path_from(target.parent, result.video.path),
-                  "sha256": input_sha256},
+        "input": None if path is None else {"name": path.name, "path": _path_from(target.parent, path),
+                                            "sha256": input_sha256},
         "duration_s": result.duration_s,
         **_described(base, target.parent),
         "gain_db": result.gain_db,
+        "captions": result.captions,
+        "notes": result.notes,
         "soundtrack": {"file": lossless_path(target).name, "sample_rate": DELIVERY_RATE,
                        "samples": result.waveform.shape[1], "sha256": fingerprint(result.waveform)},
         "redo": [{"span": recipe.span, **_described(recipe, target.parent)} for recipe in later],
@@ -126,14 +175,15 @@ def _described(recipe: Recipe, folder: Path) -> dict[str, Any]:
     options = recipe.options.to_json()
     if reference is not None:
         options["reference"] = _path_from(folder, Path(reference))
-    described = {"seed": recipe.options.seed, "options": options,
+    described = {"seed": recipe.options.seed, "options": options, "guides": recipe.guides,
                  "reference_sha256": None if reference is None else sha256_of(reference)}
     if timing is None:
         return described | {"timing": None, "envelope": None}
-    strengths = strengths_in(timing.envelope, timing.onsets_s)
-    return described | {"timing": timing_name(recipe.options), "estimated": timing.estimated,
-                        "onsets": [[t, s] for t, s in zip(timing.onsets_s.tolist(), _short(strengths))],
-                        "envelope_rate": 100, "envelope": _short(timing.envelope)}
+    files = [name for name in ("envelope", "onsets") if getattr(recipe.options, name) is not None]
+    return described | {"timing": files[0] if files else recipe.options.timing or "envelope",
+                        "estimated": timing.estimated,
+                        "onsets": [[t, s] for t, s in zip(timing.onsets_s.tolist(), _short(timing.strengths))],
+                        "envelope_rate": ENVELOPE_RATE, "envelope": _short(timing.envelope.values)}
 
 
 def _short(values: Tensor) -> list[float]:

@@ -1,16 +1,19 @@
-"""Words of a prompt that the bundled weights never met, with the nearest that they know.
+"""What a run asks for that the bundled weights do not know: words of a prompt, with the nearest known ones; pictures.
 
-A word is known when it stood in the captions of the scenes. That the tokenizer can spell it out of pieces, or has it
-whole in its vocabulary, means nothing: nobody ever told the network what it sounds like.
+A word is known when it stood in the captions of the scenes. That the tokenizer can spell it, or has it whole in its
+vocabulary, means nothing: the network never learnt what it sounds like.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
+from ..protocols.pipeline import Pipeline
 from ..scenes.captions import vocabulary_words, words_of
+from .conditions import asked_of
+from .options import Options
 
 log = logging.getLogger(__name__)
 
@@ -21,19 +24,36 @@ _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly", "y", "e")
 _NEAR = 0.7  # least share of letters in common
 
 
-def warn_of_new_words(prompts: Iterable[str]) -> None:
-    """One warning that names every word of the prompts that is not known, with up to three known ones near it."""
-    new = new_words(prompts)
-    if new:
+def announce(runs: Sequence[Options], pipeline: Pipeline) -> None:
+    """Warn once for all of `runs` of what the pipeline's weights do not know."""
+    for sentence in advice(runs, pipeline):
+        log.warning("%s", sentence)
+
+
+def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
+    """Sentences that name what is asked for and the weights do not know: words, or real pictures."""
+    if pipeline.knows_film:
+        return []
+    sentences = []
+    takes_words = "prompt" in pipeline.accepts
+    if takes_words:
+        new = new_words(text for options in runs for text in
+                        (options.prompt, options.negative_prompt, *(cue.text for cue in options.cues)) if text)
         named = "; ".join(f"'{word}'" + (f" (nearest: {', '.join(near)})" if near else "")
                           for word, near in new.items())
-        log.warning("words these weights have never met, so that they may be heard as anything: %s", named)
+        if new:
+            sentences.append(f"words that these weights do not know, so that anything may be heard: {named}")
+    if any(pipeline.pictures_wanted(1.0, asked_of(options)) is not None for options in runs):
+        more = "; say what is to be heard with a prompt" if takes_words else ""
+        sentences.append("the picture alone says what sounds, and this preset knows only the drawn pictures of its "
+                         f"scenes{more}")
+    return sentences
 
 
 def new_words(prompts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Words of the prompts that are not known, each with up to three known words: first of its stem, then by spelling.
 
-    Articles, prepositions and the like, and numbers, are passed over.
+    Articles, prepositions and the like, and numbers, are skipped.
     """
     known = vocabulary_words()
     asked = dict.fromkeys(word for prompt in prompts for word in words_of(prompt))

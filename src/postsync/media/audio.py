@@ -12,10 +12,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from postsync.errors import MediaError
-from postsync.media.container import check_readable, one_line, open_media, picture_stream, reading
-from postsync.media.decoding import MAX_DURATION_S, MAX_HOLD_S
-from postsync.media.output import whole_file
+from ..errors import MediaError
+from .container import check_readable, one_line, open_media, picture_stream, reading
+from .decoding import MAX_DURATION_S, MAX_HOLD_S
+from .output import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor

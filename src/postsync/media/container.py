@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from postsync.errors import MediaError
+from ..errors import MediaError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".wmv",
                             ".flv", ".3gp", ".ogv"})
@@ -88,6 +89,16 @@ def check_readable(path: Path) -> None:
         raise MediaError(f"{path}: no permission to read it; change its permissions or copy it")
     if path.stat().st_size == 0:
         raise MediaError(f"{path}: the file is empty (0 bytes); download or export it again")
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, hexadecimal. Raises MediaError where it cannot be read."""
+    check_readable(Path(path))
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(f"{path}: could not be read ({one_line(error)}); check the disk, or copy the file") from error
 
 
 def picture_stream(container: InputContainer, path: str | os.PathLike[str]) -> VideoStream:

@@ -17,8 +17,8 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from postsync.errors import MediaError
-from postsync.media.container import one_line, reading
+from ..errors import MediaError
+from .container import one_line, reading
 
 _logger = logging.getLogger(__name__)
 

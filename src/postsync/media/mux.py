@@ -7,7 +7,9 @@ waveform give the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -25,11 +27,11 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
-from postsync.errors import MediaError
-from postsync.media.audio import resampled_blocks
-from postsync.media.container import one_line, open_media, picture_stream, reading
-from postsync.media.output import whole_file
-from postsync.media.video import VideoInfo, probe
+from ..errors import MediaError
+from .audio import resampled_blocks
+from .container import one_line, open_media, picture_stream, reading
+from .output import whole_file
+from .video import Progress, VideoInfo, probe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,6 +69,7 @@ def mux(
     output_path: str | os.PathLike[str],
     info: VideoInfo | None = None,
     keep_sound: bool = False,
+    on_progress: Progress | None = None,
 ) -> Path:
     """Write the picture of `video_path` with `waveform` as its sound to `output_path`; give that path back.
 
@@ -76,6 +79,7 @@ def mux(
         sample_rate: of the waveform, Hz. Encoded as AAC at 48 kHz, in webm as Opus at 48 kHz.
         info: what `probe` or a fully read `iter_frames` said of the video; probed where None.
         keep_sound: copy the video's first sound track packet by packet; the waveform becomes the track after it.
+        on_progress: is given the share that is done; what it raises ends the work.
 
     Raises MediaError: unusable input, output that is the input (through any link) or cannot be written, a container
     that cannot hold the video's codec or the kept sound's. Nothing half-written stays behind, whatever ends the work.
@@ -84,16 +88,22 @@ def mux(
     container_format = check_container(output_path)
     with whole_file(output_path, inputs=(video_path,)) as temporary:
         info = info or probe(video_path)
-        blocks = _fitted(resampled_blocks(waveform, sample_rate, ENCODED_RATE), info.duration_s)
-        with open_media(video_path) as source:
-            # Edit lists count in the movie's time scale: at 48 kHz the sound's start is exact to the sample.
-            options = {"movflags": "faststart", "movie_timescale": str(ENCODED_RATE)}
-            options = options if container_format in ("mp4", "mov") else {}
-            with av.open(os.path.abspath(temporary), "w", format=container_format, container_options=options) as target:
-                target.flags = target.flags | _BITEXACT
-                copied = _copied_streams(source, target, video_path, output_path, keep_sound)
-                _copy(source, target, copied, video_path, blocks, info.first_pts_s)
+        blocks = fitted(resampled_blocks(waveform, sample_rate, ENCODED_RATE), info.duration_s)
+        with open_media(video_path) as source, opened_for_writing(temporary, container_format) as target:
+            copied = _copied_streams(source, target, video_path, output_path, keep_sound)
+            _copy(source, target, copied, video_path, blocks, info, on_progress)
     return output_path
+
+
+@contextlib.contextmanager
+def opened_for_writing(path: Path, container_format: str) -> Iterator[OutputContainer]:
+    """A new media file that plays while it loads, and of which equal content gives equal bytes."""
+    # Edit lists count in the movie's time scale: at 48 kHz the sound's start is exact to the sample.
+    options = {"movflags": "faststart", "movie_timescale": str(ENCODED_RATE)}
+    options = options if container_format in ("mp4", "mov") else {}
+    with av.open(os.path.abspath(path), "w", format=container_format, container_options=options) as target:
+        target.flags = target.flags | _BITEXACT
+        yield target
 
 
 def _copy(
@@ -102,27 +112,22 @@ def _copy(
     copied: dict[int, Stream],
     video_path: Path,
     blocks: Iterator[np.ndarray],
-    start_s: float,
+    info: VideoInfo,
+    on_progress: Progress | None,
 ) -> None:
     """Copy packets in the source's order; the sound is encoded along, always a little ahead of the picture."""
-    first = next(blocks)
-    sound = _SoundWriter(target, "libopus" if target.format.name == "webm" else "aac", len(first), start_s)
-    block: np.ndarray | None = first
+    sound = SoundWriter(target, blocks, info.first_pts_s)
     target.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _OWN_KEYS})
     if chapters := source.chapters():
         target.set_chapters(chapters)
-    for packet in _packets(source, list(copied), video_path):
-        time = packet.dts if packet.dts is not None else packet.pts
-        while block is not None and (time is None or sound.time_s <= float(time * packet.time_base) + 0.5):
-            sound.write(block)
-            block = next(blocks, None)
-            if time is None:
-                break
+    for number, packet in enumerate(_packets(source, list(copied), video_path)):
+        ticks = packet.dts if packet.dts is not None else packet.pts
+        time_s = None if ticks is None else float(ticks * packet.time_base)
+        sound.advance(time_s)
         packet.stream = copied[packet.stream_index]
         _copy_packet(target, packet, video_path)
-    while block is not None:
-        sound.write(block)
-        block = next(blocks, None)
+        if on_progress is not None and time_s is not None and number % 10 == 0:
+            on_progress(min(max((time_s - info.first_pts_s) / info.duration_s, 0.0), 1.0))
     sound.finish()
 
 
@@ -180,51 +185,65 @@ def _keep_tag(stream: Stream, twin: Stream, target: OutputContainer) -> None:
         twin.codec_context.codec_tag = "hvc1" if stream.codec_context.codec_tag == "hvc1" else "hev1"
 
 
-def _fitted(blocks: Iterator[np.ndarray], duration_s: float) -> Iterator[np.ndarray]:
-    """The blocks, cut or padded with silence to exactly `duration_s` at the encoded rate."""
-    missing = round(duration_s * ENCODED_RATE)
+def fitted(blocks: Iterator[np.ndarray], duration_s: float, rate: int = ENCODED_RATE) -> Iterator[np.ndarray]:
+    """Blocks (C, n) at `rate`, cut or padded with silence to exactly `duration_s`.
+
+    Raises MediaError for more than 2 channels.
+    """
+    missing = round(duration_s * rate)
     channels = 1
     for block in blocks:
         channels = len(block)
         if channels not in (1, 2):
             raise MediaError(f"the soundtrack has {channels} channels; mix it down to 1 or 2")
-        for start in range(0, min(block.shape[1], missing), ENCODED_RATE):
-            part = block[:, start : min(start + ENCODED_RATE, missing)]
+        for start in range(0, min(block.shape[1], missing), rate):
+            part = block[:, start : min(start + rate, missing)]
             yield part
         missing -= min(block.shape[1], missing)
         if missing == 0:
             return
     while missing > 0:
-        count = min(missing, ENCODED_RATE)
+        count = min(missing, rate)
         yield np.zeros((channels, count), dtype=np.float32)
         missing -= count
 
 
-class _SoundWriter:
-    """Encodes blocks (C, n) float32 at 48 kHz and hands the packets to the muxer; `time_s` is how far it has come."""
+class SoundWriter:
+    """Encodes blocks (C, n) float32 at `rate` and hands the packets to the muxer, a little ahead of the picture."""
 
-    def __init__(self, target: OutputContainer, codec: str, channels: int, start_s: float) -> None:
-        self.target, self.layout = target, "mono" if channels == 1 else "stereo"
-        stream = cast(AudioStream, target.add_stream(codec, rate=ENCODED_RATE, layout=self.layout))
-        stream.bit_rate = 128_000 * channels if codec == "aac" else 96_000 * channels
-        stream.codec_context.flags |= CodecFlags.bitexact.value
-        stream.time_base = Fraction(1, ENCODED_RATE)
-        self.stream, self.position = stream, round(start_s * ENCODED_RATE)
+    def __init__(self, target: OutputContainer, blocks: Iterator[np.ndarray], start_s: float, rate: int = ENCODED_RATE,
+                 bit_rate: int | None = None) -> None:
+        self.target, self.blocks, self.rate = target, blocks, rate
+        self.block = next(blocks, None)
+        channels = 1 if self.block is None else len(self.block)
+        self.layout = "mono" if channels == 1 else "stereo"
+        codec = "libopus" if target.format.name == "webm" else "aac"
+        self.stream = cast(AudioStream, target.add_stream(codec, rate=rate, layout=self.layout))
+        self.stream.bit_rate = bit_rate or (128_000 if codec == "aac" else 96_000) * channels
+        self.stream.codec_context.flags |= CodecFlags.bitexact.value
+        self.stream.time_base = Fraction(1, rate)
+        self.position = round(start_s * rate)
 
-    @property
-    def time_s(self) -> float:
-        return self.position / ENCODED_RATE
-
-    def write(self, block: np.ndarray) -> None:
-        samples = np.ascontiguousarray(np.clip(block, -1.0, 1.0), dtype=np.float32)
-        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=self.layout)
-        frame.sample_rate = ENCODED_RATE
-        frame.pts, frame.time_base = self.position, Fraction(1, ENCODED_RATE)
-        self.position += samples.shape[1]
-        self._mux(self.stream.encode(frame))
+    def advance(self, time_s: float | None) -> None:
+        """Encode up to half a second after `time_s`; one block where the time is not known."""
+        while self.block is not None and (time_s is None or self.position / self.rate <= time_s + 0.5):
+            self._write(self.block)
+            self.block = next(self.blocks, None)
+            if time_s is None:
+                break
 
     def finish(self) -> None:
+        """Encode the rest."""
+        self.advance(math.inf)
         self._mux(self.stream.encode(None))
+
+    def _write(self, block: np.ndarray) -> None:
+        samples = np.ascontiguousarray(np.clip(block, -1.0, 1.0), dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=self.layout)
+        frame.sample_rate = self.rate
+        frame.pts, frame.time_base = self.position, Fraction(1, self.rate)
+        self.position += samples.shape[1]
+        self._mux(self.stream.encode(frame))
 
     def _mux(self, packets: list[Packet]) -> None:
         for packet in packets:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import av
 
-from postsync.errors import MediaError
-from postsync.media.container import one_line
+from ..errors import MediaError
+from .container import one_line
 
 
 @contextlib.contextmanager

@@ -8,29 +8,34 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
-from postsync.errors import MediaError
-from postsync.media.container import MAX_PIXELS, is_truncated, one_line, open_media, picture_stream, truncated
-from postsync.media.decoding import SEEK_FROM_S, decoded, timed, warn_of_missing_end
+from ..errors import MediaError
+from .container import MAX_PIXELS, is_truncated, one_line, open_media, picture_stream, reading, truncated
+from .decoding import MIN_HOLD_S, SEEK_FROM_S, decoded, timed, warn_of_missing_end
 
 PixelFormat = Literal["rgb24", "gray"]
+Progress = Callable[[float], None]  # is given the share that is done, 0..1; may raise to stop the work
+IN_MEMORY = "the frames given"  # what a message calls frames in memory
 
 
 @dataclass(frozen=True)
 class VideoInfo:
     """What is known of a video after all its frames were decoded."""
 
-    path: Path
+    path: Path | None  # None: frames in memory
     width: int  # pixels, after rotation
     height: int
     duration_s: float  # last frame's time + its duration - first frame's time
@@ -41,9 +46,9 @@ class VideoInfo:
     codec: str
 
     @property
-    def suffix(self) -> str:
-        """The file's suffix in lower case, such as ".mp4"."""
-        return self.path.suffix.lower()
+    def name(self) -> str:
+        """What a message calls the video."""
+        return IN_MEMORY if self.path is None else str(self.path)
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,10 @@ class Frame:
 
 
 class FrameStream(Iterator[Frame]):
-    """Frames of a file, decoded while they are iterated; `info` is there once all have been read."""
+    """Frames of a video, decoded while they are iterated; `info` is there once all have been read."""
 
-    def __init__(self, frames: Iterator[Frame], found: list[VideoInfo], path: Path) -> None:
-        self._frames, self._found, self._path = frames, found, path
+    def __init__(self, frames: Iterator[Frame], found: list[VideoInfo], name: str) -> None:
+        self._frames, self._found, self._name = frames, found, name
 
     def __next__(self) -> Frame:
         return next(self._frames)
@@ -68,14 +73,14 @@ class FrameStream(Iterator[Frame]):
     def info(self) -> VideoInfo:
         """The video's exact length and size. Raises MediaError before the stream was read to the video's end."""
         if not self._found:
-            raise MediaError(f"{self._path}: its length is known only after all frames were read; call probe() instead")
+            raise MediaError(f"{self._name}: its length is known only after all frames were read; call probe() instead")
         return self._found[0]
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """Decode the whole video once, without converting a picture, and say what it is. Raises MediaError."""
     found: list[VideoInfo] = []
-    for _ in _shown(Path(path), found, 0.0):
+    for _ in shown_frames(Path(path), found):
         pass
     return found[0]
 
@@ -100,41 +105,25 @@ def iter_frames(
 
     Raises MediaError (while iterating) for a file that is missing, truncated, not a video or has no decodable frame.
     """
-    if fps is not None and not fps > 0:
-        raise ValueError(f"fps must be positive, not {fps}")
-    path = Path(path)
-    found: list[VideoInfo] = []
-    shown = _shown(path, found, max(start_s, 0.0))
-    convert = _Converter(path, size, pixel_format, short_side)
-    end = math.inf if end_s is None else end_s
-    frames = _native(shown, convert, start_s, end) if fps is None else _held(shown, convert, fps, start_s, end)
-    return FrameStream(frames, found, path)
-
-
-def read_frames(path: str | os.PathLike[str], num_frames: int, size: tuple[int, int]) -> np.ndarray:
-    """`num_frames` pictures spread evenly over the video by time, (num_frames, H, W, 3) uint8 RGB. Reads it twice.
-
-    GRAM's test rule: F slots are split as by `numpy.array_split`, element (len + 1) // 2 - 1 of each part is taken.
-    A slot lasts 1/F of the video and shows the picture at its middle, which is frame i itself at a constant rate.
-    With more frames asked for than there are, pictures repeat.
-    """
-    info = probe(path)
-    slots = np.arange(max(info.num_frames, num_frames))
-    parts = np.array_split(slots, num_frames)
-    times = [(part[(len(part) + 1) // 2 - 1] + 0.5) * info.duration_s / len(slots) for part in parts]
-    convert = _Converter(Path(path), size, "rgb24")
-    images: list[np.ndarray] = []
-    for start, duration, frame in _shown(Path(path), [], 0.0):
-        while len(images) < num_frames and times[len(images)] < start + duration:
-            images.append(convert(frame))
-    images.extend(images[-1:] * (num_frames - len(images)))
-    return np.stack(images)
+    path, found = Path(path), list[VideoInfo]()
+    convert = Converter(str(path), size, pixel_format, short_side)
+    return frame_stream(shown_frames(path, found, max(start_s, 0.0)), found, convert, fps, start_s, end_s)
 
 
 Shown = tuple[float, float, av.VideoFrame]  # start and duration in seconds from the first picture
 
 
-def _native(shown: Iterator[Shown], convert: _Converter, start_s: float, end_s: float) -> Iterator[Frame]:
+def frame_stream(shown: Iterator[Shown], found: list[VideoInfo], convert: Converter, fps: float | None, start_s: float,
+                 end_s: float | None) -> FrameStream:
+    """The frames of `shown`, which fills `found` at its end, as `iter_frames` gives them."""
+    if fps is not None and not fps > 0:
+        raise ValueError(f"fps must be positive, not {fps}")
+    end = math.inf if end_s is None else end_s
+    frames = _native(shown, convert, start_s, end) if fps is None else _held(shown, convert, fps, start_s, end)
+    return FrameStream(frames, found, convert.name)
+
+
+def _native(shown: Iterator[Shown], convert: Converter, start_s: float, end_s: float) -> Iterator[Frame]:
     for time, duration, frame in shown:
         if time >= end_s:
             return
@@ -142,12 +131,12 @@ def _native(shown: Iterator[Shown], convert: _Converter, start_s: float, end_s: 
             yield Frame(time, duration, convert(frame))
 
 
-def _held(shown: Iterator[Shown], convert: _Converter, fps: float, start_s: float, end_s: float) -> Iterator[Frame]:
+def _held(shown: Iterator[Shown], convert: Converter, fps: float, start_s: float, end_s: float) -> Iterator[Frame]:
     """Sample and hold. A frame counts as reached up to a millisecond early: mkv and webm round times to that."""
     step = 0
     for time, duration, frame in shown:
         image = None
-        slack = min(1e-3, 0.25 / fps, 0.25 * duration)
+        slack = min(hold_slack(fps), 0.25 * duration)
         while (at := start_s + step / fps) < time + duration - slack:
             if at >= end_s - 1e-9:
                 return
@@ -157,12 +146,17 @@ def _held(shown: Iterator[Shown], convert: _Converter, fps: float, start_s: floa
             step += 1
 
 
-class _Converter:
+def hold_slack(fps: float) -> float:
+    """By how many seconds before its time a picture counts as reached, where `fps` pictures a second are held."""
+    return min(1e-3, 0.25 / fps)
+
+
+class Converter:
     """Decoded frame -> upright image of the wished size. One scaler is kept for the whole stream."""
 
-    def __init__(self, path: Path, size: tuple[int, int] | None, pixel_format: PixelFormat,
+    def __init__(self, name: str, size: tuple[int, int] | None, pixel_format: PixelFormat,
                  short_side: int | None = None) -> None:
-        self.path, self.size, self.pixel_format, self.scaler = path, size, pixel_format, VideoReformatter()
+        self.name, self.size, self.pixel_format, self.scaler = name, size, pixel_format, VideoReformatter()
         self.short_side = short_side
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
@@ -182,7 +176,7 @@ class _Converter:
             image = scaled.to_ndarray()
         except (av.FFmpegError, ValueError, MemoryError) as error:
             raise MediaError(
-                f"{self.path}: a picture of {frame.width} x {frame.height} in '{frame.format.name}' cannot be "
+                f"{self.name}: a picture of {frame.width} x {frame.height} in '{frame.format.name}' cannot be "
                 f"converted ({one_line(error)}); convert the clip to H.264 first"
             ) from error
         image = image.swapaxes(0, 1) if swap else image
@@ -202,15 +196,12 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     return True, c < 0, b < 0
 
 
-def _shown(path: Path, found: list[VideoInfo], start_s: float) -> Iterator[Shown]:
+def shown_frames(path: Path, found: list[VideoInfo], start_s: float = 0.0) -> Iterator[Shown]:
     """Each decoded frame with its time and how long it is really shown; fills `found` where all frames were read.
 
     With a late start the frames after the first begin at or before `start_s`: those before are needed to hold.
     """
-    with open_media(path) as container:
-        if is_truncated(path):
-            raise truncated(path)
-        stream = picture_stream(container, path)
+    with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
         count, last, first_pts_s = 0, None, 0.0
         for time, duration, frame in timed(decoded(container, stream, path, start_s), stream, path):
@@ -240,3 +231,46 @@ def _shown(path: Path, found: list[VideoInfo], start_s: float) -> Iterator[Shown
                     codec=stream.codec_context.name,
                 )
             )
+
+
+def declared(path: str | os.PathLike[str]) -> VideoInfo | None:
+    """What the file says of its picture, without decoding it: usually right, never to be relied on.
+
+    From its header where that has length and number of pictures (mp4, mov), else from its packets, which are read
+    through. None where neither says anything. Raises MediaError.
+    """
+    path = Path(path)
+    with _opened(path) as (container, stream):
+        base = float(stream.time_base or 0)
+        count, length_s = stream.frames, (stream.duration or 0) * base
+        if not (count and length_s):
+            count, length_s = _packets_of(container, stream, base, path)
+        if count <= 0 or not 0 < length_s < math.inf:
+            return None
+        return VideoInfo(path, stream.width, stream.height, length_s, float(stream.start_time or 0) * base, count,
+                         count / length_s, bool(container.streams.audio), stream.codec_context.name)
+
+
+def _packets_of(container: InputContainer, stream: VideoStream, base: float, path: Path) -> tuple[int, float]:
+    """Number of the packets that are pictures, and the seconds from the start of the first to the end of the last."""
+    usual = float(1 / stream.average_rate) if stream.average_rate else 0.04
+    shown: list[tuple[float, float]] = []  # start and duration
+    for packet in reading(container.demux(stream), path):
+        ticks = packet.pts if packet.pts is not None else packet.dts
+        if packet.size and not packet.is_discard:
+            start = usual * len(shown) if ticks is None else ticks * base
+            shown.append((start, (packet.duration or 0) * base))
+    shown.sort()
+    if len(shown) < 2:
+        return len(shown), max([duration or usual for _, duration in shown], default=0.0)
+    (before, _), (last, length) = shown[-2:]
+    return len(shown), last + (length if length > MIN_HOLD_S else last - before) - shown[0][0]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The file and its picture. Raises MediaError, also for a file that is cut short."""
+    with open_media(path) as container:
+        if is_truncated(path):
+            raise truncated(path)
+        yield container, picture_stream(container, path)

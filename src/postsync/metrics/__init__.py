@@ -1,4 +1,4 @@
-"""What is measured: one file a family, each a plain function beside a mergeable torchmetrics class."""
+"""Metrics, one file a family: each a plain function beside a mergeable torchmetrics class that stands on it."""
 
 from ..protocols.system import Trainable
 from ..protocols.train_config import TrainConfig

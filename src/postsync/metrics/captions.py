@@ -1,7 +1,10 @@
-"""Captions against references by common words: BLEU-1 to 4, ROUGE-L and CIDEr-D, as coco-caption defines them.
+"""Captions against references: by common words (BLEU-1 to 4, ROUGE-L, CIDEr-D), and by words in context (BERTScore).
 
-Published figures tokenise with a Java program (PTB); here `tokenise` follows its rules in Python, which shifts values
-slightly: name `TOKENISATION` beside each figure (metrics.md section 15).
+The former as coco-caption defines them. Published figures tokenise with a Java program (PTB); here `tokenise` follows
+its rules in Python, which shifts values slightly: name `TOKENISATION` beside each figure (metrics.md section 15).
+
+BERTScore (Zhang et al. 2020) is layer 17 of roberta-large without rescaling, as `bert_score.score(lang="en")`, computed
+by torchmetrics. The network is never downloaded: it is read from a folder or from the cache of Hugging Face.
 """
 
 from __future__ import annotations
@@ -10,22 +13,28 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from .mean import ClipMean
+from ..errors import WeightsError
+from .accumulators import ClipMean, ClipSums
 
 TOKENISATION = "ptb-like words, Python"
 MAX_ORDER = 4
-_TINY, _SMALL = 1e-15, 1e-9  # of coco-caption's BLEU, which so has a value where nothing matches
+_TINY, _SMALL = 1e-15, 1e-9  # of coco-caption's BLEU, so that it has a value where nothing matches
 _ROUGE_BETA = 1.2
 _CIDER_SIGMA = 6.0
+ROBERTA = "FacebookAI/roberta-large"  # of BERTScore
+LAYER = 17
 _WORD = re.compile(r"[a-z]+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\d+(?:[.,:/]\d+)*|[^\W_]+(?:[-.&][^\W_]+)*")
 
 Words = Sequence[str]
+Score = Literal["precision", "recall", "f1"]
 
 
 def tokenise(text: str) -> list[str]:
@@ -84,7 +93,7 @@ def cider_d(candidates: Sequence[Sequence], references: Sequence[Sequence[Sequen
     scores = []
     for candidate, of_clip in zip(candidates, references, strict=True):
         own = _weights(candidate, documents, size)
-        each = [_likeness(own, _weights(words, documents, size), len(candidate), len(words)) for words in of_clip]
+        each = [_similarity(own, _weights(words, documents, size), len(candidate), len(words)) for words in of_clip]
         scores.append(10 * sum(each) / len(each))
     return torch.tensor(scores, dtype=torch.float64)
 
@@ -140,7 +149,7 @@ def _weights(words: Sequence, documents: Counter, size: float) -> list[dict]:
             for order in range(1, MAX_ORDER + 1)]
 
 
-def _likeness(own: list[dict], other: list[dict], own_length: int, other_length: int) -> float:
+def _similarity(own: list[dict], other: list[dict], own_length: int, other_length: int) -> float:
     """Clipped cosine averaged over orders, less for lengths that differ."""
     total = 0.0
     for first, second in zip(own, other):
@@ -152,38 +161,35 @@ def _likeness(own: list[dict], other: list[dict], own_length: int, other_length:
     return total / len(own) * math.exp(-(gap**2) / (2 * _CIDER_SIGMA**2))
 
 
-class Bleu(Metric):
-    """BLEU over all clips, of the given order 1 to 4."""
+class Bleu(ClipSums):
+    """BLEU over all clips, of the given order 1 to 4, 0..1."""
 
     higher_is_better = True
-    is_differentiable = False
-    full_state_update = False
-    counts: Tensor
+    num_terms = 2 * MAX_ORDER + 2
 
     def __init__(self, order: int = MAX_ORDER) -> None:
         super().__init__()
         if not 1 <= order <= MAX_ORDER:
             raise ValueError(f"order {order}; choose 1 to {MAX_ORDER}")
         self.order = order
-        self.add_state("counts", default=torch.zeros(2 * MAX_ORDER + 2, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, candidate: str, references: Sequence[str]) -> None:
-        """Add the caption of one clip and its references."""
-        self.counts += bleu_counts(tokenise(candidate), [tokenise(text) for text in references]).to(self.counts)
+    def terms(self, candidate: str, references: Sequence[str]) -> Tensor:
+        """`bleu_counts` of the caption of one clip and its references."""
+        return bleu_counts(tokenise(candidate), [tokenise(text) for text in references])
 
-    def compute(self) -> Tensor:
-        """Scalar 0..1."""
-        return bleu(self.counts)[self.order - 1]
+    def value(self, sums: Tensor) -> Tensor:
+        """BLEU of added counts (..., 10)."""
+        return bleu(sums)[..., self.order - 1]
 
 
 class RougeL(ClipMean):
-    """ROUGE-L averaged over clips."""
+    """ROUGE-L averaged over clips, 0..1."""
 
     higher_is_better = True
 
-    def update(self, candidate: str, references: Sequence[str]) -> None:
-        """Add the caption of one clip and its references."""
-        self.add_values(rouge_l(tokenise(candidate), [tokenise(text) for text in references]))
+    def values(self, candidate: str, references: Sequence[str]) -> float:
+        """Of the caption of one clip and its references."""
+        return rouge_l(tokenise(candidate), [tokenise(text) for text in references])
 
 
 class CiderD(Metric):
@@ -206,6 +212,63 @@ class CiderD(Metric):
         """Mean over clips, a float64 scalar in 0..10; NaN before the first update."""
         joined = torch.cat(list(self.captions)) if len(self.captions) else torch.zeros(0, dtype=torch.int64)
         return cider_d_of_words(joined).mean()
+
+
+def bert_scores(candidates: Sequence[str], references: Sequence[str], folder: Path | None = None,
+                layer: int = LAYER, network: tuple[Any, Any] | None = None) -> dict[str, Tensor]:
+    """"precision", "recall" and "f1" of each caption, (N,) float32 about 0..1, against one reference each.
+
+    `network`: model and tokeniser of `load_roberta`, to load them once for many calls; without it `folder` is read.
+    Raises WeightsError where the network is absent, ValueError for lists of different length.
+    """
+    if len(candidates) != len(references):
+        raise ValueError(f"{len(candidates)} captions and {len(references)} references; give one reference each")
+    model, tokenizer = network or load_roberta(folder)
+    from torchmetrics.functional.text.bert import bert_score
+
+    scores = bert_score(list(candidates), list(references), model=model, user_tokenizer=tokenizer, num_layers=layer,
+                        device=model.device)
+    return {name: torch.as_tensor(scores[name]).reshape(-1) for name in ("precision", "recall", "f1")}
+
+
+def load_roberta(folder: Path | None = None) -> tuple[Any, Any]:
+    """Model and tokeniser from a folder, or from the cache of Hugging Face. Raises WeightsError."""
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = folder or roberta_folder()
+    try:
+        return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder}: {ROBERTA} cannot be read from it ({' '.join(str(error).split())[:200]}); fetch "
+                           f"it again with `hf download {ROBERTA}`") from error
+
+
+def roberta_folder() -> Path:
+    """Where roberta-large is in the cache of Hugging Face. Raises WeightsError where it does not."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(ROBERTA, local_files_only=True))
+    except LocalEntryNotFoundError as error:
+        raise WeightsError(f"BERTScore needs {ROBERTA} (MIT licence), which is not in the cache; fetch it with "
+                           f"`hf download {ROBERTA}`, or name its folder") from error
+
+
+class BertScore(ClipMean):
+    """BERTScore's precision, recall or F1 averaged over clips, of the reference that each caption scores best with."""
+
+    higher_is_better = True
+
+    def __init__(self, what: Score = "f1") -> None:
+        super().__init__()
+        if what not in get_args(Score):
+            raise ValueError(f"unknown score '{what}'; choose one of {', '.join(get_args(Score))}")
+        self.what = what
+
+    def values(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """Of one clip: `bert_scores` of its caption against each of its references."""
+        return scores[self.what].max()
 
 
 def _word_hash(word: str) -> int:

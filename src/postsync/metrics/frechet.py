@@ -1,8 +1,14 @@
-"""Frechet distance between two sets of features, as squared 2-Wasserstein distance of their Gaussians.
+"""Frechet distance between two sets of features, as squared 2-Wasserstein distance of their Gaussians; FAVD and FVD.
 
 float64 throughout and without a matrix square root. With factors S = F F^T of both covariances, tr((S_x S_y)^(1/2)) is
 the sum of the singular values of F_x^T F_y: taken as such where there are fewer rows than features, as square roots of
 the eigenvalues of the symmetric F_x^T S_y F_x otherwise (metrics.md section 1). ddof is 1 for audio and 0 for FVD.
+
+FAVD (section 11) takes clips seen and heard at once, row by row of 0.96 s: I3D beside VGGish. I3D sums its rgb and its
+flow stream; without flow, or with another flow than PWC-Net's, the result bears another name. FVD (section 12) takes
+16-frame pieces of video as I3D's 400 Kinetics logits. Published code (universome/stylegan-v `fvd2048_16f`) takes the
+first 2048 videos of a set, a real one's piece at a random place and a generated one's at its start, and leaves out what
+is shorter.
 """
 
 from __future__ import annotations
@@ -14,8 +20,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from .mean import finite_rows
+from .accumulators import finite_rows
 
+I3D_WIDTH, VGGISH_WIDTH = 1024, 128
+NUM_FRAMES, NUM_LOGITS = 16, 400  # of FVD
 _TOLERATED = 1e-6  # a negative distance of up to this share of both traces is rounding
 _BLOCK_ROWS = 4096  # rows are summed in blocks, so that no second copy of all of them is made
 
@@ -213,3 +221,46 @@ class FrechetDistance(Metric):
         if sum(map(len, waiting)) >= self.num_features:
             _add_rows(getattr(self, f"{side}_moments"), torch.cat(waiting))
             waiting.clear()
+
+
+def favd_rows(i3d: Tensor, vggish: Tensor) -> Tensor:
+    """Rows of one clip, (min(n, m), 1152), from I3D (n, 1024) and VGGish (m, 128); the longer is cut to the shorter.
+
+    A clip of less than a second has none. Raises ValueError for inputs that are not rows.
+    """
+    if i3d.dim() != 2 or vggish.dim() != 2:
+        raise ValueError(f"features of {tuple(i3d.shape)} and {tuple(vggish.shape)}; give rows of I3D and of VGGish")
+    length = min(len(i3d), len(vggish))
+    return torch.cat([i3d[:length].double(), vggish[:length].double()], 1)
+
+
+class FAVD(FrechetDistance):
+    """Frechet distance over the joint rows of all clips, ddof 1."""
+
+    def __init__(self, num_features: int = I3D_WIDTH + VGGISH_WIDTH) -> None:
+        super().__init__(num_features)
+
+    def add_clip(self, i3d: Tensor, vggish: Tensor, real: bool) -> int:
+        """Add one clip, I3D (n, 1024) and VGGish (m, 128), and return how many rows it gave."""
+        rows = favd_rows(i3d, vggish)
+        self.update(rows, real=real)
+        return len(rows)
+
+
+def first_frame(num_frames: int, generator: torch.Generator | None = None, length: int = NUM_FRAMES) -> int | None:
+    """Where FVD's piece of a video of `num_frames` starts: drawn from `generator`, 0 without one, None if too short.
+
+    Give a seeded generator for real videos and none for generated ones to follow the published rule.
+    """
+    if num_frames < length:
+        return None
+    if generator is None:
+        return 0
+    return int(torch.randint(num_frames - length + 1, (), generator=generator))
+
+
+class FVD(FrechetDistance):
+    """Frechet distance of I3D logits (n, 400), one row a clip, ddof 0."""
+
+    def __init__(self) -> None:
+        super().__init__(NUM_LOGITS, ddof=0)

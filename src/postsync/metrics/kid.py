@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from .mean import finite_rows
+from .accumulators import finite_rows
 
 
 def polynomial_mmd(features: Tensor, reference: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from .mean import ClipMean
+from .accumulators import ClipMean, ClipSums
+
+Times = Tensor | Sequence[float]
 
 TOLERANCE_S = 0.05
 TOLERANCES_S = (0.025, 0.05, 0.1)
@@ -42,7 +43,7 @@ class OnsetScores:
         return self.num_found - self.num_matched
 
 
-def match_onsets(found: Tensor | Sequence[float], truth: Tensor | Sequence[float],
+def match_onsets(found: Times, truth: Times,
                  tolerance_s: float = TOLERANCE_S) -> list[tuple[int, int]]:
     """Pairs (index in found, index in truth) at most `tolerance_s` apart, each onset used once, as many as possible.
 
@@ -93,19 +94,19 @@ def _closest_pairs(first: Sequence[float], second: Sequence[float], reach: float
     return pairs[::-1]
 
 
-def onset_scores(found: Tensor | Sequence[float], truth: Tensor | Sequence[float],
+def onset_scores(found: Times, truth: Times,
                  tolerance_s: float = TOLERANCE_S) -> OnsetScores:
     """F1, precision and recall of one clip; all 1 where there is nothing to find and nothing was found."""
-    return _scores(len(match_onsets(found, truth, tolerance_s)), len(found), len(truth))
+    return _scores(onset_counts(found, truth, tolerance_s))
 
 
-def onset_scores_at(found: Tensor | Sequence[float], truth: Tensor | Sequence[float],
+def onset_scores_at(found: Times, truth: Times,
                     tolerances_s: Sequence[float] = TOLERANCES_S) -> dict[float, OnsetScores]:
     """`onset_scores` of one clip under each tolerance."""
     return {tolerance: onset_scores(found, truth, tolerance) for tolerance in tolerances_s}
 
 
-def onset_lags_ms(found: Tensor | Sequence[float], truth: Tensor | Sequence[float],
+def onset_lags_ms(found: Times, truth: Times,
                   tolerance_s: float = TOLERANCE_S) -> Tensor:
     """How late each matched onset is in ms, (number matched,) float64; negative: early."""
     first, second = sorted(float(t) for t in found), sorted(float(t) for t in truth)
@@ -113,74 +114,127 @@ def onset_lags_ms(found: Tensor | Sequence[float], truth: Tensor | Sequence[floa
     return torch.tensor([1000 * (first[i] - second[j]) for i, j in pairs], dtype=torch.float64)
 
 
-def _scores(matched: int, found: int, truth: int) -> OnsetScores:
-    if found + truth == 0:
-        return OnsetScores(1.0, 1.0, 1.0, 0, 0, 0)
-    precision = matched / found if found else 0.0
-    recall = matched / truth if truth else 0.0
-    return OnsetScores(2 * matched / (found + truth), precision, recall, matched, found, truth)
+def onset_counts(found: Times, truth: Times, tolerance_s: float = TOLERANCE_S, excused: Times = ()) -> Tensor:
+    """(matched, found, true) of one clip, (3,) float64: what precision, recall and F1 are read from.
+
+    `excused`: times at which a sound is neither wanted nor wrong, such as those of events that are not seen; what is
+    left of `found` after matching and lies at one of them does not count.
+    """
+    heard, wanted = sorted(float(t) for t in found), sorted(float(t) for t in truth)
+    pairs = match_onsets(heard, wanted, tolerance_s)
+    left = sorted(set(range(len(heard))) - {i for i, _ in pairs})
+    excuses = match_onsets([heard[i] for i in left], excused, tolerance_s)
+    return torch.tensor([len(pairs), len(heard) - len(excuses), len(wanted)], dtype=torch.float64)
 
 
-class _OnsetMetric(Metric):
-    """Counts of matched, found and true onsets over all clips."""
+def _precision(counts: Tensor) -> Tensor:
+    return counts[..., 0] / counts[..., 1]
+
+
+def _recall(counts: Tensor) -> Tensor:
+    return counts[..., 0] / counts[..., 2]
+
+
+def _f1(counts: Tensor) -> Tensor:
+    return 2 * counts[..., 0] / (counts[..., 1] + counts[..., 2])
+
+
+def _scores(counts: Tensor) -> OnsetScores:
+    """Ratios without a denominator are 0, or 1 where nothing was to be found and nothing was."""
+    matched, found, truth = (int(count) for count in counts)
+    undefined = 0.0 if found + truth else 1.0
+    f1, precision, recall = (float(ratio(counts).nan_to_num(undefined)) for ratio in (_f1, _precision, _recall))
+    return OnsetScores(f1, precision, recall, matched, found, truth)
+
+
+class _OnsetMetric(ClipSums):
+    """Counts of matched, found and true onsets over all clips; figures without a denominator are NaN."""
 
     higher_is_better = True
-    is_differentiable = False
-    full_state_update = False
-    num_matched: Tensor
-    num_found: Tensor
-    num_true: Tensor
+    num_terms = 3
 
     def __init__(self, tolerance_s: float = TOLERANCE_S) -> None:
         super().__init__()
         self.tolerance_s = tolerance_s
-        for name in ("num_matched", "num_found", "num_true"):
-            self.add_state(name, default=torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, found: Tensor | Sequence[float], truth: Tensor | Sequence[float]) -> None:
-        """Add one clip: onset times in seconds, (F,) and (T,)."""
-        self.num_matched += len(match_onsets(found, truth, self.tolerance_s))
-        self.num_found += len(found)
-        self.num_true += len(truth)
+    def terms(self, found: Times, truth: Times, excused: Times = ()) -> Tensor:
+        """`onset_counts` of one clip: onset times in seconds, (F,), (T,) and (E,)."""
+        return onset_counts(found, truth, self.tolerance_s, excused)
 
     def scores(self) -> OnsetScores:
         """All figures over the clips seen so far."""
-        return _scores(int(self.num_matched), int(self.num_found), int(self.num_true))
+        return _scores(self.sums)
 
 
 class OnsetF1(_OnsetMetric):
-    """Onset F1 pooled over clips."""
+    """Onset F1 pooled over clips, 0..1."""
 
-    def compute(self) -> Tensor:
-        """Scalar 0..1."""
-        return torch.tensor(self.scores().f1)
+    def value(self, sums: Tensor) -> Tensor:
+        """2 matched / (found + true) of counts (..., 3)."""
+        return _f1(sums)
 
 
 class OnsetPrecision(_OnsetMetric):
-    """Share of the found onsets that are true."""
+    """Share of the found onsets that are true, 0..1."""
 
-    def compute(self) -> Tensor:
-        """Scalar 0..1."""
-        return torch.tensor(self.scores().precision)
+    def value(self, sums: Tensor) -> Tensor:
+        """matched / found of counts (..., 3)."""
+        return _precision(sums)
 
 
 class OnsetRecall(_OnsetMetric):
-    """Share of the true onsets that are found."""
+    """Share of the true onsets that are found, 0..1."""
 
-    def compute(self) -> Tensor:
-        """Scalar 0..1."""
-        return torch.tensor(self.scores().recall)
+    def value(self, sums: Tensor) -> Tensor:
+        """matched / true of counts (..., 3)."""
+        return _recall(sums)
 
 
-class OnsetLag(ClipMean):
+class _OnsetMean(ClipMean):
+    """A mean that depends on a tolerance."""
+
+    def __init__(self, tolerance_s: float = TOLERANCE_S) -> None:
+        super().__init__()
+        self.tolerance_s = tolerance_s
+
+
+class MissedOnsets(_OnsetMean):
+    """True onsets without a sound, a clip."""
+
+    higher_is_better = False
+
+    def values(self, found: Times, truth: Times, excused: Times = ()) -> Tensor:
+        """Of one clip; arguments of `onset_counts`."""
+        matched, _, wanted = onset_counts(found, truth, self.tolerance_s, excused)
+        return wanted - matched
+
+
+class InventedOnsets(_OnsetMean):
+    """Sounds where nothing starts, a clip."""
+
+    higher_is_better = False
+
+    def values(self, found: Times, truth: Times, excused: Times = ()) -> Tensor:
+        """Of one clip; arguments of `onset_counts`."""
+        matched, heard, _ = onset_counts(found, truth, self.tolerance_s, excused)
+        return heard - matched
+
+
+class OnsetLag(_OnsetMean):
     """Mean lag in ms of the matched onsets of all clips; positive: late. NaN where nothing matched; the best is 0."""
 
     higher_is_better = None
 
-    def __init__(self, tolerance_s: float = TOLERANCE_S) -> None:
-        super().__init__()
-        self.tolerance_s = tolerance_s
+    def values(self, found: Times, truth: Times) -> Tensor:
+        """Of the matches of one clip: onset times in seconds, (F,) and (T,)."""
+        return onset_lags_ms(found, truth, self.tolerance_s)
 
-    def update(self, found: Tensor | Sequence[float], truth: Tensor | Sequence[float]) -> None:
-        """Add one clip: onset times in seconds, (F,) and (T,)."""
-        self.add_values(onset_lags_ms(found, truth, self.tolerance_s))
+
+class OnsetDistance(_OnsetMean):
+    """Mean absolute lag in ms of the matched onsets of all clips."""
+
+    higher_is_better = False
+
+    def values(self, found: Times, truth: Times) -> Tensor:
+        """Of the matches of one clip: onset times in seconds, (F,) and (T,)."""
+        return onset_lags_ms(found, truth, self.tolerance_s).abs()

@@ -17,13 +17,13 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import Metric
 
 from ..data.clip import Clip
 from ..errors import ConditionError
 from ..features.spectrogram import audioldm_log_mel
 from ..protocols.objective import NATIVE_S, Batch, ClipRequest, Objective
 from ..scenes.families import FAMILIES
+from .accumulators import ClipMean
 
 SAMPLE_RATE = 16000
 _MEL_MEAN, _MEL_SCALE = -6.0, 3.0
@@ -125,33 +125,21 @@ class SceneClassifierObjective(Objective):
         return log_mel + self.gain * level + self.tilt * slope * ramp + self.noise * noise
 
 
-class FamilyAccuracy(Metric):
-    """Share of the sounds whose family the classifier names rightly."""
+class FamilyAccuracy(ClipMean):
+    """Share of the sounds whose family the classifier names correctly, 0..1."""
 
     higher_is_better = True
-    is_differentiable = False
-    full_state_update = False
-    hits: Tensor
-    count: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("hits", default=torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("count", default=torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, named: Sequence[str], truth: Sequence[str]) -> None:
-        """Add the families that were named and the true ones."""
-        self.hits += sum(first == second for first, second in zip(named, truth, strict=True))
-        self.count += len(truth)
-
-    def compute(self) -> Tensor:
-        """Scalar 0..1; NaN before the first update."""
-        return self.hits.double() / self.count
+    def values(self, named: Sequence[str], truth: Sequence[str]) -> Tensor:
+        """1 or 0 for each of the families that were named and the true ones."""
+        return torch.tensor([first == second for first, second in zip(named, truth, strict=True)])
 
 
 def family_accuracy(named: Sequence[str], truth: Sequence[str]) -> float:
     """Share of the names that are right."""
-    return sum(first == second for first, second in zip(named, truth, strict=True)) / len(truth)
+    accuracy = FamilyAccuracy()
+    accuracy.update(named, truth)
+    return float(accuracy.compute())
 
 
 def _norm(width: int) -> nn.GroupNorm:

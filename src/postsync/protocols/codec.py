@@ -45,6 +45,12 @@ class Codec(Protocol):
         """Latent frames a second."""
         ...
 
+    @property
+    def context_frames(self) -> int:
+        """Latent frames on either side that a part of the sound depends on. Decoded alone from a multiple of it on,
+        with as many around it, a part equals that of the whole, or comes close to it."""
+        ...
+
     def latent_shape(self, num_samples: int) -> tuple[int, ...]:
         """(channels, frames, ...) of the latents of `num_samples` samples."""
         ...

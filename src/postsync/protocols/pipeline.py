@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-import numpy as np
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # options are checked before torch is loaded, which takes seconds
+    from pathlib import Path
 
-from ..features.envelope import Envelope
-from .guide import Guide
-from .system import Option
+    import numpy as np
+    import torch
+    from torch import Tensor
 
-Callback = Callable[[Any, int, float, dict[str, Tensor]], dict[str, Tensor] | None]
+    from ..features.envelope import Envelope
+    from .guide import Guide
+    from .system import Option
+
+Callback = Callable[[Any, int, float, "dict[str, Tensor]"], "dict[str, Tensor] | None"]
 """diffusers' `callback_on_step_end(pipeline, step, timestep, {"latents": ...})`, which may return other latents. One
 that raises Cancelled ends the run."""
 OutputType = Literal["pt", "np", "latent"]
@@ -75,6 +77,11 @@ class Pipeline(Protocol):
     @property
     def native_s(self) -> float:
         """Length in seconds it was trained on; it costs nothing to fill it."""
+        ...
+
+    @property
+    def num_inference_steps(self) -> int:
+        """What None means for that argument."""
         ...
 
     @property

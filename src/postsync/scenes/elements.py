@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from postsync.scenes.canvas import Array, Canvas
-from postsync.scenes.kinetics import Timeline, wobble
-from postsync.scenes.looks import dark, material_texture, varied
-from postsync.scenes.movers import Maker, Mover, Rng, skin
+from postsync.scenes.kinetics import Maker, Mover, Rng, Timeline, wobble
+from postsync.scenes.looks import dark, material_texture, skin, varied
 
 
 def fall(family: str, timeline: Timeline, rng: Rng) -> Mover:

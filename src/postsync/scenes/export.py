@@ -5,23 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from torch import Tensor
 
 from postsync.data.clip import Clip
 from postsync.data.manifest import write_manifest
 from postsync.errors import MediaError
-from postsync.media.hashing import sha256_of
+from postsync.media.container import sha256_of
+from postsync.media.encode import Encoding, encode_pictures
+from postsync.media.mux import ENCODED_RATE
 from postsync.media.output import whole_file
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, render_scene
 from postsync.scenes.sounds import Bank
 
-CLOCK = 90_000  # ticks a second: every frame keeps its own time
 _logger = logging.getLogger(__name__)
 
 
@@ -36,43 +34,9 @@ def render_mp4(clip: Clip, path: Path | str, with_audio: bool = True, crf: int =
                          "render it with needs={'frames', 'waveform'}")
     if path.suffix.lower() not in (".mp4", ".mov", ".mkv"):
         raise MediaError(f"{path}: scenes are written as .mp4, .mov or .mkv; change the suffix")
-    mean_rate = Fraction(len(clip.frames) / clip.duration_s).limit_denominator(1000)
-    with whole_file(path) as temporary, av.open(str(temporary), "w") as container:
-        height, width = clip.frames.shape[2:]
-        video = container.add_stream("libx264", rate=mean_rate, options={"crf": str(crf), "bf": "0"})
-        video.width, video.height = width, height
-        video.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
-        video.time_base = video.codec_context.time_base = Fraction(1, CLOCK)
-        audio = None
-        if with_audio and clip.waveform is not None and clip.sample_rate is not None:
-            layout = "mono" if len(clip.waveform) == 1 else "stereo"
-            audio = container.add_stream("aac", rate=clip.sample_rate, layout=layout, bit_rate=96_000)
-            _write_sound(container, audio, clip.waveform, clip.sample_rate, layout)
-        _write_picture(container, video, clip.frames, clip.times, clip.duration_s)
-    return path
-
-
-def _write_picture(container: Any, stream: Any, frames: Tensor, times: Tensor, duration_s: float) -> None:
-    ticks = [round(float(t) * CLOCK) for t in times]
-    lasts = {start: end - start for start, end in zip(ticks, [*ticks[1:], round(duration_s * CLOCK)])}
-
-    def mux(packets: Iterable[Any]) -> None:
-        for packet in packets:
-            packet.duration = lasts.get(packet.pts, packet.duration)  # else the last frame's length would be a guess
-            container.mux(packet)
-
-    for image, tick in zip(frames.permute(0, 2, 3, 1).contiguous().numpy(), ticks):
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-        frame.pts, frame.time_base = tick, Fraction(1, CLOCK)
-        mux(stream.encode(frame))
-    mux(stream.encode(None))
-
-
-def _write_sound(container: Any, stream: Any, waveform: Tensor, sample_rate: int, layout: str) -> None:
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(waveform.numpy()), format="fltp", layout=layout)
-    frame.sample_rate, frame.pts, frame.time_base = sample_rate, 0, Fraction(1, sample_rate)
-    container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
+    encoding = Encoding(crf=crf, exact_size=True, sound_rate=clip.sample_rate or ENCODED_RATE, sound_bit_rate=96_000)
+    return encode_pictures(clip.frames.permute(0, 2, 3, 1).contiguous().numpy(), clip.times.tolist(), clip.duration_s,
+                           path, clip.waveform if with_audio else None, encoding.sound_rate, encoding=encoding)
 
 
 def export(folder: Path | str, seeds: Iterable[int], config: SceneConfig | None = None, bank: Bank | None = None,

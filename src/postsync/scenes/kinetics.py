@@ -1,6 +1,9 @@
 """How things move around their sounds: curves in continuous time, so that any frame times can be asked for.
 
 The rule of film timing: an impact is where motion stops. Curves reach contact at full speed and leave it slowly.
+
+A mover is a function that paints itself on a canvas at given times; its looks and manners were drawn when it was made.
+It lives in the square -1..1 of the canvas it is given.
 """
 
 from __future__ import annotations
@@ -9,9 +12,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from postsync.scenes.canvas import Array, Canvas
 from postsync.scenes.events import Score
 
-Array = np.ndarray
+Rng = np.random.Generator
+Mover = Callable[[Canvas, Array], None]
 FAR_S = 1e3  # stands for "no such event"
 
 
@@ -96,12 +101,15 @@ class Timeline:
         return np.interp(times, np.arange(len(self._travel)) / 100, self._travel)
 
 
+Maker = Callable[[str, Timeline, Rng], Mover]  # from the family, its timeline and chance
+
+
 def triangle(phase: Array) -> Array:
     """Triangle wave -1..1 with period 1: constant speed there and back."""
     return 4 * np.abs((phase + 0.25) % 1 - 0.5) - 1
 
 
-def wobble(rng: np.random.Generator, slowest: float, fastest: float,
+def wobble(rng: Rng, slowest: float, fastest: float,
            parts: int = 4) -> Callable[[Array], Array]:
     """A smooth random curve of time, about -1..1, of `parts` sines between two frequencies in Hz."""
     frequency = rng.uniform(slowest, fastest, parts)

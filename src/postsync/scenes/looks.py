@@ -33,6 +33,11 @@ def smooth_noise(rng: np.random.Generator, side: int, cells: int) -> Array:
     return weights @ rng.random((cells, cells), dtype=np.float32) @ weights.T
 
 
+def skin(rng: np.random.Generator) -> Colour:
+    """A skin colour."""
+    return SKINS[int(rng.integers(len(SKINS)))]
+
+
 def varied(colour: Colour, rng: np.random.Generator, amount: float = 0.05) -> Colour:
     """The colour, a little lighter, darker or shifted."""
     shifted = np.clip(np.asarray(colour) * rng.uniform(0.88, 1.1) + rng.uniform(-amount, amount, 3), 0, 1)

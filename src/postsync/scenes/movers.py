@@ -1,7 +1,6 @@
 """What moves: one mover for each way of moving that a family names, and movers that make no sound.
 
-A mover is a function that paints itself on a canvas at given times; its looks and manners were drawn when it was made.
-It lives in the square -1..1 of the canvas it is given.
+What moves in a way of its own is in `gestures.py` and `elements.py`.
 """
 
 from __future__ import annotations
@@ -10,30 +9,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from postsync.scenes.canvas import Array, Canvas, Colour
+from postsync.scenes.canvas import Array, Canvas
+from postsync.scenes.elements import ELEMENTS
 from postsync.scenes.events import Score
 from postsync.scenes.families import FAMILIES
-from postsync.scenes.kinetics import Timeline, triangle, wobble
-from postsync.scenes.looks import COLOURS, SKINS, MaterialObject, dark, material_texture, varied
-
-Rng = np.random.Generator
-Mover = Callable[[Canvas, Array], None]
-Maker = Callable[[str, Timeline, Rng], Mover]
+from postsync.scenes.gestures import GESTURES
+from postsync.scenes.kinetics import Maker, Mover, Rng, Timeline, triangle, wobble
+from postsync.scenes.looks import COLOURS, MaterialObject, dark, material_texture, skin, varied
 
 
 def make_mover(score: Score, rng: Rng) -> Mover:
     """The mover of a score's family; it stops, turns or starts at each visible event."""
-    from postsync.scenes.elements import ELEMENTS
-    from postsync.scenes.gestures import GESTURES
-
     makers: dict[str, Maker] = {"swing": swing, "slide": slide, "knock": knock, "tilt": tilt,
                                "collide": collide, **GESTURES, **ELEMENTS}
     return makers[FAMILIES[score.family].motion](score.family, Timeline(score), rng)
-
-
-def skin(rng: Rng) -> Colour:
-    """A skin colour."""
-    return SKINS[int(rng.integers(len(SKINS)))]
 
 
 def swing(family: str, timeline: Timeline, rng: Rng) -> Mover:

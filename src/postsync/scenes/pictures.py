@@ -10,9 +10,9 @@ import numpy as np
 from postsync.scenes.canvas import Array, Canvas, Colour
 from postsync.scenes.events import Score, plan_score
 from postsync.scenes.families import FAMILIES
-from postsync.scenes.kinetics import wobble
+from postsync.scenes.kinetics import Mover, wobble
 from postsync.scenes.looks import varied
-from postsync.scenes.movers import Mover, drifter, fidget, make_mover
+from postsync.scenes.movers import drifter, fidget, make_mover
 from postsync.scenes.nuisances import (
     Camera,
     NuisanceConfig,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from postsync.data.clip import Clip
 from postsync.media.output import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def preview(clips: Sequence[Clip], path: Path | str, num_frames: int = 16) -> Path:
@@ -44,7 +48,7 @@ def strip_frames(clip: Clip, num_frames: int) -> np.ndarray:
     return np.concatenate(list(clip.frames[index].permute(0, 2, 3, 1).numpy()), axis=1)
 
 
-def _draw_strip(axis, clip: Clip, num_frames: int) -> None:
+def _draw_strip(axis: Axes, clip: Clip, num_frames: int) -> None:
     strip = strip_frames(clip, num_frames)
     axis.imshow(strip, aspect="auto", extent=(0, clip.duration_s, 0, 1), interpolation="nearest")
     axis.set(yticks=[], xticks=[], xlim=(0, clip.duration_s))
@@ -52,7 +56,7 @@ def _draw_strip(axis, clip: Clip, num_frames: int) -> None:
     axis.set_title(f"{clip.clip_id}   {clip.label}   \"{caption}\"", fontsize=8, loc="left", pad=2)
 
 
-def _draw_sound(axis, clip: Clip) -> None:
+def _draw_sound(axis: Axes, clip: Clip) -> None:
     loudest = 1e-3
     if clip.waveform is not None and clip.sample_rate is not None:
         wave = clip.waveform.mean(0).numpy()

@@ -10,13 +10,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..features.envelope import ENVELOPE_RATE
+from ..features.envelope import ENVELOPE_RATE, Envelope
+from .timing import Timing
 
 _REFERENCE_FPS = 30.0  # energies are luma change (0..1) per 1/30 s, whatever the frame rate
 _LUMA = (0.299, 0.587, 0.114)
@@ -47,17 +49,6 @@ class MotionConfig:
     shift_s: float = 0.0  # added to all times
 
 
-@dataclass(frozen=True)
-class MotionResult:
-    """What the picture tells."""
-
-    envelope: Tensor  # (M,) at 100 Hz, 0..peak
-    onsets_s: Tensor  # (K,) hits, ascending, float64
-    strengths: Tensor  # (K,) of the hits, 0..1
-    energy: Tensor  # (P,) of each pair of frames, luma change per 1/30 s
-    energy_times_s: Tensor  # (P,) the middle of each pair
-
-
 class MotionEnvelope:
     """Reads frames one by one: `push(frame, time_s)` for each, then `finish(duration_s)`."""
 
@@ -85,15 +76,14 @@ class MotionEnvelope:
         self._previous = luma
         self._times.append(float(time_s))
 
-    def finish(self, duration_s: float | None = None) -> MotionResult:
+    def finish(self, duration_s: float | None = None) -> Timing:
         """The envelope of all frames pushed so far, of `duration_s` (None: the last frame is shown as long as most)."""
         times = torch.tensor(self._times, dtype=torch.float64)
         if duration_s is None:
             duration_s = float(times[-1] + times.diff().median()) if len(times) > 1 else 0.0
         num_values = round(duration_s * ENVELOPE_RATE)
         if not self._cells:
-            none = torch.zeros(0)
-            return MotionResult(torch.zeros(num_values), none.double(), none, none, none.double())
+            return _coarse(torch.zeros(num_values), torch.zeros(0, dtype=torch.float64))
         cells = torch.tensor(self._cells, dtype=torch.float64).reshape(len(times) - 1, -1)
         cells, start, end = merge_repeats(cells, times[:-1], times[1:])
         cells = cells / ((end - start).clamp_min(1 / 120) * _REFERENCE_FPS)[:, None]
@@ -102,7 +92,7 @@ class MotionEnvelope:
         middle = (start + end) / 2
         envelope = self._envelope(energy, middle + self.config.shift_s, onsets, strengths, num_values)
         inside = (onsets >= 0) & (onsets < duration_s)
-        return MotionResult(envelope, onsets[inside], strengths[inside].float(), energy.float(), middle)
+        return _coarse(envelope, onsets[inside])
 
     def _luma(self, frame: Tensor) -> Tensor:
         if frame.dim() == 3 and frame.shape[0] == 3:
@@ -161,13 +151,23 @@ class MotionEnvelope:
         return (config.peak * (config.impact_weight * ring + (1 - config.impact_weight) * steady)).float()
 
 
+def open_reader(folder: Path | None) -> MotionEnvelope:
+    """A reader; it has no weights, so that `folder` is not used."""
+    return MotionEnvelope()
+
+
 def motion_envelope(frames: Iterable[tuple[Tensor | np.ndarray, float]], duration_s: float | None = None,
-                    config: MotionConfig | None = None) -> MotionResult:
+                    config: MotionConfig | None = None) -> Timing:
     """MotionEnvelope of an iterable of (frame, time_s), read once; see MotionEnvelope.push and finish."""
     motion = MotionEnvelope(config)
     for frame, time_s in frames:
         motion.push(frame, time_s)
     return motion.finish(duration_s)
+
+
+def _coarse(values: Tensor, onsets_s: Tensor) -> Timing:
+    """Motion is a guess: what follows it may depart from it."""
+    return Timing(Envelope(values, estimated=True), onsets_s)
 
 
 def merge_repeats(cells: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:

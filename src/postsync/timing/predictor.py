@@ -8,6 +8,7 @@ envelope_training_notes.md section 5.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import weights
 from .motion_features import CELL_CHANNELS, FEATURE_RATE, GLOBAL_CHANNELS, CellFeatures, MotionFeatures
-from .shaping import ShapingConfig, TimingResult, shape, silence
+from .shaping import ShapingConfig, shape, silence
+from .timing import Timing
 
 NUM_CELLS = 32
 INPUT_CHANNELS = CELL_CHANNELS + GLOBAL_CHANNELS
@@ -76,12 +79,12 @@ class TimingPredictor(ModelMixin, ConfigMixin):
         """cells (B, INPUT_CHANNELS, NUM_CELLS, T) -> (B, len(OUTPUTS), T), the mean of the members."""
         return torch.stack([member(cells) for member in self.members]).mean(0)
 
-    def reader(self, config: ShapingConfig | None = None) -> TimingReader:
+    def reader(self, config: ShapingConfig | None = None) -> PredictorReader:
         """A reader of one clip's frames: push(frame, time_s) for each, then finish(duration_s)."""
-        return TimingReader(self, config or ShapingConfig())
+        return PredictorReader(self, config or ShapingConfig())
 
 
-class TimingReader:
+class PredictorReader:
     """Reads frames one by one; only small statistics of them are kept."""
 
     def __init__(self, predictor: TimingPredictor, config: ShapingConfig) -> None:
@@ -92,14 +95,19 @@ class TimingReader:
         """Take the next frame; see `MotionFeatures.push`."""
         self._features.push(frame, time_s)
 
-    def finish(self, duration_s: float | None = None) -> TimingResult:
+    def finish(self, duration_s: float | None = None) -> Timing:
         """What the frames pushed so far tell, for `duration_s` (None: the last frame is shown as long as most)."""
         return predict(self.predictor, self._features.finish(duration_s), duration_s, self.config)
 
 
+def open_reader(folder: Path | None) -> PredictorReader:
+    """A reader with the predictor saved in `folder`, by default the bundled one. Raises WeightsError."""
+    return TimingPredictor.from_pretrained(folder or weights.bundled("timing")).reader()
+
+
 @torch.no_grad()
 def predict(predictor: TimingPredictor, features: CellFeatures, duration_s: float | None = None,
-            config: ShapingConfig | None = None) -> TimingResult:
+            config: ShapingConfig | None = None) -> Timing:
     """The timing of a clip from its features; `duration_s` defaults to their length."""
     count = len(features.cells)
     duration_s = count / FEATURE_RATE if duration_s is None else duration_s

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..features.envelope import ENVELOPE_RATE
+from ..features.envelope import ENVELOPE_RATE, Envelope
 from .motion_features import FEATURE_RATE
+from .timing import Timing
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,12 @@ class ShapingConfig:
     min_distance_s: float = 0.08  # between two onsets
 
 
-@dataclass(frozen=True)
-class TimingResult:
-    """What the picture tells."""
-
-    envelope: Tensor  # (M,) linear RMS at 100 Hz, 0..1
-    onsets_s: Tensor  # (K,) seconds, ascending, float64
-    strengths: Tensor  # (K,) 0..1
-
-
-def silence(duration_s: float) -> TimingResult:
+def silence(duration_s: float) -> Timing:
     """Nothing sounds."""
-    return TimingResult(torch.zeros(round(duration_s * ENVELOPE_RATE)), torch.zeros(0, dtype=torch.float64),
-                        torch.zeros(0))
+    return Timing(Envelope(torch.zeros(round(duration_s * ENVELOPE_RATE))), torch.zeros(0, dtype=torch.float64))
 
 
-def shape(answer: Tensor, cues: Tensor, duration_s: float, config: ShapingConfig) -> TimingResult:
+def shape(answer: Tensor, cues: Tensor, duration_s: float, config: ShapingConfig) -> Timing:
     """answer (5, T) as the network's OUTPUTS; cues (3, T): energy, speed, brightening."""
     loudness, rise, amplitude, onset, sounding = answer
     if float(sounding.sigmoid().max()) < config.least_presence:
@@ -64,9 +55,8 @@ def shape(answer: Tensor, cues: Tensor, duration_s: float, config: ShapingConfig
     times = np.arange(round(duration_s * ENVELOPE_RATE)) / ENVELOPE_RATE
     grid = np.arange(len(level)) / FEATURE_RATE
     envelope = torch.from_numpy(np.interp(times, grid, config.peak * level.double().numpy())).float()
-    onsets, strengths = _onsets(onset.sigmoid(), config)
-    inside = onsets < duration_s
-    return TimingResult(envelope, onsets[inside], strengths[inside])
+    hits, _ = likely_hits(onset.sigmoid(), config)
+    return Timing(Envelope(envelope), hits[hits < duration_s])
 
 
 def combined(loudness: Tensor, rise: Tensor, cues: Tensor, config: ShapingConfig) -> Tensor:
@@ -101,7 +91,7 @@ def ringing(values: Tensor, decay_s: float) -> Tensor:
     return torch.from_numpy(out)
 
 
-def _onsets(probability: Tensor, config: ShapingConfig) -> tuple[Tensor, Tensor]:
+def likely_hits(probability: Tensor, config: ShapingConfig) -> tuple[Tensor, Tensor]:
     """Times (K,) float64 and probabilities (K,) of the peaks, read between the values by a parabola.
 
     On film the network is less sure than on scenes, but hits come in rows; what it invents stands alone.

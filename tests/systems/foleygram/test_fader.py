@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from postsync.systems.foleygram.fader import ride_fader
 
 from postsync.features.envelope import frame_rms
 from postsync.systems.foleygram import fader
-from postsync.systems.foleygram.fader import ride_fader
 
 NOISE = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0)) * 0.1
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from postsync.timing.estimated import EstimatedEnvelope
 
 from postsync.errors import Cancelled, ConditionError, WeightsError
 from postsync.features.envelope import frame_rms
 from postsync.systems.foleygram import presets
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
-from postsync.timing.estimated import EstimatedEnvelope
 
 
 def seeded(seed: int = 7) -> torch.Generator:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from postsync.diffusion.flow_solvers import sample_flow
 from safetensors.torch import load_file
 
 from postsync.data.clip import Clip
 from postsync.data.extractor_version import extractor_version
-from postsync.diffusion.flow_solvers import sample_flow
 from postsync.encoders.cavp import Cavp
 from postsync.encoders.clap import Clap
 from postsync.errors import ConditionError, PostsyncError

@@ -1,7 +1,28 @@
-"""FoleyGRAM: GRAM tokens say what sounds, the envelope says when and how loud."""
+"""FoleyGRAM: GRAM-aligned encoders say what sounds, an envelope through a branch says when (arXiv 2510.05829)."""
 
-from ...protocols.system import Trainable
+from __future__ import annotations
+
+from ...protocols.system import Option, System, Trainable
 from ...protocols.train_config import TrainConfig
+
+OPTIONS = {
+    "solver": Option(str, "how each step is taken", choices=("dpmpp_2m_sde", "dpmpp_3m_sde")),
+    "eta": Option(float, "share of new noise at every step: 0 none, 1 all that the solver knows", low=0.0, high=1.0),
+    "fader_db": Option(float, "how far a fader moves after decoding to meet the envelope", low=0.0, high=60.0,
+                       unit="dB"),
+    "picture": Option(str, "whether the picture says what sounds; auto: where the weights know film, or no words and no "
+                      "reference are given", default="auto", choices=("auto", "always", "never")),
+}
+
+SYSTEM = System(
+    "foleygram", "FoleyGRAM: video-to-audio with GRAM-aligned multimodal encoders", "2510.05829", "sound",
+    public="none: neither code nor trained weights were published; its backbone, Stable Audio Open 1.0, is public "
+           "behind a form",
+    licences="mini: Apache-2.0; Stable Audio Open 1.0: Stability AI Community License; GRAM: code MIT, its weights "
+             "carry no statement",
+    limits="its mini follows the picture's timing and the words, and does not recognise objects in real pictures",
+    pipeline="postsync.systems.foleygram.pipeline:FoleyGRAMPipeline",
+    presets={"mini": "foleygram"}, parts={"codec": "mel_codec", "gram": "gram"}, options=OPTIONS)
 
 TRAINABLES = (
     Trainable("foleygram_base", "FoleyGRAM's diffusion transformer", "postsync.systems.foleygram.training:base",

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ...errors import WeightsError
+from ...weights.foreign import read_state
 
 State = dict[str, Tensor]
 
@@ -53,20 +53,8 @@ NO_COUNTERPART = ("transformer.rotary_pos_emb.inv_freq",)  # diffusers computes 
 
 
 def read_official(path: str | Path) -> State:
-    """The tensors of a `.safetensors`, or of a `.ckpt`/`.pt` read with `weights_only=True`.
-
-    Raises WeightsError for a file that is missing or holds no state dict.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"no checkpoint at {path}; name a .safetensors or .ckpt file.")
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
-    if not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(f"{path} holds no state dict; expected tensors by name, or a Lightning checkpoint.")
-    return state
+    """The tensors of a `.safetensors`, `.ckpt` or `.pt`. Raises WeightsError."""
+    return read_state(path, ("state_dict",))
 
 
 def split_official(state: Mapping[str, Tensor]) -> tuple[dict[str, State], dict[str, str]]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ...diffusion.windows import Window
-from ...encoders.gram import GramEncoder, pick_frames
+from ...encoders.gram import SAMPLE_RATE, GramEncoder, pick_frames
 from ...errors import ConditionError
-from ...features.envelope import ENVELOPE_RATE, to_causal_window
-from ...timing.estimated import EstimatedEnvelope, curve_of
-from .controlnet import NO_CONTROL
-from .prompts import Cue, cue_weights
+from ...features.envelope import CAUSAL, CENTRED, ENVELOPE_RATE, Envelope, resample_linear, to_causal_window
+from ...media.audio import resample
+from ...protocols.codec import Codec
+from ...protocols.pipeline import Cue
+from .conditioning import FoleyConditioner
+from .controlnet import NO_CONTROL, DiTControlNet
+from .latents import LatentLayout
+from .prompts import cue_weights
 
 
 @dataclass(frozen=True)
@@ -34,93 +37,165 @@ class WindowConditions:
     estimated: bool
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of one run: the cues of each sound of the batch, and arguments of the pipeline's call."""
+
+    sounds: Sequence[Sequence[Cue]]
+    negative_prompt: str | None
+    video: Tensor | None
+    reference_audio: Tensor | None
+    envelope: Envelope | None
+
+
+@dataclass(frozen=True)
+class WindowConditioner:
+    """The parts of a pipeline that read conditions. `guide_envelope`: the unconditional half has no envelope."""
+
+    conditioner: FoleyConditioner
+    layout: LatentLayout
+    controlnet: DiTControlNet | None
+    codec: Codec
+    gram: GramEncoder | None
+    device: torch.device
+    dtype: torch.dtype
+    native_s: float
+    guide_envelope: bool
+
+    def read(self, asked: Asked, windows: Sequence[Window], frames: int) -> dict[Window, WindowConditions]:
+        """Everything the model is told, by window; the windows hold a clip of `frames` latent frames.
+
+        Raises ConditionError for what has a wrong form or cannot be followed.
+        """
+        conditioner, count, total = self.conditioner, len(asked.sounds), windows[-1].stop
+        audio = None if asked.reference_audio is None else self._embed_reference(asked.reference_audio)
+        control = self._control(asked.envelope, total, count)
+        absent = self._control(None, total, count) if self.guide_envelope else control
+        global_cond = conditioner.global_cond(0.0, self.native_s, count)
+        unconditional = conditioner.tokens({"text": self._embed_texts([asked.negative_prompt] * count)}, count)
+        result = {}
+        for window in windows:
+            times = (torch.arange(window.start, window.stop) + 0.5) / self.codec.latent_rate
+            texts, shares = zip(*(cue_weights(cues, times) for cues in asked.sounds), strict=True)
+            given = {"audio": audio, "video": self._embed_video(asked.video, window, frames)}
+            tokens = [conditioner.tokens(given | {"text": self._embed_texts(row)}, count) for row in zip(*texts)]
+            result[window] = WindowConditions(torch.stack(tokens), shares[0].to(self.device), unconditional,
+                                              global_cond, _cut(control, window, total), _cut(absent, window, total),
+                                              asked.envelope is not None and asked.envelope.estimated)
+        return result
+
+    def _control(self, envelope: Envelope | None, total: int, count: int) -> Tensor | None:
+        """The envelope as the branch takes it over `total` latent frames: silence after its end, -1 without one."""
+        if self.controlnet is None:
+            if envelope is not None:
+                raise ConditionError("these weights have no control branch, so they cannot follow an envelope.")
+            return None
+        seconds = total / self.codec.latent_rate
+        if self.controlnet.config["control_encoder"] == "vae":
+            wave = self._envelope_wave(envelope, round(seconds * self.codec.sampling_rate)).expand(count, -1)
+            return self.layout.fold(envelope_latents(self.codec, wave.to(self.device))).to(self.dtype)
+        length = round(seconds * ENVELOPE_RATE)
+        if envelope is None:
+            curve = torch.full((length,), NO_CONTROL)
+        else:
+            self._check_recipe(envelope)
+            curve = _padded(at_rate(envelope, ENVELOPE_RATE), length)
+        return curve.expand(count, -1).to(self.device, self.dtype)
+
+    def _envelope_wave(self, envelope: Envelope | None, samples: int) -> Tensor:
+        """The envelope at the codec's rate, (samples,) or (B, samples), by the recipe that the branch knows."""
+        rate = self.codec.sampling_rate
+        if envelope is None:
+            return torch.full((samples,), NO_CONTROL)
+        self._check_recipe(envelope)
+        if envelope.recipe != self._known_recipe():
+            curve = _padded(envelope.values.float().cpu(), round(samples / rate * envelope.rate))
+            return to_causal_window(curve, envelope.rate, samples, rate)
+        return _padded(at_rate(envelope, rate), samples)
+
+    def _check_recipe(self, envelope: Envelope) -> None:
+        """Raise ConditionError for an envelope of a recipe that the branch was not trained on."""
+        known = self._known_recipe()
+        if envelope.recipe != known and (envelope.recipe, known) != (CENTRED, CAUSAL):
+            raise ConditionError(f"these weights follow envelopes of the recipe '{known}', not '{envelope.recipe}'; "
+                                 f"give a {CENTRED} envelope.")
+
+    def _known_recipe(self) -> str:
+        return "" if self.controlnet is None else self.controlnet.config["envelope_recipe"]
+
+    def _embed_texts(self, texts: Sequence[str | None]) -> Tensor:
+        """Captions of the batch (B, D), zeros where there are no words."""
+        silent = torch.zeros(1, self.conditioner.config["gram_dim"], device=self.device)
+        known = {t: self._towers().encode_text([t]) if t and t.strip() else silent for t in dict.fromkeys(texts)}
+        return torch.cat([known[t] for t in texts])
+
+    def _embed_video(self, video: Tensor | None, window: Window, frames: int) -> Tensor | None:
+        """Embedding (1, D) of the pictures that fall into the window."""
+        if video is None:
+            return None
+        if video.dim() != 4 or video.shape[1] != 3 or len(video) == 0:
+            raise ConditionError(f"video is frames (F, 3, H, W), not {tuple(video.shape)}.")
+        first = min(window.start * len(video) // frames, len(video) - 1)
+        part = video[first:max(round(window.stop / frames * len(video)), first + 1)]
+        pictures = part[pick_frames(len(part), self._towers().num_frames)]
+        pictures = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures.float()
+        return self._towers().encode_video(pictures[None].to(self.device))
+
+    def _embed_reference(self, audio: Tensor) -> Tensor:
+        """Embedding (1, D) of a recording (N,) or (C, N) at the codec's rate."""
+        return hear(self._towers(), audio, self.codec.sampling_rate, self.device)
+
+    def _towers(self) -> GramEncoder:
+        """GRAM, or ConditionError where this pipeline has none."""
+        if self.gram is None:
+            raise ConditionError("this pipeline was loaded without GRAM, so it takes no video, prompt or reference.")
+        return self.gram
+
+
+def hear(gram: GramEncoder, audio: Tensor, rate: int, device: torch.device | None = None) -> Tensor:
+    """Embedding (1, D) of a recording (N,) or (C, N) at `rate` Hz, mixed down and at full level; GRAM hears 16 kHz."""
+    mono = at_gram_rate(audio.float().reshape(-1, audio.shape[-1]).mean(0), rate)
+    return gram.encode_audio((mono / mono.abs().max().clamp(min=1e-4))[None].to(device or mono.device))
+
+
+def at_gram_rate(sound: Tensor, rate: int) -> Tensor:
+    """Sound (N,) at `rate` Hz as GRAM hears it, at 16 kHz."""
+    if rate == SAMPLE_RATE:
+        return sound
+    return torch.from_numpy(resample(sound.cpu().numpy()[None], rate, SAMPLE_RATE))[0].to(sound.device)
+
+
+def envelope_latents(codec: Codec, wave: Tensor) -> Tensor:
+    """The codec's latents of an envelope at its rate (B, N), as a sound that is the same in all channels."""
+    return codec.encode(wave[:, None].expand(-1, codec.channels, -1)).mean
+
+
+def read_envelope(envelope: Tensor | Envelope | None) -> Envelope | None:
+    """The envelope of a call; a bare tensor is centred RMS at 100 Hz. Raises ConditionError for an empty one."""
+    if envelope is not None and not isinstance(envelope, Envelope):
+        envelope = Envelope(envelope)
+    if envelope is not None and envelope.values.numel() == 0:
+        raise ConditionError("an envelope without values has no length; drop it, or give a duration's worth of them.")
+    return envelope
+
+
+def at_rate(envelope: Envelope, rate: float) -> Tensor:
+    """Values (M,) or (B, M), float32 on the CPU, of the envelope resampled linearly to `rate` Hz."""
+    values = envelope.values.float().cpu()
+    if envelope.rate == rate:
+        return values
+    positions = torch.arange(round(envelope.duration_s * rate), dtype=torch.float64) * (envelope.rate / rate)
+    return resample_linear(values, positions)
+
+
+def _padded(curve: Tensor, length: int) -> Tensor:
+    """The first `length` values of a curve (..., M), silent after its end."""
+    return functional.pad(curve[..., :length], (0, max(length - curve.shape[-1], 0)))
+
+
 def _cut(control: Tensor | None, window: Window, total: int) -> Tensor | None:
     """The part of a control over `total` latent frames that falls into the window."""
     if control is None:
         return None
     per_frame = control.shape[-1] // total
     return control[..., window.start * per_frame:window.stop * per_frame]
-
-
-class Conditions:
-    """Reads the conditions of one run of `pipe` over `windows`, which hold a clip of `frames` latent frames."""
-
-    def __init__(self, pipe: Any, windows: Sequence[Window], frames: int) -> None:
-        self.pipe, self.windows, self.frames = pipe, windows, frames
-        self.device, self.dtype = pipe._execution_device, pipe.transformer.dtype
-
-    def read(self, sounds: Sequence[Sequence[Cue]], negative_prompt: str | None, video: Tensor | None,
-             reference_audio: Tensor | None,
-             envelope: Tensor | EstimatedEnvelope | None) -> dict[Window, WindowConditions]:
-        """Everything the model is told, by window. `sounds` are the cues of each sound of the batch; the other
-        arguments are the pipeline's. Raises ConditionError for what has a wrong form or cannot be followed."""
-        conditioner, count = self.pipe.conditioner, len(sounds)
-        audio = None if reference_audio is None else self._embed_reference(reference_audio)
-        estimated = isinstance(envelope, EstimatedEnvelope)
-        total = self.windows[-1].stop
-        control = self._control(curve_of(envelope), total, count)
-        absent = self._control(None, total, count) if self.pipe.settings.guide_envelope else control
-        global_cond = conditioner.global_cond(0.0, self.pipe.native_s, count)
-        unconditional = conditioner.tokens({"text": self._embed_texts([negative_prompt] * count)}, count)
-        result = {}
-        for window in self.windows:
-            times = (torch.arange(window.start, window.stop) + 0.5) / self.pipe.codec.latent_rate
-            texts, shares = zip(*(cue_weights(cues, times) for cues in sounds), strict=True)
-            given = {"audio": audio, "video": self._embed_video(video, window)}
-            tokens = [conditioner.tokens(given | {"text": self._embed_texts(row)}, count) for row in zip(*texts)]
-            result[window] = WindowConditions(torch.stack(tokens), shares[0].to(self.device), unconditional,
-                                              global_cond, _cut(control, window, total), _cut(absent, window, total),
-                                              estimated)
-        return result
-
-    def _control(self, envelope: Tensor | None, total: int, count: int) -> Tensor | None:
-        """The envelope as the branch takes it over `total` latent frames: silence after its end, -1 without one."""
-        pipe = self.pipe
-        if pipe.controlnet is None:
-            if envelope is not None:
-                raise ConditionError("these weights have no control branch, so they cannot follow an envelope.")
-            return None
-        length = round(total / pipe.codec.latent_rate * ENVELOPE_RATE)
-        if envelope is None:
-            curve = torch.full((count, length), NO_CONTROL)
-        else:
-            curve = envelope.float().cpu()
-            if curve.dim() not in (1, 2) or curve.numel() == 0 or not (curve.min() >= 0 and curve.max() <= 1):
-                raise ConditionError("an envelope is (M,) or (B, M) linear RMS in 0..1 at 100 Hz; this one has shape "
-                                     f"{tuple(envelope.shape)} or values outside; divide it by its peak.")
-            curve = functional.pad(curve[..., :length], (0, max(length - curve.shape[-1], 0))).expand(count, -1)
-        if pipe.controlnet.config["control_encoder"] == "frames":
-            return curve.to(self.device, self.dtype)
-        samples = round(total / pipe.codec.latent_rate * pipe.sampling_rate)
-        wave = curve if envelope is None else to_causal_window(curve, ENVELOPE_RATE, samples, pipe.sampling_rate)
-        wave = wave if envelope is not None else torch.full((count, samples), NO_CONTROL)
-        return pipe.layout.fold(pipe.codec.encode(wave.to(self.device)).mean).to(self.dtype)
-
-    def _embed_texts(self, texts: Sequence[str | None]) -> Tensor:
-        """Captions of the batch (B, D), zeros where there are no words."""
-        silent = torch.zeros(1, self.pipe.conditioner.config["gram_dim"], device=self.device)
-        known = {t: self._towers().encode_text([t]) if t and t.strip() else silent for t in dict.fromkeys(texts)}
-        return torch.cat([known[t] for t in texts])
-
-    def _embed_video(self, video: Tensor | None, window: Window) -> Tensor | None:
-        """Embedding (1, D) of the frames that fall into the window."""
-        if video is None:
-            return None
-        if video.dim() != 4 or video.shape[1] != 3 or len(video) == 0:
-            raise ConditionError(f"video is frames (F, 3, H, W), not {tuple(video.shape)}.")
-        first = min(window.start * len(video) // self.frames, len(video) - 1)
-        part = video[first:max(round(window.stop / self.frames * len(video)), first + 1)]
-        frames = part[pick_frames(len(part), self._towers().num_frames)]
-        frames = frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
-        return self._towers().encode_video(frames[None].to(self.device))
-
-    def _embed_reference(self, audio: Tensor) -> Tensor:
-        """Embedding (1, D) of a recording (N,) or (C, N)."""
-        mono = audio.float().reshape(-1, audio.shape[-1]).mean(0)
-        return self._towers().encode_audio((mono / mono.abs().max().clamp(min=1e-4))[None].to(self.device))
-
-    def _towers(self) -> GramEncoder:
-        """GRAM, or ConditionError where this pipeline has none."""
-        if self.pipe.gram is None:
-            raise ConditionError("this pipeline was loaded without GRAM, so it takes no video, prompt or reference.")
-        return self.pipe.gram

@@ -18,10 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import ConditionError
+from ...features.envelope import CAUSAL, CENTRED
 from .dit import DiTTrunk, GlobalCondType, StableAudioDiT
 
 NO_CONTROL = -1.0
 """An envelope that is nowhere real: the code for "no envelope given"."""
+
+RECIPES = {"vae": (CAUSAL, CENTRED), "frames": (CENTRED,)}
+"""Recipes of an envelope that each control encoder can be trained on; the first is the default."""
 
 
 class EnvelopeFrames(nn.Module):
@@ -57,7 +61,9 @@ class DiTControlNet(DiTTrunk):
     """The branch; the defaults are Stable Audio Open's with four layers (depth factor 0.2: 193.0 M values).
 
     `control_encoder` "vae" takes the envelope as latents of the system's own codec, as the paper does; "frames" takes
-    the envelope itself, `envelope_values` numbers a latent frame.
+    the envelope itself, `envelope_values` numbers a latent frame. `envelope_recipe` says which envelope it knows (see
+    `features/envelope.py`); by default, and in configurations that do not name it, "causal_window" at audio rate for
+    "vae" and centred RMS for "frames".
     """
 
     @register_to_config
@@ -65,8 +71,14 @@ class DiTControlNet(DiTTrunk):
                  cond_token_dim: int = 768, global_cond_dim: int = 1536, ff_mult: float = 4.0,
                  global_cond_type: GlobalCondType = "prepend", pooled_cond: bool = False,
                  control_encoder: Literal["vae", "frames"] = "vae", envelope_values: int = 4,
-                 envelope_mu: float = 255.0) -> None:
+                 envelope_mu: float = 255.0, envelope_recipe: str | None = None) -> None:
         super().__init__()
+        known = RECIPES[control_encoder]
+        if envelope_recipe is None:
+            self.register_to_config(envelope_recipe=known[0])
+        elif envelope_recipe not in known:
+            raise ConditionError(f"control_encoder '{control_encoder}' reads envelopes of the recipe "
+                                 f"{' or '.join(known)}, not {envelope_recipe}.")
         self._build(io_channels, embed_dim, depth, num_heads, cond_token_dim, global_cond_dim, ff_mult,
                     global_cond_type, pooled_cond)
         self.transformer.project_out.requires_grad_(False)  # in the checkpoints, but never used
@@ -83,12 +95,13 @@ class DiTControlNet(DiTTrunk):
     @classmethod
     def from_dit(cls, dit: StableAudioDiT, depth_factor: float = 0.2,
                  control_encoder: Literal["vae", "frames"] = "vae", envelope_values: int = 4,
-                 envelope_mu: float = 255.0) -> DiTControlNet:
+                 envelope_mu: float = 255.0, envelope_recipe: str | None = None) -> DiTControlNet:
         """A branch of int(depth_factor * depth) layers that starts from the DiT's own weights."""
         names = ("io_channels", "embed_dim", "num_heads", "cond_token_dim", "global_cond_dim", "ff_mult",
                  "global_cond_type", "pooled_cond")
         branch = cls(**{n: dit.config[n] for n in names}, depth=int(depth_factor * dit.config["depth"]),
-                     control_encoder=control_encoder, envelope_values=envelope_values, envelope_mu=envelope_mu)
+                     control_encoder=control_encoder, envelope_values=envelope_values, envelope_mu=envelope_mu,
+                     envelope_recipe=envelope_recipe)
         own = branch.state_dict()
         branch.load_state_dict({k: v for k, v in dit.state_dict().items() if k in own}, strict=False)
         return branch

@@ -1,4 +1,7 @@
-"""The codec's latents as the transformer's sequence: folded to (B, channels, T) and normalised per channel."""
+"""From the codec to the transformer and back: latents as a sequence, and a fader over what is decoded.
+
+The fader brings the last decibels of an envelope, as a mixer's hand would; it is ours, not the paper's.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,13 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional
+
+from ...features.envelope import ENVELOPE_RATE, frame_rms
+
+NOISE_FLOOR = 0.003
+BLOCK = 1000  # envelope values the fader works on at a time: memory does not grow with the length
+MARGIN = 4  # values on either side whose windows a block needs
 
 
 class LatentLayout(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -56,3 +66,50 @@ class LatentLayout(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def _sequence(self, latents: Tensor) -> Tensor:
         return latents if self.config["bins"] is None else rearrange(latents, "b c t f -> b (c f) t")
+
+
+def ride_fader(waveform: Tensor, envelope: Tensor, sample_rate: float, limit_db: float) -> Tensor:
+    """Bring the loudness of waveform (B, C, N), all channels together, to the envelope (M,) or (B, M), linear RMS at
+    100 Hz, by one gain for all channels that stays within +-limit_db and moves 100 times a second. Silence after the
+    envelope's end. Levels far below 0.003 are left to each other: the gain follows sounds, not noise.
+    """
+    num_values = round(waveform.shape[-1] / sample_rate * ENVELOPE_RATE)
+    if num_values == 0:  # under 5 ms
+        return waveform
+    asked = envelope[..., :num_values].to(waveform)
+    asked = functional.pad(asked, (0, num_values - asked.shape[-1])).expand(len(waveform), -1)
+    gain = _gains(_loudness(waveform, sample_rate, num_values), asked, limit_db)
+    result = torch.empty_like(waveform)
+    step = round(BLOCK * sample_rate / ENVELOPE_RATE)
+    for start in range(0, waveform.shape[-1], step):
+        part = waveform[..., start:start + step]
+        position = (start + torch.arange(part.shape[-1], device=part.device)) * (ENVELOPE_RATE / sample_rate)
+        before = position.long().clamp(max=num_values - 1)
+        after = (before + 1).clamp(max=num_values - 1)
+        share = (position - before).clamp(0, 1).to(gain)
+        result[..., start:start + step] = part * torch.lerp(gain[:, before], gain[:, after], share)[:, None]
+    return result
+
+
+def _gains(loudness: Tensor, asked: Tensor, limit_db: float) -> Tensor:
+    limit = 10 ** (limit_db / 20)
+    return ((asked + NOISE_FLOOR) / (loudness + NOISE_FLOOR)).clamp(1 / limit, limit)
+
+
+def _loudness(waveform: Tensor, sample_rate: float, num_values: int) -> Tensor:
+    """RMS of (B, C, N) over all channels, as `frame_rms` gives it, block by block with margins: (B, num_values)."""
+    hop = sample_rate / ENVELOPE_RATE
+    if hop != int(hop):  # the blocks would not begin on samples
+        return _over_channels(frame_rms(waveform, sample_rate, ENVELOPE_RATE))
+    pieces = []
+    for start in range(0, num_values, BLOCK):
+        left, stop = max(start - MARGIN, 0), min(start + BLOCK, num_values)
+        last = stop == num_values
+        part = waveform[..., round(left * hop):None if last else round((stop + MARGIN) * hop)]
+        pieces.append(frame_rms(part, sample_rate, ENVELOPE_RATE)[..., start - left:stop - left])
+    return _over_channels(torch.cat(pieces, dim=-1))
+
+
+def _over_channels(rms: Tensor) -> Tensor:
+    """RMS of each channel (B, C, M) -> of all of them (B, M); that of a single one untouched by rounding."""
+    return rms[:, 0] if rms.shape[1] == 1 else rms.square().mean(1).sqrt()

@@ -14,17 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...codecs.mel_vae import MelCodec
+from ...codecs.pieces import with_channels
 from ...data.clip import Clip
 from ...diffusion.parameterization import Parameterization, cosine_path
 from ...encoders.gram import GramEncoder, pick_frames
 from ...errors import ConditionError, PostsyncError
-from ...features.envelope import frame_rms
+from ...features.envelope import causal_window, frame_rms
 from ...features.spoil import spoil_envelope
+from ...protocols.codec import Codec
 from ...protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
 from ...scenes.captions import paraphrases
 from ...scenes.families import FAMILIES
 from .conditioning import FoleyConditioner
+from .conditions import at_gram_rate, envelope_latents
 from .controlnet import NO_CONTROL, DiTControlNet
 from .dit import StableAudioDiT
 from .latents import LatentLayout
@@ -38,12 +40,13 @@ class FoleyGRAMObjective(Objective):
     """Stage "base" trains transformer and conditioner without envelope; "control" trains the branch alone (and the
     conditioner's projections where the preset says so).
 
-    A batch holds `latents` (B, 8, T, 16), `envelope` (B, 4 T) linear RMS of the peak-normalised sound at 100 Hz, and
-    unit embeddings `video`, `audio` (B, D) and `text` (B, K, D), zeros where there is none.
+    A batch holds `latents` (B, *codec), `envelope` of the peak-normalised sound, which is (B, M) linear RMS at 100 Hz
+    or, where the branch reads it through the codec ("vae"), latents of the causal one, and unit embeddings `video`,
+    `audio` (B, D) and `text` (B, K, D), zeros where there is none.
     """
 
     def __init__(self, preset: FoleyGRAMPreset, *, stage: Literal["base", "control"] = "base",
-                 base: FoleyGRAMPipeline | None = None, codec: MelCodec | None = None,
+                 base: FoleyGRAMPipeline | None = None, codec: Codec | None = None,
                  gram: GramEncoder | None = None) -> None:
         """`base` holds the trained parts that the control stage starts from; `codec` and `gram` serve `prepare`.
 
@@ -64,6 +67,7 @@ class FoleyGRAMObjective(Objective):
                 preset.envelope_mu)
         self.codec, self.gram = codec, gram
         self._texts: dict[str, Tensor] = {}
+        self._no_control: Tensor | None = None
         for module in self.frozen():
             module.requires_grad_(False).eval()
         if stage == "control" and preset.training.train_projections:
@@ -83,13 +87,13 @@ class FoleyGRAMObjective(Objective):
         """Mean squared error of v at one drawn time for each sample; `teacher` is not used. Without a generator the
         draws are those of the seed `step`."""
         generator = torch.Generator().manual_seed(step) if generator is None else generator
-        clean, envelope = self._crop(self.layout.fold(batch["latents"].float()), batch["envelope"].float(), generator)
+        clean, envelope = self._crop(self.layout.fold(batch["latents"].float()), self._controls(batch), generator)
         size = clean.shape[0]
         t = self._times(size, generator).to(clean.device)
         alpha, sigma = cosine_path(t[:, None, None])
         noise = torch.randn(clean.shape, generator=generator).to(clean.device)
         tokens = self.conditioner.tokens(self._embeddings(batch, generator), size)
-        start_s, total_s = 0.0, batch["envelope"].shape[-1] / 100
+        start_s, total_s = 0.0, self._seconds(batch)
         inputs = {"x": alpha * clean + sigma * noise, "t": t, "cross_attn_cond": tokens,
                   "global_cond": self.conditioner.global_cond(start_s, total_s, size)}
         controls: Sequence[Tensor] = ()
@@ -101,10 +105,10 @@ class FoleyGRAMObjective(Objective):
 
     def frozen(self) -> list[nn.Module]:
         """Parts kept in eval mode, without gradients (but for the projections, if the preset trains them)."""
-        parts: list[nn.Module | None] = [self.codec, self.gram]
+        parts: list[object] = [self.codec, self.gram]
         if self.stage == "control":
             parts += [self.transformer, self.conditioner, self.layout]
-        return [p for p in parts if p is not None]
+        return [part for part in parts if isinstance(part, nn.Module)]
 
     def fit(self, samples: Iterable[Batch]) -> None:
         """Measure the latents' mean and deviation in the base stage; the control stage keeps the base's."""
@@ -124,13 +128,16 @@ class FoleyGRAMObjective(Objective):
         if clip.waveform is None or clip.sample_rate != codec.sampling_rate:
             raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first.")
         samples = round(self.preset.native_frames / codec.latent_rate * codec.sampling_rate)
-        sound = clip.waveform.float().mean(0)[:samples]
-        sound = functional.pad(sound, (0, samples - len(sound)))
+        sound = with_channels(clip.waveform.float(), codec.channels)[:, :samples]
+        sound = functional.pad(sound, (0, samples - sound.shape[1]))
         sound = sound / sound.abs().max().clamp(min=1e-4)
+        mono = sound.mean(0)
+        envelope = (envelope_latents(codec, causal_window(mono)[None])[0].half() if self._through_codec else
+                    frame_rms(mono, codec.sampling_rate))
         sample = {
             "latents": codec.encode(sound[None]).mean[0].half(),
-            "envelope": frame_rms(sound, codec.sampling_rate),
-            "audio": gram.encode_audio(sound[None])[0],
+            "envelope": envelope,
+            "audio": gram.encode_audio(at_gram_rate(mono, codec.sampling_rate)[None])[0],
             "text": self._text(clip, gram),
         }
         sample["video"] = torch.zeros_like(sample["audio"])
@@ -158,6 +165,35 @@ class FoleyGRAMObjective(Objective):
         if new:
             self._texts.update(zip(new, gram.encode_text(new), strict=True))
         return torch.stack([self._texts[captions[i % len(captions)]] for i in range(count)])
+
+    @property
+    def _through_codec(self) -> bool:
+        return self.preset.control_encoder == "vae"
+
+    def _controls(self, batch: dict[str, Tensor]) -> Tensor:
+        """What is cropped with the latents: curves (B, M), or, through the codec, sequences (B, 2 C, T) of the
+        envelopes and, below them, of the "no control" code."""
+        envelope = batch["envelope"].float()
+        if not self._through_codec:
+            return envelope
+        sequence = self.layout.fold(envelope)
+        if self._no_control is None:
+            codec = self._needed_codec()
+            wave = sequence.new_full((1, round(self._seconds(batch) * codec.sampling_rate)), NO_CONTROL)
+            with torch.no_grad():
+                self._no_control = self.layout.fold(envelope_latents(codec, wave))
+        return torch.cat([sequence, self._no_control.to(sequence).expand_as(sequence)], dim=1)
+
+    def _seconds(self, batch: dict[str, Tensor]) -> float:
+        """Length of the samples."""
+        if not self._through_codec:
+            return batch["envelope"].shape[-1] / 100
+        return batch["latents"].shape[2] / self._needed_codec().latent_rate
+
+    def _needed_codec(self) -> Codec:
+        if self.codec is None:
+            raise PostsyncError("an envelope that goes through the codec needs it; give it to FoleyGRAMObjective.")
+        return self.codec
 
     def _crop(self, clean: Tensor, envelope: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """In a share of the steps, one stretch of all samples: sequence (B, C, T) and envelope (B, 4 T) alike."""
@@ -188,7 +224,12 @@ class FoleyGRAMObjective(Objective):
 
     def _envelope(self, envelope: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The control (B, M): some envelopes spoiled as predicted ones are, which the second answer (B,) tells, some
-        replaced by the "no control" code."""
+        replaced by the "no control" code. Through the codec (B, C, T): none is spoiled."""
+        if self._through_codec:
+            control, none = envelope.chunk(2, dim=1)
+            dropped = torch.rand(len(control), generator=generator) < self.preset.training.envelope_drop
+            dropped = dropped.to(control.device)
+            return torch.where(dropped[:, None, None], none, control), torch.zeros_like(dropped)
         control = spoil_envelope(envelope, generator, self.preset.training.envelope_spoil)
         spoiled = control.ne(envelope).any(-1)
         dropped = torch.rand(len(control), generator=generator) < self.preset.training.envelope_drop

@@ -6,61 +6,73 @@ free, a control branch adds to the hidden states, and the context holds GRAM's t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from math import ceil
-from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.pipelines.pipeline_utils import AudioPipelineOutput
+from safetensors import SafetensorError
 from torch import Tensor
 
-from ...codecs.mel_vae import MelCodec
-from ...diffusion.guidance import Guide, Step, classifier_free_guidance, scale_at
+from ...codecs import load_codec
+from ...diffusion.guidance import classifier_free_guidance, scale_at
 from ...diffusion.parameterization import Parameterization, time_of_sigma, v_denoiser
 from ...diffusion.solvers import draw_noise, one_generator_each, polyexponential_sigmas, sample
-from ...diffusion.sound_pipeline import Callback, SoundPipeline
 from ...diffusion.windows import average_windows, plan_windows
 from ...encoders.gram import GramEncoder
-from ...errors import ConditionError
-from ...features.envelope import ENVELOPE_RATE
-from ...timing.estimated import EstimatedEnvelope, curve_of
-from ...weights import bundled
+from ...errors import ConditionError, WeightsError
+from ...features.envelope import CENTRED, ENVELOPE_RATE, Envelope
+from ...protocols.codec import Codec
+from ...protocols.guide import Guide
+from ...protocols.pipeline import Callback, OutputType, Pictures, Prompt, SoundOutput
+from ..latent_pipeline import LatentPipeline, Levels, StepHooks
+from . import OPTIONS
 from .conditioning import FoleyConditioner
-from .conditions import Conditions, WindowConditions
+from .conditions import Asked, WindowConditioner, WindowConditions, at_rate, read_envelope
 from .controlnet import DiTControlNet
 from .dit import StableAudioDiT
-from .fader import ride_fader
-from .latents import LatentLayout
+from .latents import LatentLayout, ride_fader
 from .presets import FoleyGRAMPreset, SamplerDefaults
-from .prompts import Prompt, read_prompt
+from .prompts import read_prompt
 
 V = Parameterization("v")
 
 
-class FoleyGRAMPipeline(SoundPipeline):
+def load_gram(folder: Path, torch_dtype: torch.dtype) -> GramEncoder:
+    """The GRAM towers saved in `folder`. Raises WeightsError for a folder that holds none."""
+    try:
+        return GramEncoder.from_pretrained(folder, torch_dtype=torch_dtype)
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        raise WeightsError(f"{folder} holds no GRAM towers that can be read ({' '.join(str(error).split())[:200]}); "
+                           "name a folder that postsync weights convert or postsync train gram wrote.") from error
+
+
+class FoleyGRAMPipeline(LatentPipeline):
     """Sound for a clip from its picture, words, a reference recording, and an envelope, each of them optional.
 
-    `codec` and `gram` are shared with other systems: a folder saved without them loads them from the bundled folders
-    named in its configuration.
+    `codec` and `gram` are shared with other systems, see `SoundPipeline`.
     """
+
+    system = "foleygram"
+    accepts = frozenset({"video", "prompt", "negative_prompt", "duration_s", "num_inference_steps", "guidance_scale",
+                         "num_waveforms_per_prompt", "generator", "envelope", "control_scale", "latents",
+                         "reference_audio", "guides", "callback_on_step_end", "output_type"})
+    options = OPTIONS
+    shared = {"codec": load_codec, "gram": load_gram}  # noqa: RUF012 (never written to)
 
     transformer: StableAudioDiT
     conditioner: FoleyConditioner
     layout: LatentLayout
     controlnet: DiTControlNet | None
-    codec: MelCodec
     gram: GramEncoder | None
 
     model_cpu_offload_seq = "gram->conditioner->controlnet->transformer->codec"  # type: ignore[assignment]
     _optional_components = ["controlnet", "codec", "gram"]  # noqa: RUF012 (the name and form diffusers reads)
-    accepts = frozenset({"video", "prompt", "negative_prompt", "duration_s", "num_inference_steps", "guidance_scale",
-                         "num_waveforms_per_prompt", "generator", "envelope", "control_scale", "latents",
-                         "reference_audio", "guides", "callback_on_step_end", "output_type"})
 
     def __init__(self, transformer: StableAudioDiT, conditioner: FoleyConditioner, layout: LatentLayout,
-                 controlnet: DiTControlNet | None = None, codec: MelCodec | None = None,
+                 controlnet: DiTControlNet | None = None, codec: Codec | None = None,
                  gram: GramEncoder | None = None, native_frames: int = 204, sampler: dict[str, Any] | None = None,
                  codec_folder: str = "mel_codec", gram_folder: str = "gram", sees_film: bool = True) -> None:
         super().__init__()
@@ -79,70 +91,66 @@ class FoleyGRAMPipeline(SoundPipeline):
         return cls(**parts, native_frames=preset.native_frames, sampler=asdict(preset.sampler),
                    sees_film=preset.sees_film)
 
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[Any], *, shared_parts: bool = True,
-                        torch_dtype: torch.dtype = torch.float32,  # type: ignore[override]
-                        **kwargs: Any) -> FoleyGRAMPipeline:
-        """Load a saved folder. `shared_parts`: fetch codec and GRAM from the bundled folders where it has none.
-
-        Raises WeightsError where those are absent.
-        """
-        pipe = super().from_pretrained(pretrained_model_name_or_path, torch_dtype=torch_dtype, **kwargs)
-        if shared_parts and pipe.codec is None:
-            folder = bundled(pipe.config["codec_folder"])
-            pipe.register_modules(codec=MelCodec.from_pretrained(folder, torch_dtype=torch_dtype))
-        if shared_parts and pipe.gram is None:
-            folder = bundled(pipe.config["gram_folder"])
-            pipe.register_modules(gram=GramEncoder.from_pretrained(folder, torch_dtype=torch_dtype).eval())
-        return pipe
-
     @property
     def settings(self) -> SamplerDefaults:
         """What the pipeline does where the caller says nothing."""
         return SamplerDefaults(**self.config["sampler"])
 
-    def frames_wanted(self, duration_s: float) -> tuple[int, int]:
-        """Number of frames that are looked at of a clip of this length, and the side of the square they are seen in.
+    @property
+    def num_inference_steps(self) -> int:
+        """What None means for that argument."""
+        return self.settings.num_inference_steps
 
-        Raises ConditionError where there is no tower to look.
+    def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
+        """As many as GRAM looks at for every native length, spread evenly over the whole clip; None where the picture
+        says nothing, see the option `picture`. Raises ConditionError where there is no tower to look.
         """
+        choice = self.options["picture"].checked("picture", asked.get("picture") or "auto")
+        silent = not self.knows_film and any(asked.get(name) is not None for name in ("prompt", "reference_audio"))
+        if choice == "never" or (choice == "auto" and silent):
+            return None
         if self.gram is None:
             raise ConditionError("this pipeline was loaded without GRAM, so it sees no video.")
-        return self.gram.num_frames * max(1, ceil(duration_s / self.native_s)), self.gram.image_size
+        return Pictures(self.gram.num_frames * max(1, ceil(duration_s / self.native_s)), self.gram.image_size)
 
     @torch.no_grad()
     def __call__(self, video: Tensor | None = None, prompt: Prompt = None, negative_prompt: str | None = None,
                  duration_s: float | None = None, num_inference_steps: int | None = None,
                  guidance_scale: float | None = None, num_waveforms_per_prompt: int = 1,
                  generator: torch.Generator | Sequence[torch.Generator] | None = None,
-                 envelope: Tensor | EstimatedEnvelope | None = None, control_scale: float | None = None,
+                 envelope: Tensor | Envelope | None = None, control_scale: float | None = None,
                  latents: Tensor | None = None, reference_audio: Tensor | None = None, guides: Sequence[Guide] = (),
-                 callback_on_step_end: Callback | None = None, output_type: str = "pt") -> AudioPipelineOutput:
+                 callback_on_step_end: Callback | None = None, output_type: OutputType = "pt",
+                 **options: Any) -> SoundOutput:
         """Generate sound; every argument left at None means the preset's default, or the absence of that condition.
 
         video: frames (F, 3, H, W), uint8 or float in 0..1, evenly spread over the clip. prompt: a string, a list (one
         sound each), or timed cues (start_s, end_s, text). negative_prompt: what to keep away from. envelope: (M,) or
-        (B, M) centred linear RMS in 0..1 at 100 Hz, value m at time m / 100, followed to the letter; more freely as an
-        `EstimatedEnvelope`. reference_audio: (N,) or (C, N) at `sampling_rate`, whose timbre is imitated. latents:
-        unit-normal noise (B, C, T). generator: one, or one each; take k of one equals a run of its seed + k.
+        (B, M) centred linear RMS in 0..1 at 100 Hz, value m at time m / 100, followed to the letter; or an `Envelope`,
+        whose rate may be another, and which is followed more freely where it is an estimate. reference_audio: (N,) or
+        (C, N) at `sampling_rate`, whose timbre is imitated. latents: unit-normal noise (B, C, T). generator: one, or
+        one each; take k of one equals a run of its seed + k. options: `OPTIONS`; picture "never": video is not used.
 
-        Returns audios (B * num_waveforms_per_prompt, 1, N), N = round(duration_s * sampling_rate), as a tensor ("pt")
+        Returns audios (B * num_waveforms_per_prompt, C, N), N = round(duration_s * sampling_rate), as a tensor ("pt")
         or array ("np"), or the clean latents ("latent"). The duration defaults to the envelope's, else the native one.
         Raises ConditionError for conditions of a wrong form; a callback that raises Cancelled ends the run.
         """
-        settings = self.settings
+        own = self._refuse({}, options)
+        video = None if own.pop("picture", None) == "never" else video
+        settings = replace(self.settings, **own)
         steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
         scale = settings.guidance_scale if guidance_scale is None else guidance_scale
         control_scale = settings.control_scale if control_scale is None else control_scale
-        self._check_run(steps, num_waveforms_per_prompt, output_type)
-        curve = curve_of(envelope)
+        self._check_run(steps, num_waveforms_per_prompt, output_type, guides)
+        curve = read_envelope(envelope)
         num_samples, frames = self._length(duration_s, curve)
         sounds = [cues for cues in read_prompt(prompt, num_samples / self.sampling_rate)
                   for _ in range(num_waveforms_per_prompt)]
         generators = one_generator_each(generator, len(sounds))
         total = max(frames, self.config["native_frames"])
         windows = plan_windows(total, self.config["native_frames"], settings.window_overlap)
-        conditions = Conditions(self, windows, frames).read(sounds, negative_prompt, video, reference_audio, envelope)
+        conditions = self._conditioner(settings).read(
+            Asked(sounds, negative_prompt, video, reference_audio, curve), windows, frames)
 
         def network(x: Tensor, t: Tensor) -> Tensor:
             now = scale_at(scale, float(t[0]), settings.guidance_interval)
@@ -156,18 +164,20 @@ class FoleyGRAMPipeline(SoundPipeline):
         shape = (len(sounds), self.transformer.config["io_channels"], total)
         x = self._noise(latents, shape, generators).float() * sigmas[0]
         with self.progress_bar(total=steps) as bar:
-            def after_step(i: int, before: Tensor, after: Tensor, denoised: Tensor) -> Tensor:
-                after = self._guide(guides, callback_on_step_end, i, sigmas, before, after, outputs["v"], num_samples)
-                bar.update()
-                return after
-
-            x = sample(v_denoiser(network), x, sigmas, solver=settings.solver, eta=settings.eta,
-                       noise=lambda i: draw_noise(x.shape, generators, x), after_step=after_step)
-        audios = x if output_type == "latent" else self._decode(x, num_samples)[:, None]
-        if curve is not None and output_type != "latent":
+            hooks = StepHooks(self, _levels(sigmas), guides, callback_on_step_end, num_samples, bar)
+            x = sample(v_denoiser(network), x, sigmas, noise=lambda i: draw_noise(x.shape, generators, x),
+                       solver=settings.solver, eta=settings.eta, before_step=hooks.before,
+                       after_step=lambda i, before, after, _: hooks.after(i, before, after, outputs["v"]))
+        audios = self._audios(x, num_samples, output_type)
+        if curve is not None and curve.recipe == CENTRED and output_type != "latent":
             limit_db = settings.fader_db * min(control_scale, 1.0)
-            audios = ride_fader(audios[:, 0], curve, self.sampling_rate, limit_db)[:, None]
+            audios = ride_fader(audios, at_rate(curve, ENVELOPE_RATE), self.sampling_rate, limit_db)
         return self._output(audios, output_type)
+
+    def _conditioner(self, settings: SamplerDefaults) -> WindowConditioner:
+        """What reads the conditions of a run."""
+        return WindowConditioner(self.conditioner, self.layout, self.controlnet, self.codec, self.gram,
+                                 self._execution_device, self.transformer.dtype, self.native_s, settings.guide_envelope)
 
     def _predict(self, x: Tensor, t: Tensor, given: WindowConditions, scale: float, control_scale: float) -> Tensor:
         """Guided v (B, C, T) in one window: all token sets and the unconditional half in one batch."""
@@ -185,24 +195,23 @@ class FoleyGRAMPipeline(SoundPipeline):
         conditional = (output[:len(given.shares)] * given.shares[:, None, None]).sum(0)
         return conditional if scale == 1 else classifier_free_guidance(conditional, output[-1], scale)
 
-    def _guide(self, guides: Sequence[Guide], callback: Callback | None, i: int, sigmas: Tensor, before: Tensor,
-               after: Tensor, output: Tensor, num_samples: int) -> Tensor:
-        """The latents after guides and callback, see `_after_guides`."""
-        alpha = (sigmas[i] ** 2 + 1).rsqrt()
-        return self._after_guides(guides, callback, Step(
-            i, len(sigmas) - 1, float(time_of_sigma(sigmas[i])), before, after, output,
-            clean_estimate=lambda z: V.clean_estimate(z * alpha, output, alpha, sigmas[i] * alpha),
-            decode=lambda clean: self._decode(clean, num_samples)))
+    def _codec_latents(self, clean: Tensor) -> Tensor:
+        """Clean sequence (B, C, T) -> latents of the codec; differentiable."""
+        return self.layout.unfold(clean.to(self.layout.mean.dtype))
 
-    def _decode(self, sequence: Tensor, num_samples: int) -> Tensor:
-        """Clean sequence (B, C, T) -> waveform (B, num_samples); differentiable."""
-        frames = self.codec.latent_shape(num_samples)[1]
-        latents = self.layout.unfold(sequence[..., :frames].to(self.layout.mean.dtype))
-        return self.codec.decode(latents.to(next(self.codec.parameters()).dtype), num_samples)
-
-    def _length(self, duration_s: float | None, envelope: Tensor | None) -> tuple[int, int]:
+    def _length(self, duration_s: float | None, envelope: Envelope | None) -> tuple[int, int]:
         """Samples of the output and the latent frames that hold them."""
         if duration_s is None:
-            duration_s = self.native_s if envelope is None else envelope.shape[-1] / ENVELOPE_RATE
+            duration_s = self.native_s if envelope is None else envelope.duration_s
         num_samples = self._num_samples(duration_s)
         return num_samples, self.codec.latent_shape(num_samples)[1]
+
+
+def _levels(sigmas: Tensor) -> Levels:
+    """States are clean + sigma * noise; the network sees them scaled to unit variance, and its output is v there."""
+    def clean_estimate(i: int, state: Tensor, output: Tensor) -> Tensor:
+        alpha = (sigmas[i] ** 2 + 1).rsqrt()
+        return V.clean_estimate(state * alpha, output, alpha, sigmas[i] * alpha)
+
+    times = [float(time_of_sigma(sigma)) for sigma in sigmas[:-1]]
+    return Levels(times, [1.0] * len(sigmas), sigmas.tolist(), clean_estimate)

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
 
 import torch
 from torch import Tensor
 
 from ...errors import ConditionError
+from ...protocols.pipeline import Cue, Prompt
 
 CROSS_FADE_S = 0.25
-
-Prompt = str | Sequence[str] | Sequence[tuple[float, float, str]] | None
-
-
-@dataclass(frozen=True)
-class Cue:
-    """`text` sounds from `start_s` to `end_s`; None stands for no words."""
-
-    text: str | None
-    start_s: float = -inf
-    end_s: float = inf
 
 
 def read_prompt(prompt: Prompt, duration_s: float) -> tuple[tuple[Cue, ...], ...]:
@@ -30,12 +19,12 @@ def read_prompt(prompt: Prompt, duration_s: float) -> tuple[tuple[Cue, ...], ...
     (start_s, end_s, text) one sound. Raises ConditionError for anything else, and for cues that end before they start.
     """
     if prompt is None or isinstance(prompt, str):
-        return ((Cue(prompt),),)
+        return ((Cue(-inf, inf, prompt),),)
     items = list(prompt)
     if not items:
         raise ConditionError("the list of prompts is empty; give a string, strings, or cues (start_s, end_s, text).")
     if all(isinstance(item, str) for item in items):
-        return tuple((Cue(str(item)),) for item in items)
+        return tuple((Cue(-inf, inf, str(item)),) for item in items)
     return (tuple(_read_cue(item, duration_s) for item in items),)
 
 
@@ -56,9 +45,9 @@ def cue_weights(cues: Sequence[Cue], times_s: Tensor) -> tuple[tuple[str | None,
 
 def _read_cue(item: object, duration_s: float) -> Cue:
     """A cue from (start_s, end_s, text); one that touches an end of the clip reaches beyond it without a fade."""
-    if not (isinstance(item, Sequence) and len(item) == 3 and isinstance(item[2], str)):
+    if not (isinstance(item, Sequence) and len(item) == 3 and isinstance(item[2], str | None)):
         raise ConditionError(f"{item!r} is no cue; a cue is (start_s, end_s, text).")
     start_s, end_s = float(item[0]), float(item[1])
     if not start_s < end_s:
         raise ConditionError(f"the cue '{item[2]}' ends at {end_s} s, not after its start at {start_s} s.")
-    return Cue(item[2], -inf if start_s <= 0 else start_s, inf if end_s >= duration_s else end_s)
+    return Cue(-inf if start_s <= 0 else start_s, inf if end_s >= duration_s else end_s, item[2])

@@ -1,7 +1,30 @@
-"""MGAudio: a flow transformer guided by its own average and aligned with CAVP."""
+"""MGAudio: a flow transformer trained by model guidance and aligned with CAVP (arXiv 2510.24103)."""
 
-from ...protocols.system import Trainable
+from __future__ import annotations
+
+from ...protocols.system import Assembly, Option, System, Trainable
 from ...protocols.train_config import TrainConfig
+
+OPTIONS = {
+    "solver": Option(str, "how each step is taken", choices=("euler", "heun", "euler_maruyama")),
+}
+
+SYSTEM = System(
+    "mgaudio", "MGAudio: model-guided dual-role alignment for video-to-audio", "2510.24103", "sound",
+    public="not known: the official repository could not be read",
+    licences="mini: Apache-2.0; official code and weights: not known; AudioLDM's VAE: non-commercial (CC-BY-NC-SA-4.0, "
+             "check the card)",
+    limits="its mini follows the picture alone, and what it makes of real pictures is a guess among its families",
+    pipeline="postsync.systems.mgaudio.pipeline:MGAudioPipeline",
+    presets={"mini": "mgaudio"}, parts={"codec": "mel_codec", "cavp": "cavp"}, options=OPTIONS,
+    assembly=Assembly(
+        "postsync.systems.mgaudio.checkpoint:assemble",
+        parts={"codec": "folder with vae/ and vocoder/, such as AudioLDM's",
+               "cavp": "folder of CAVP; default: the converted published one"},
+        options={"size": Option(str, "the paper's size", "B", choices=("S", "B", "L", "XL")),
+                 "sign": Option(str, "what it predicts: velocity (noise - clean) or paper (clean - noise)", "velocity",
+                                choices=("velocity", "paper")),
+                 "latent_scale": Option(float, "of the latents it was trained on; default: the codec's", low=1e-9)}))
 
 TRAINABLES = (
     Trainable("mgaudio", "MGAudio's flow transformer, guided by its own average and aligned with CAVP",

@@ -1,4 +1,4 @@
-"""Checkpoints of the SiT family <-> our transformer.
+"""Checkpoints of the SiT family <-> our transformer, and a pipeline of the paper's size from published parts.
 
 Our parameters carry the names of SiT, REPA and MDSGen, so reading means finding the state dict, taking prefixes off,
 and telling what does not fit. Whether MGAudio's own checkpoints have exactly these names is not known: its repository
@@ -7,20 +7,23 @@ could not be read.
 
 from __future__ import annotations
 
-import argparse
-import pickle
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from ...encoders.official_layout import rename
+from ...codecs import load_codec
+from ...encoders import published
+from ...encoders.cavp import Cavp, load_cavp
 from ...errors import WeightsError
-from .presets import SIZES, MGAudioPreset
+from ...weights.foreign import read_state
+from ...weights.layout import rename
+from .pipeline import MGAudioPipeline
+from .presets import CAVP_WIDTH, SIZES, MGAudioPreset, SizeName, paper
 from .transformer import FBDT
 
 State = dict[str, Tensor]
@@ -35,28 +38,8 @@ OUTPUT = ("final_layer.linear.weight", "final_layer.linear.bias")
 
 
 def read_official(path: str | Path) -> State:
-    """The tensors of a `.safetensors`, or of a `.pt`/`.ckpt` read with `weights_only=True`; averaged ones (`ema`)
-    before others.
-
-    Raises WeightsError for a file that is missing, damaged, refused, or without a state dict.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"no checkpoint at {path}; name a .safetensors, .pt or .ckpt file.")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # REPA keeps its arguments beside the weights
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise WeightsError(f"{path} is not a checkpoint of plain tensors ({error.__class__.__name__}); download it "
-                           "again, or write its tensors with safetensors.torch.save_file and name that file."
-                           ) from error
-    if isinstance(content, dict):
-        content = next((content[name] for name in CONTAINERS if isinstance(content.get(name), dict)), content)
-    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        raise WeightsError(f"{path} holds no state dict; expected tensors by name, or under {', '.join(CONTAINERS)}.")
-    return content
+    """The tensors of a `.safetensors`, `.pt` or `.ckpt`; averaged ones (`ema`) before others. Raises WeightsError."""
+    return read_state(path, CONTAINERS)
 
 
 def from_official(state: Mapping[str, Tensor], preset: MGAudioPreset, *, sign: Sign = "velocity",
@@ -73,6 +56,43 @@ def from_official(state: Mapping[str, Tensor], preset: MGAudioPreset, *, sign: S
     model.load_state_dict(turned(ours) if sign == "paper" else ours, assign=True)
     model.pos_embed.requires_grad_(bool(model.config["train_positions"]))
     return model.eval(), ignored
+
+
+def load_official(checkpoint: str | Path, preset: MGAudioPreset, *, sign: Sign = "velocity",
+                  **parts: Any) -> MGAudioPipeline:
+    """A checkpoint of the SiT family with `parts` (codec, cavp) as a pipeline. `sign`: what it predicts.
+
+    Raises WeightsError where the file does not fit the preset.
+    """
+    transformer, _ = from_official(read_official(checkpoint), preset, sign=sign)
+    return MGAudioPipeline.from_parts(preset, transformer=transformer.float(), **parts)
+
+
+def assemble(checkpoint: Path, codec: Path, cavp: Path | None = None, *, size: SizeName = "B",
+             sign: Sign = "velocity", latent_scale: float | None = None) -> MGAudioPipeline:
+    """The pipeline of a checkpoint of the SiT family, whole, so that it can be saved in one folder.
+
+    `codec`: a folder with vae/ and vocoder/; `cavp`: a saved CAVP, None for the converted published one. `sign`: what
+    the network predicts. `latent_scale`: what the latents it was trained on were multiplied by, above 0; None: the
+    codec's own factor (MDSGen's code suggests 4.0). Raises WeightsError for what is missing or does not fit.
+    """
+    if latent_scale is not None and not 0 < latent_scale < math.inf:
+        raise WeightsError(f"a latent scale of {latent_scale:g}; it is above 0, such as 4.")
+    return load_official(checkpoint, replace(paper(size), latent_scale=latent_scale), sign=sign,
+                         codec=load_codec(codec, torch.float32), cavp=published_cavp(cavp))
+
+
+def published_cavp(folder: Path | None = None) -> Cavp:
+    """The CAVP saved in `folder`, by default the converted published one, float32, in eval mode.
+
+    Raises WeightsError where it is absent or not as wide as the paper's sizes take it.
+    """
+    cavp = load_cavp(folder) if folder else cast(Cavp, published.load("cavp"))
+    width = cavp.config["embed_dim"]
+    if width != CAVP_WIDTH:
+        raise WeightsError(f"the CAVP of {folder} gives vectors of {width} values, and the paper's sizes take "
+                           f"{CAVP_WIDTH}; name the published one.")
+    return cavp
 
 
 def to_official(model: FBDT, *, sign: Sign = "velocity") -> State:

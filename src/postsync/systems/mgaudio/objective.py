@@ -142,7 +142,7 @@ class MGAudioObjective(Objective):
             period = round(len(video) / FPS * codec.sampling_rate)
             sound = looped(functional.pad(sound, (0, max(period - len(sound), 0)))[:period], samples)
         sound = fitted(sound, samples, training.waveform_peak)
-        posterior = codec.encode(sound[None])
+        posterior = codec.encode(sound[None, None])
         scale = latent_factor(codec, self.preset.latent_scale)
         return {"latent_mean": (posterior.mean[0] * scale).half(), "latent_std": (posterior.std[0] * scale).half(),
                 "video": looped(video, steps).half(),

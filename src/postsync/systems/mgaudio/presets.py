@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ...diffusion.flow_solvers import FlowSolverName
+from ...diffusion.solvers import FlowSolverName
 
 Granularity = Literal["tokens", "time", "global"]
 AlignEncoder = Literal["cavp", "clap", "gram"]

@@ -1,0 +1,60 @@
+"""What the codecs share: their posterior, the check of what they are given, and work over long signals in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ..errors import ConditionError
+
+
+@dataclass(frozen=True)
+class LatentPosterior:
+    """Diagonal Gaussian over latents; `mean` and `std` (B, channels, T, ...)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One draw, shaped as `mean`; the noise comes from `generator` on its own device."""
+        device = generator.device if generator is not None else self.mean.device
+        noise = torch.randn(self.mean.shape, generator=generator, device=device, dtype=self.mean.dtype)
+        return self.mean + self.std * noise.to(self.mean.device)
+
+
+def check_waveform(waveform: Tensor, channels: int) -> None:
+    """Raise ConditionError for what is not (B, channels, N)."""
+    if waveform.dim() != 3 or waveform.shape[1] != channels:
+        raise ConditionError(f"this codec takes waveforms (B, {channels}, N), not {tuple(waveform.shape)}; mix or "
+                             "repeat the channels first.")
+
+
+def with_channels(waveform: Tensor, channels: int) -> Tensor:
+    """Waveform (C, N) -> (channels, N): as it is, or mixed down and repeated in every channel."""
+    if len(waveform) == channels:
+        return waveform
+    return waveform.mean(0, keepdim=True).expand(channels, -1)
+
+
+def in_pieces(layer: Callable[[Tensor], Tensor], x: Tensor, size: int, margin: int, *, dim: int, steps: tuple[int, int],
+              checkpointing: bool = False) -> Tensor:
+    """`layer(x)`, `size` frames of dimension `dim` at a time, each with `margin` frames around it.
+
+    `steps`: values of a frame in `dim` of x, and in the last dimension of the result. Equal to one pass but for
+    rounding where the layer looks no further than the margin. Differentiable; with `checkpointing` activations are
+    computed again for the gradients instead of kept, so that memory holds those of one piece.
+    """
+    taken, given = steps
+    num_frames = x.shape[dim] // taken
+    again = checkpointing and torch.is_grad_enabled() and x.requires_grad
+    pieces = []
+    for start in range(0, num_frames, size):
+        left, end = max(start - margin, 0), min(start + size, num_frames)
+        part = x.narrow(dim, left * taken, (min(end + margin, num_frames) - left) * taken)
+        made = checkpoint(layer, part, use_reentrant=False) if again else layer(part)
+        pieces.append(made[..., (start - left) * given : (end - left) * given])
+    return torch.cat(pieces, dim=-1)

@@ -1,0 +1,102 @@
+"""From conditions to a soundtrack: the pipeline is run, and what it gives is levelled and put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import registry
+from ..protocols.guide import Guide
+from ..protocols.pipeline import Callback, Pipeline
+from .conditions import Conditions, check_accepted
+from .delivery import DELIVERY_RATE, at_delivery_rate, level, loudness_target, on_24_bits, placed
+from .options import Options
+from .progress import OnProgress, stage
+from .requests import cues_within
+from .result import Recipe, Soundtrack
+
+Rendered = tuple[np.ndarray, float | None, tuple[str, ...]]
+
+
+def make_soundtrack(conditions: Conditions, options: Options, pipeline: Pipeline, *, guides: Sequence[Guide] = (),
+                    callback: Callback | None = None, on_progress: OnProgress | None = None) -> Soundtrack:
+    """The soundtrack of a whole clip, silent outside the conditions' part."""
+    part, gain_db, captions = render(conditions, options, pipeline, guides=guides, callback=callback,
+                                     on_progress=on_progress)
+    num_samples = round(conditions.picture.info.duration_s * DELIVERY_RATE)
+    waveform = on_24_bits(placed(part, conditions.start_s, num_samples))
+    recipe = Recipe(options, conditions.timing, guides=tuple(type(guide).__name__ for guide in guides))
+    return Soundtrack(waveform, (recipe,), gain_db, captions)
+
+
+def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept_gain_db: float | None = None,
+           guides: Sequence[Guide] = (), callback: Callback | None = None,
+           on_progress: OnProgress | None = None) -> Rendered:
+    """Sound (C, n) at 48 kHz for the conditions' part, its gain, and what the pipeline says it is.
+
+    `kept_gain_db`: the gain of an earlier result, used in place of a loudness. The gain is None for silence.
+    """
+    start_s, end_s = conditions.start_s, conditions.end_s
+    check_accepted(pipeline, options, ["guides"] if guides else [])
+    arguments = _arguments(conditions, options)
+    if conditions.timing is not None:
+        timing = conditions.timing.moved(options.offset_ms / 1000)
+        if not bool((timing.within(start_s, end_s).envelope.values > 0).any()):  # nothing is to sound
+            num_samples = round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)
+            return np.zeros((pipeline.channels, num_samples), np.float32), None, ()
+        arguments["envelope"] = timing.part(start_s, end_s)
+    if built := [*_named_guides(options, pipeline), *guides]:
+        arguments["guides"] = built
+    if "callback_on_step_end" in pipeline.accepts:
+        arguments["callback_on_step_end"] = _reporting(callback, options.num_inference_steps
+                                                       or pipeline.num_inference_steps, on_progress)
+    decoding, levelling = stage(on_progress, "decoding"), stage(on_progress, "levelling")
+    with torch.no_grad():  # not inference_mode: a guide takes gradients of what is made here
+        output = pipeline(duration_s=end_s - start_s, generator=torch.Generator().manual_seed(options.seed),
+                          **arguments)
+    if decoding is not None:
+        decoding(1.0)
+    captions, audio = output.captions or (), output.audios[0]
+    assert isinstance(audio, Tensor)
+    del output
+    waveform = at_delivery_rate(audio, pipeline.sampling_rate, end_s - start_s)
+    del audio  # of ten minutes, 38 MB that nobody needs any more
+    gain_db = level(waveform, loudness_target(options.target_lufs, kept_gain_db), levelling)
+    return waveform, gain_db, captions
+
+
+def _arguments(conditions: Conditions, options: Options) -> dict[str, Any]:
+    """What the pipeline is asked for besides time, chance and guides; what was not given is left to its preset."""
+    cues = cues_within(options.cues, options.prompt, conditions.start_s, conditions.end_s)
+    asked = {"prompt": cues or options.prompt, "negative_prompt": options.negative_prompt,
+             "num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale,
+             "control_scale": options.control_scale, "reference_audio": conditions.reference,
+             "video": conditions.frames, **{k: v for k, v in options.settings.items() if "." not in k}}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _named_guides(options: Options, pipeline: Pipeline) -> list[Guide]:
+    """The guides that the options name, each with its settings GUIDE.NAME."""
+    return [registry.build_guide(name, pipeline, {key.removeprefix(f"{name}."): value
+                                                  for key, value in options.settings.items()
+                                                  if key.startswith(f"{name}.")}) for name in options.guides]
+
+
+def _reporting(callback: Callback | None, num_steps: int, on_progress: OnProgress | None) -> Callback | None:
+    """The caller's callback, which also reports how far the denoising is; None where there is nothing to do."""
+    denoising, decoding = stage(on_progress, "denoising"), stage(on_progress, "decoding")
+    if denoising is None or decoding is None:
+        return callback
+
+    def after_step(pipeline: Any, step: int, timestep: float, latents: dict[str, Tensor]) -> dict[str, Tensor] | None:
+        answer = None if callback is None else callback(pipeline, step, timestep, latents)
+        denoising((step + 1) / num_steps)
+        if step + 1 >= num_steps:
+            decoding(0.0)
+        return answer
+
+    return after_step

@@ -1,0 +1,83 @@
+"""What most metrics share: sums over clips, and a figure that is read from them.
+
+`terms` says what clips add, `value` turns sums into the figure. `update` and `compute` of the torchmetrics class stand
+on these two, and so does the bootstrap of `postsync.evaluation`, which keeps the terms of each clip and adds them up
+again for every resample.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class ClipSums(Metric):
+    """A metric that is a function of sums over clips; a subclass defines `num_terms`, `terms` and `value`."""
+
+    is_differentiable = False
+    full_state_update = False
+    num_terms: ClassVar[int]
+    sums: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("sums", default=torch.zeros(self.num_terms, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def terms(self, *args: Any, **kwargs: Any) -> Tensor:
+        """What one or several clips add, (num_terms,); its arguments are those of `update`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what a clip adds")
+
+    def value(self, sums: Tensor) -> Tensor:
+        """The figure of sums (..., num_terms), (...) float64; NaN where they hold nothing to take it of."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how its sums are read")
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Add one or several clips; arguments of `terms`."""
+        self.sums += self.terms(*args, **kwargs).to(self.sums)
+
+    def compute(self) -> Tensor:
+        """The figure of all clips, a float64 scalar; NaN where there is nothing to take it of."""
+        return self.value(self.sums)
+
+
+class ClipMean(ClipSums):
+    """Mean of one value a clip; a clip without a value (NaN, where a definition divides by 0) is counted apart.
+
+    A subclass defines `values`.
+    """
+
+    num_terms = 3  # sum of the values, their number, and the number of clips without a value
+
+    def values(self, *args: Any, **kwargs: Any) -> Tensor | float:
+        """The values of one or several clips, of any shape; its arguments are those of `update`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what a clip's value is")
+
+    def terms(self, *args: Any, **kwargs: Any) -> Tensor:
+        """(sum of the values, number of values, number of clips without one), (3,) float64."""
+        values = torch.as_tensor(self.values(*args, **kwargs)).double()
+        defined = ~values.isnan()
+        return torch.stack([values[defined].sum(), defined.sum().double(), (~defined).sum().double()])
+
+    def value(self, sums: Tensor) -> Tensor:
+        """Mean over the clips that have a value; NaN where none has."""
+        return sums[..., 0] / sums[..., 1]
+
+    @property
+    def count(self) -> int:
+        """Values so far."""
+        return int(self.sums[1])
+
+    @property
+    def num_undefined(self) -> int:
+        """Clips without a value so far."""
+        return int(self.sums[2])
+
+
+def finite_rows(rows: Tensor, what: str) -> Tensor:
+    """The rows (..., D) in float64. Raises ValueError where a value is not finite: such clips are for the caller."""
+    if not torch.isfinite(rows).all():
+        raise ValueError(f"{what} hold values that are not finite; leave out the clips they come from")
+    return rows.double()

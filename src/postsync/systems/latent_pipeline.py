@@ -1,0 +1,131 @@
+"""What the pipelines of diffusion and flow systems share: the start, guides and callback around a step, decoding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..diffusion.guidance import check_guides, guided_after, guided_before
+from ..diffusion.solvers import draw_noise
+from ..errors import ConditionError
+from ..protocols.codec import Codec
+from ..protocols.guide import BeforeStep, Guide, Step
+from ..protocols.pipeline import Callback, OutputType
+from .pipeline import SoundPipeline
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Noise levels of a run of S steps: state i is `alphas[i]` * clean + `sigmas[i]` * noise, S + 1 of each, the last
+    one clean. `timesteps` (S,) are the model's own times; `clean_estimate(i, state, output)` is the clean latents that
+    an output of step i implies for a state, differentiable in both."""
+
+    timesteps: Sequence[float]
+    alphas: Sequence[float]
+    sigmas: Sequence[float]
+    clean_estimate: Callable[[int, Tensor, Tensor], Tensor]
+
+
+class LatentPipeline(SoundPipeline):
+    """A pipeline that denoises latents of its `codec`; `native_frames` is in its configuration."""
+
+    codec: Codec
+
+    @property
+    def native_s(self) -> float:
+        """Length in seconds the model was trained on; longer sounds are made in overlapping windows."""
+        return self.config["native_frames"] / self.codec.latent_rate
+
+    def _codec_latents(self, clean: Tensor) -> Tensor:
+        """Clean latents of the model (B, channels, T, ...), any stretch of them -> those of the codec; differentiable.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how its latents are the codec's")
+
+    def _check_run(self, steps: int, takes: int, output_type: str, guides: Sequence[Guide] = ()) -> None:
+        """Raise ConditionError for a run that cannot be."""
+        if steps < 1 or takes < 1 or output_type not in ("pt", "np", "latent"):
+            raise ConditionError("num_inference_steps and num_waveforms_per_prompt are 1 or more, output_type is 'pt', "
+                                 "'np' or 'latent'.")
+        check_guides(guides)
+
+    def _num_samples(self, duration_s: float) -> int:
+        """Samples of the output. Raises ConditionError where there are none."""
+        if not 0.5 / self.sampling_rate < duration_s < math.inf:
+            raise ConditionError(f"a duration of {duration_s} s holds no sample; give one above 0.")
+        return round(duration_s * self.sampling_rate)
+
+    def _noise(self, latents: Tensor | None, shape: tuple[int, ...], generators: list[torch.Generator]) -> Tensor:
+        """Unit-normal start of `shape`, drawn or given."""
+        if latents is None:
+            return draw_noise(shape, generators).to(self._execution_device)
+        if tuple(latents.shape) != shape:
+            raise ConditionError(f"latents of shape {tuple(latents.shape)} do not fit this run; it needs {shape}.")
+        return latents.to(self._execution_device)
+
+    def _decode(self, clean: Tensor, num_samples: int, start_s: float = 0.0, end_s: float | None = None) -> Tensor:
+        """Clean latents of a run of `num_samples` -> waveform (B, C, n) between two times; differentiable.
+
+        A part is decoded with the codec's context around it. Raises ConditionError for a part that holds no sample.
+        """
+        codec, rate = self.codec, self.codec.sampling_rate
+        first = round(start_s * rate)
+        last = num_samples if end_s is None else min(round(end_s * rate), num_samples)
+        if not 0 <= first < last:
+            raise ConditionError(f"there is no sound from {start_s} to {end_s} s in {num_samples / rate} s.")
+        per_frame, context = round(rate / codec.latent_rate), codec.context_frames
+        left = max(first // per_frame - context, 0) // context * context
+        right = min(-(-last // per_frame) + context, codec.latent_shape(num_samples)[1])
+        held = min(num_samples, right * per_frame) - left * per_frame
+        waveform = codec.decode(self._codec_latents(clean[:, :, left:right]), held)
+        return waveform[..., first - left * per_frame:last - left * per_frame]
+
+    def _audios(self, clean: Tensor, num_samples: int, output_type: OutputType) -> Tensor:
+        """What a run gives: its waveform (B, C, N), or the clean latents themselves."""
+        return clean if output_type == "latent" else self._decode(clean, num_samples)
+
+
+class StepHooks:
+    """Guides, callback and progress bar around the steps of one run of `pipe`."""
+
+    def __init__(self, pipe: LatentPipeline, levels: Levels, guides: Sequence[Guide], callback: Callback | None,
+                 num_samples: int, bar: Any) -> None:
+        self.pipe, self.levels, self.guides, self.callback = pipe, levels, guides, callback
+        self.num_samples, self.bar = num_samples, bar
+
+    @property
+    def before(self) -> Callable[[int, Tensor], Tensor] | None:
+        """What the solver calls before a step; None where no guide acts there."""
+        return self._before if any(isinstance(guide, BeforeStep) for guide in self.guides) else None
+
+    def _before(self, i: int, state: Tensor) -> Tensor:
+        return guided_before(self.guides, self._step(i, state, state, None))
+
+    def after(self, i: int, before: Tensor, after: Tensor, output: Tensor) -> Tensor:
+        """The state after guides and callback; the same object where neither moved it."""
+        state = guided_after(self.guides, self._step(i, before, after, output))
+        if self.callback is not None:
+            given = self.callback(self.pipe, i, self.levels.timesteps[i], {"latents": state}) or {}
+            state = given.get("latents", state)
+        self.bar.update()
+        return state
+
+    def _step(self, i: int, before: Tensor, after: Tensor, output: Tensor | None) -> Step:
+        """What guides see; before the step there is no output yet, and `after` is the state it starts from."""
+        levels = self.levels
+
+        def clean_estimate(latents: Tensor) -> Tensor:
+            if output is None:
+                raise ValueError("before a step there is no clean estimate; use it in after_step")
+            return levels.clean_estimate(i, latents, output)
+
+        def decode(clean: Tensor, start_s: float = 0.0, end_s: float | None = None) -> Tensor:
+            return self.pipe._decode(clean, self.num_samples, start_s, end_s)
+
+        return Step(i, len(levels.timesteps), levels.timesteps[i], alpha=levels.alphas[i], sigma=levels.sigmas[i],
+                    alpha_next=levels.alphas[i + 1], sigma_next=levels.sigmas[i + 1], latents_before=before,
+                    latents=after, model_output=output, clean_estimate=clean_estimate, decode=decode)

@@ -1,0 +1,132 @@
+"""The face all systems share: what a pipeline says of itself, how it is loaded, and what it refuses.
+
+The contract is `protocols/pipeline.py`; systems that denoise latents go on in `latent_pipeline.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from torch import Tensor, nn
+
+from ..errors import ConditionError, WeightsError
+from ..protocols.codec import Codec, TokenCodec
+from ..protocols.pipeline import OutputType, Pictures, SoundOutput
+from ..protocols.system import Option, checked_options
+from ..weights import bundled
+
+LoadPart = Callable[[Path, torch.dtype], nn.Module]
+
+
+class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
+    """A diffusers pipeline with a `codec` among its parts and `sees_film` in its configuration.
+
+    `shared` lists parts that several systems share, with the function that loads them: a folder saved without such a
+    part takes it from the folder that the caller names, or from the bundled one that its configuration names as
+    `<part>_folder`.
+    """
+
+    system: str
+    accepts: frozenset[str]
+    options: Mapping[str, Option] = MappingProxyType({})
+    preset: str | None = None
+    shared: ClassVar[Mapping[str, LoadPart]] = MappingProxyType({})
+    codec: Codec | TokenCodec
+    _part_folders: Mapping[str, Path] = MappingProxyType({})
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], *,
+                        parts: Mapping[str, str | PathLike[str]] | None = None,
+                        torch_dtype: torch.dtype = torch.float32, **kwargs: Any) -> Self:
+        """Load a saved folder; all parts frozen and in eval mode.
+
+        `parts`: folders of shared parts by name, used instead of the folder's own or the bundled ones. As in diffusers,
+        a part itself can be given by keyword, None to do without it. Raises ConditionError for parts it does not share,
+        WeightsError where one cannot be read.
+        """
+        named = {name: Path(folder) for name, folder in (parts or {}).items()}
+        if unknown := sorted(named.keys() - cls.shared.keys()):
+            raise ConditionError(f"{cls.system} has no part {', '.join(unknown)} that can be named; these can: "
+                                 f"{', '.join(cls.shared) or 'none'}.")
+        if torch_dtype != torch.float32:  # what diffusers gives by default
+            kwargs["torch_dtype"] = torch_dtype
+        pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs | dict.fromkeys(named))
+        folders = {}
+        for name, load in cls.shared.items():
+            if name in named or (name not in kwargs and getattr(pipe, name) is None):
+                folders[name] = named.get(name) or bundled(pipe.config[f"{name}_folder"])
+                pipe.register_modules(**{name: _loaded(load, folders[name], name, torch_dtype)})
+        pipe._part_folders, pipe.preset = folders, str(pretrained_model_name_or_path)
+        for part in pipe.components.values():
+            if isinstance(part, nn.Module):
+                part.requires_grad_(False).eval()
+        return pipe
+
+    @property
+    def sampling_rate(self) -> int:
+        """Samples a second of what the pipeline gives."""
+        return self.codec.sampling_rate
+
+    @property
+    def channels(self) -> int:
+        """Channels of what the pipeline gives."""
+        return self.codec.channels
+
+    @property
+    def native_s(self) -> float:
+        """Length in seconds the model was trained on."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how long its native sounds are")
+
+    @property
+    def knows_film(self) -> bool:
+        """Whether its encoders know real pictures; if not, words or a reference say more than the picture."""
+        return bool(self.config["sees_film"])
+
+    @property
+    def weights(self) -> Mapping[str, Path]:
+        """The folders it was loaded from by their names: its own first, then those of shared parts; empty where it was
+        built in memory."""
+        if not self.name_or_path:
+            return {}
+        own = Path(self.name_or_path)
+        found = {own.name: own}
+        for part, folder in self._part_folders.items():
+            found[folder.name if folder.name not in found else f"{part}-{folder.name}"] = folder
+        return found
+
+    def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
+        """The pictures it looks at for a sound of `duration_s` seconds, `asked` being the call's other arguments that
+        were given; None: it does not look."""
+        return None
+
+    def _refuse(self, given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        """The own options that were given, checked.
+
+        Raises ConditionError for arguments of the call that were given although this system does not accept them, for
+        keywords it does not know, and for options out of range.
+        """
+        refused = sorted(name for name, value in given.items()
+                         if name not in self.accepts and not (value is None or (isinstance(value, Sequence) and
+                                                                                 len(value) == 0)))
+        if refused:
+            raise ConditionError(f"{self.system} does not take {', '.join(refused)}; it takes "
+                                 f"{', '.join(sorted(self.accepts))}.")
+        return checked_options({name: value for name, value in options.items() if value is not None}, self.options,
+                               self.system)
+
+    def _output(self, audios: Tensor, output_type: OutputType) -> SoundOutput:
+        """Audios (B, C, N) in the form that was asked for."""
+        self.maybe_free_model_hooks()
+        return SoundOutput(audios.float().cpu().numpy() if output_type == "np" else audios)
+
+
+def _loaded(load: LoadPart, folder: Path, name: str, torch_dtype: torch.dtype) -> nn.Module:
+    if not folder.is_dir():
+        raise WeightsError(f"{folder}: there is no such folder; name the one that holds the {name}.")
+    return load(folder, torch_dtype)
