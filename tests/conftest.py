@@ -31,8 +31,7 @@ def golden() -> Callable[[str], Path]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many golden tests ran and how many were skipped: a suite without them proves less."""
     counts = {outcome: sum("golden" in report.keywords for report in terminalreporter.getreports(outcome)
-                           if isinstance(report, pytest.TestReport)
-                           and (report.when == "call" or outcome != "passed"))
+                           if isinstance(report, pytest.TestReport) and (report.when == "call" or outcome != "passed"))
               for outcome in ("passed", "failed", "error", "skipped")}
     if any(counts.values()):
         ran = counts["passed"] + counts["failed"] + counts["error"]

@@ -19,7 +19,7 @@ from postsync.generation.delivery import (
     write_lossless,
 )
 from postsync.media.audio import read_audio
-from postsync.media.loudness import integrated_lufs, true_peak_dbtp
+from postsync.media.meter import integrated_lufs, true_peak_dbtp
 from postsync.media.mux import mux
 
 

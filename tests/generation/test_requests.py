@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
     touch(tmp_path, "file")
-    with pytest.raises(MediaError, match="could not be made"):
+    with pytest.raises(MediaError, match="could not be created"):
         make_folder(tmp_path / "file" / "b")
 
 

@@ -157,7 +157,7 @@ def options_for(pipeline: Pipeline | None, given: Mapping[str, Any]) -> Options:
         raise ConditionError(f"system is '{named['system']}', but the pipeline runs {system}; drop one of them.")
     known = registry.system(system).options if pipeline is None else pipeline.options
     own = {name: named.pop(name) for name in list(named) if name not in Options.model_fields}
-    settings: dict[str, Any] = {**named.pop("settings", {}), **own}
+    settings: dict[str, Any] = dict(given.get("settings") or {}) | own
     fields = {name: value for name, value in settings.items() if "." not in name}
     if unknown := sorted(set(fields) - set(known)):
         raise ConditionError(f"there is no option {', '.join(unknown)}; the options are "
