@@ -12,10 +12,6 @@ from ...errors import PostsyncError
 from . import presets
 from .checkpoint import published_cavp
 from .objective import MGAudioObjective
-<<<<<<< HEAD
-=======
-from .checkpoint import published_cavp
->>>>>>> main
 
 PAPER: dict[str, Callable[[], presets.MGAudioPreset]] = {
     "paper": presets.paper, "paper-S": lambda: presets.paper("S"), "paper-B": lambda: presets.paper("B"),
