@@ -136,6 +136,9 @@ def test_fit_sees_the_features_before_the_first_step(tmp_path: Path) -> None:
     objective = Fitted()
     train(objective, Lines(), CONFIG, tmp_path, cpu=True)
     assert objective.mean == pytest.approx(15 / 32)
+    resumed = Fitted()
+    train(resumed, Lines(), replace(CONFIG, steps=7), tmp_path, cpu=True, resume=True)
+    assert resumed.mean == objective.mean
 
 
 def test_features_are_prepared_once_and_read_again(tmp_path: Path) -> None:
