@@ -105,10 +105,10 @@ def trained(row: Row, seed: int, arguments: argparse.Namespace) -> Path:
     config = TrainConfig(steps=arguments.steps, batch_size=16, lr=arguments.lr, warmup=50, weight_decay=0.0,
                          ema_decay=0.99, seed=seed)
     clips = SceneDataset(clean_scenes(duration_s=CLIP_S, fps=FPS), range(FIRST_SCENE, FIRST_SCENE + count),
-                         objective.needs)
+                         objective.wants.needs)
     started = time.perf_counter()
-    export_folder = train(objective, clips, config, folder, cache=arguments.out / "features", cpu=True,
-                          cache_key=f"ablation {count}", resume=(folder / "state").is_dir())
+    export_folder = train(objective, clips, config, folder, features=arguments.out / "features", cpu=True,
+                          key=f"ablation {count}", resume=(folder / "state").is_dir())
     print(f"trained {folder.name} in {time.perf_counter() - started:.0f} s", flush=True)
     return export_folder
 

@@ -17,7 +17,6 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
-from postsync.training.ema import ExponentialMovingAverage
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,6 +27,7 @@ from postsync.systems.mgaudio.losses import alignment_loss
 from postsync.systems.mgaudio.objective import MGAudioObjective
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
 from postsync.systems.mgaudio.transformer import FBDT
+from postsync.training.state import ExponentialMovingAverage
 
 DECAY = 0.9999
 
@@ -82,7 +82,7 @@ class Trainer:
     def __init__(self, kind: type[MGAudioObjective], preset: presets.MGAudioPreset, arguments: argparse.Namespace,
                  precision: Callable[[], AbstractContextManager]) -> None:
         torch.manual_seed(arguments.seed)
-        self.objective, self.precision, self.device = kind(preset).to(arguments.device), precision, arguments.device
+        self.objective, self.precision = kind(preset).to(arguments.device), precision
         for parameter in self.objective.parameters():
             if not parameter.any():  # a fresh network says nothing, and its teacher neither
                 torch.nn.init.normal_(parameter, std=0.02)
@@ -97,7 +97,7 @@ class Trainer:
 
     def step(self, batch: dict[str, Tensor], seed: int) -> float:
         """One optimiser step; returns the loss."""
-        generator = torch.Generator(self.device).manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         with self.precision():
             loss = self.objective(batch, step=10**6, teacher=self.ema.teacher, generator=generator)["loss"]
         self.optimizer.zero_grad()

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from postsync import registry
-from postsync.cli.train import scene_dataset
+from postsync.training.clips import scene_clips
 from postsync.training.loop import train
 
 COUNT = 32
@@ -28,7 +28,7 @@ def main() -> int:
     arguments = parser.parse_args()
     entry = registry.trainable("vae")
     objective = registry.load_objective("vae")
-    dataset = scene_dataset(dict(entry.scenes), arguments.seed, COUNT, objective.needs, True, None)
+    dataset = scene_clips(objective.wants, arguments.seed, COUNT, clean=True)
     config = replace(entry.config, steps=10**9, max_minutes=arguments.minutes, batch_size=4, warmup=10, log_every=1,
                      seed=arguments.seed)
     started = time.monotonic()

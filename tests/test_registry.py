@@ -67,6 +67,9 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
         registry.load_objective("vae", "tiny", {"codec": tmp_path})
     with pytest.raises(ConditionError, match="there is no such folder"):
         registry.load_objective("mgaudio", "mini", {"codec": tmp_path / "absent"})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PostsyncError, match="holds no saved pipeline"):
+        registry.load_objective("foleygram_control", parts={"base": tmp_path / "empty"})
     with pytest.raises(ConditionError, match="vae has no option width; it has none"):
         registry.load_objective("vae", "tiny", options={"width": "3"})
 

@@ -17,7 +17,7 @@ import postsync
 import postsync.training.loop  # slow: not within a test
 from postsync import cli
 from postsync.cli import doctor, info
-from postsync.errors import MediaError, PostsyncError
+from postsync.errors import MediaError
 
 
 def run_main(*arguments: str) -> int:
@@ -117,37 +117,3 @@ def test_doctor_reports_devices_and_codecs() -> None:
     assert findings["torch"].state in ("ok", "note")
     assert "threads" in findings["processor"].text
     assert findings["media"].state == "ok", findings["media"]
-
-
-def test_train_writes_an_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["train", "vae", "--preset", "tiny", "--out", str(tmp_path), "--count", "2", "--steps", "2",
-                 "--batch-size", "2", "--cpu", "--quiet", "--clean"]
-    cli.build_app("train")(args=arguments, standalone_mode=False)
-    assert capsys.readouterr().out.strip() == str(tmp_path / "export")
-    assert list((tmp_path / "export").rglob("*.safetensors"))
-    assert json.loads((tmp_path / "export" / "training.json").read_text())["steps"] == 2
-
-
-def test_timing_learns_from_a_world_of_its_own() -> None:
-    from postsync import registry
-    from postsync.cli.train import scene_dataset
-    from postsync.scenes.families import FAMILIES
-    from postsync.scenes.nuisances import clean
-
-    entry = registry.trainable("timing")
-    scenes = dict(entry.scenes) | registry.resolve(entry.world)()
-    config = scene_dataset(scenes, 0, 5, frozenset(), False, None).config
-    assert set(config.families) == set(FAMILIES)
-    impacts = sum(FAMILIES[name].kind == "strike" for name in config.families)
-    assert impacts > 0.3 * len(config.families)
-    assert config.silent > 0
-    assert config.fps is None
-    assert scene_dataset(scenes, 0, 5, frozenset(), True, None).config.nuisances == clean()
-
-
-def test_train_refuses_held_out_scenes(tmp_path: Path) -> None:
-    from postsync.cli.train import scene_dataset
-
-    with pytest.raises(PostsyncError, match="training scenes"):
-        scene_dataset({}, 5000, 6000, frozenset({"waveform"}), True, None)
-    assert [scene_dataset({}, 1, 3, frozenset(), True, None).seeds[i] for i in range(3)] == [3, 4, 5]

@@ -19,12 +19,11 @@ from postsync.data.feature_cache import FeatureCache, fill, read_entry, remove_s
 from postsync.data.manifest import ManifestDataset, read_manifest, write_manifest
 from postsync.errors import ConditionError
 from postsync.media.audio import write_wav
+from postsync.protocols.objective import Batch, ClipRequest, Objective
 
 
-class Loudness(nn.Module):
+class Loudness(Objective):
     """Prepares a clip's mean level times a frozen gain; trains another number."""
-
-    needs = frozenset({"waveform"})
 
     def __init__(self, gain: float = 1.0, power: float = 1.0, trained: float = 0.0) -> None:
         super().__init__()
@@ -33,10 +32,18 @@ class Loudness(nn.Module):
         self.power = power
         self._prepared: list[str] = []
 
-    def parameter_groups(self) -> list[dict]:
-        return [{"params": [self.trained]}]
+    @property
+    def wants(self) -> ClipRequest:
+        return ClipRequest(None, 8000, 0.5)
 
-    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> Batch:
+        raise AssertionError("nothing is trained here")
+
+    def export(self, folder: Path) -> None:
+        raise AssertionError("nothing is exported here")
+
+    def prepare(self, clip: Clip) -> Batch:
         if clip.label == "refused":
             raise ConditionError(f"clip {clip.clip_id} is refused")
         self._prepared.append(clip.clip_id)
@@ -56,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def cache(folder: Path, objective: nn.Module | None = None, **options) -> FeatureCache:
+def cache(folder: Path, objective: Objective | None = None, **options) -> FeatureCache:
     dataset = ManifestDataset(folder, frozenset({"waveform"}), **options)
     return FeatureCache(objective or Loudness(), dataset, folder / "features")
 
@@ -158,8 +165,8 @@ def test_changed_code_is_another_version(tmp_path: Path, monkeypatch: pytest.Mon
     (package / "__init__.py").write_text("")
     (package / "front.py").write_text("def front(x):\n    return x\n")
     (package / "trainable.py").write_text(
-        f"from torch import nn\nfrom {name}.front import front\n\n\nclass Mine(nn.Module):\n"
-        "    def parameter_groups(self):\n        return []\n\n    def prepare(self, clip):\n"
+        f"from postsync.protocols.objective import Objective\nfrom {name}.front import front\n\n\n"
+        "class Mine(Objective):\n    wants = forward = export = None\n\n    def prepare(self, clip):\n"
         "        return dict(x=front(clip.waveform))\n")
     monkeypatch.syspath_prepend(tmp_path)
     objective = importlib.import_module(f"{name}.trainable").Mine()
@@ -233,6 +240,21 @@ def fill_in_child(folder: Path, die_at: int = 0) -> int:
 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and POSIX signals")
+
+
+def test_the_key_of_all_features_changes_with_rows_files_and_extractor(folder: Path) -> None:
+    key = cache(folder).key
+    assert cache(folder).key == key
+    assert cache(folder, Loudness(trained=2.0)).key == key
+    assert cache(folder, Loudness(gain=2.0)).key != key
+    assert cache(folder, sample_rate=4000).key != key
+    os.utime(folder / "b.wav", (1e9, 1e9))
+    touched = cache(folder).key
+    assert touched != key
+    write_manifest(folder, read_manifest(folder)[:2], {})
+    assert cache(folder).key != touched
+    (folder / "a.wav").unlink()
+    assert cache(folder).key  # what is missing is said when it is read
 
 
 @needs_fork

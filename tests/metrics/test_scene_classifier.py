@@ -93,7 +93,7 @@ def test_any_length_is_heard(num_samples):
 
 def test_foreign_clips_are_refused():
     objective, clip = SceneClassifierObjective(tiny()), tone("low")
-    assert objective.needs == {"waveform"}
+    assert objective.wants.needs == {"waveform"}
     with pytest.raises(ConditionError, match="'loud'"):
         objective.prepare(dataclasses.replace(clip, label="loud"))
     with pytest.raises(ConditionError, match="44100"):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 
 from postsync.data.clip import Clip
 from postsync.errors import PostsyncError
+from postsync.protocols.objective import Batch, ClipRequest, Objective
 from postsync.protocols.train_config import TrainConfig
-from postsync.training.loop import batch_indices, train
+from postsync.training.loop import batch_indices, noise_seed, train
 
 CONFIG = TrainConfig(steps=6, batch_size=4, lr=0.05, warmup=2, weight_decay=0.0, ema_decay=0.9, log_every=1)
 
@@ -36,9 +38,7 @@ class Lines:
         return Clip(str(index), 1.0, waveform=torch.stack([x, 3 * x - 1]), sample_rate=8)
 
 
-class LineObjective(nn.Module):
-    needs = frozenset({"waveform"})
-
+class LineObjective(Objective):
     def __init__(self, interrupt_at: int | None = None) -> None:
         super().__init__()
         self.line = nn.Linear(1, 1)
@@ -48,25 +48,33 @@ class LineObjective(nn.Module):
         nn.init.zeros_(self.line.bias)
         self.interrupt_at = interrupt_at
         self.teachers: list[float] = []
+        self.noises: list[float] = []
 
-    def forward(self, batch: dict[str, Tensor], *, step: int, teacher: nn.Module | None = None,
-                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    @property
+    def wants(self) -> ClipRequest:
+        return ClipRequest(None, 8, 1.0)
+
+    def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> Batch:
         if step == self.interrupt_at:
             raise KeyboardInterrupt
         assert teacher is not None
         assert not self.tower.training
         self.teachers.append(float(teacher.line.weight))
+        assert generator is not None
+        assert generator.device.type == "cpu"
         noise = 0.01 * torch.randn(batch["y"].shape, generator=generator)
+        self.noises.append(noise[0, 0].item())
         error = self.line(self.drop(batch["x"])) - batch["y"] + noise
         return {"loss": error.square().mean(), "bias": self.line.bias.mean()}
 
-    def parameter_groups(self) -> list[dict]:
+    def parameter_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.line.weight]}, {"params": [self.line.bias], "lr": 0.1}]
 
     def frozen(self) -> list[nn.Module]:
         return [self.tower]
 
-    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+    def prepare(self, clip: Clip) -> Batch:
         assert clip.waveform is not None
         return {"x": clip.waveform[0, :, None], "y": clip.waveform[1, :, None]}
 
@@ -121,22 +129,43 @@ def test_fit_sees_the_features_before_the_first_step(tmp_path: Path) -> None:
     class Fitted(LineObjective):
         mean = 0.0
 
-        def fit(self, samples: Iterable[dict[str, Tensor]]) -> None:
+        def fit(self, samples: Iterable[Batch]) -> None:
             assert not self.teachers
             self.mean = float(torch.stack([s["x"] for s in samples]).mean())
 
     objective = Fitted()
-    train(objective, Lines(), CONFIG, tmp_path, cpu=True, fit=True)
+    train(objective, Lines(), CONFIG, tmp_path, cpu=True)
     assert objective.mean == pytest.approx(15 / 32)
+    resumed = Fitted()
+    train(resumed, Lines(), replace(CONFIG, steps=7), tmp_path, cpu=True, resume=True)
+    assert resumed.mean == objective.mean
 
 
 def test_features_are_prepared_once_and_read_again(tmp_path: Path) -> None:
     first, second = Lines(), Lines()
-    train(LineObjective(), first, CONFIG, tmp_path / "a", cpu=True, cache=tmp_path / "c", cache_key="lines 16")
-    train(LineObjective(), second, CONFIG, tmp_path / "b", cpu=True, cache=tmp_path / "c", cache_key="lines 16")
+    train(LineObjective(), first, CONFIG, tmp_path / "a", cpu=True, features=tmp_path / "c", key="lines 16")
+    train(LineObjective(), second, CONFIG, tmp_path / "b", cpu=True, features=tmp_path / "c", key="lines 16")
     assert (first.read, second.read) == (16, 0)
-    train(LineObjective(), second, CONFIG, tmp_path / "b", cpu=True, cache=tmp_path / "c", cache_key="lines 17")
+    train(LineObjective(), second, CONFIG, tmp_path / "b", cpu=True, features=tmp_path / "c", key="lines 17")
     assert second.read == 16
+
+
+def test_noise_never_repeats_however_many_batches_make_a_step(tmp_path: Path) -> None:
+    objective = LineObjective()
+    train(objective, Lines(), replace(CONFIG, steps=2, accumulation=150), tmp_path, cpu=True, tracker="none")
+    assert len(set(objective.noises)) == len(objective.noises) == 300
+    seeds = [noise_seed(seed, place) for seed in range(5) for place in range(1000)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**32 for seed in (*seeds, noise_seed(0, 2**32 - 1)))
+
+
+def test_another_seed_is_another_run(tmp_path: Path) -> None:
+    one, other = LineObjective(), LineObjective()
+    train(one, Lines(), replace(CONFIG, steps=1), tmp_path / "a", cpu=True)
+    train(other, Lines(), replace(CONFIG, steps=1, seed=1), tmp_path / "b", cpu=True)
+    assert one.noises != other.noises
+    with pytest.raises(PostsyncError, match="seed is -1"):
+        replace(CONFIG, seed=-1)
 
 
 def test_time_budget_ends_the_run(tmp_path: Path) -> None:
@@ -188,7 +217,7 @@ def test_schedule() -> None:
 
 def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
     class Quiet(LineObjective):  # neither drop-out nor noise
-        def forward(self, batch: dict[str, Tensor], **rest: object) -> dict[str, Tensor]:
+        def forward(self, batch: Batch, **rest: object) -> Batch:
             return {"loss": (self.line(batch["x"]) - batch["y"]).square().mean()}
 
     def weight(batch_size: int, accumulation: int = 1) -> Tensor:

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from postsync.data.clip import Clip
+from postsync.protocols.objective import Batch
 from postsync.protocols.train_config import TrainConfig
 from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.objective import MGAudioObjective
@@ -23,7 +23,8 @@ from postsync.training.loop import train
 class Prepared(MGAudioObjective):
     """Its samples are drawn by the clip's name, without codec and encoders."""
 
-    def prepare(self, clip: Clip) -> dict[str, Tensor]:
+    def prepare(self, clip: Clip) -> Batch:
+        assert int(os.environ.get("RANK", "0")) == 0  # the other process reads what the first prepared
         g = torch.Generator().manual_seed(int(clip.clip_id))
         return {"latent_mean": torch.randn(8, 16, 16, generator=g), "latent_std": torch.full((8, 16, 16), 0.1),
                 "video": torch.randn(2, 12, generator=g), "audio": torch.randn(2, 12, generator=g)}

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 
 def _of(names: Callable[[Trainable], Iterable[str]]) -> str:
-    """Each of the names that trainables list, once, with those that list it where not all do."""
+    """The names that trainables list, with those that list them where not all do."""
     owners: dict[str, list[str]] = {}
     for entry in registry.TRAINABLES.values():
         for name in names(entry):
             owners.setdefault(name, []).append(entry.name)
-    return "; ".join(name if len(of) == len(registry.TRAINABLES) else f"{name} ({', '.join(of)})"
-                     for name, of in owners.items()) or "there is none"
+    groups: dict[str, list[str]] = {}
+    for name, of in owners.items():
+        groups.setdefault("" if len(of) == len(registry.TRAINABLES) else f" ({', '.join(of)})", []).append(name)
+    return "; ".join(", ".join(group) + of for of, group in groups.items()) or "there is none"
 
 
 Preset = Annotated[str, typer.Option(help=f"Sizes: {_of(lambda entry: entry.presets)}.")]

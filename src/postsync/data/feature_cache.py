@@ -1,9 +1,9 @@
 """What a trainable's `prepare` made of the clips of a manifest, kept by content: one safetensors file a clip.
 
-An entry's name is a hash of all that it depends on: the bytes of the media (read anew each time, for sizes and dates
-say nothing), the clip's row, how it is decoded, and the version of what prepares it. What has changed has another name,
+An entry's name is a hash of all that it depends on: the bytes of the media (read each time, for sizes and dates say
+nothing), the clip's row, how it is decoded, and the version of what prepares it. What has changed has another name,
 so nothing is ever out of date; entries are written whole, and one that cannot be read, or whose values are not those
-that were written, is made again. Several processes may fill one cache.
+that were written, is prepared again. Several processes may fill one cache.
 """
 
 from __future__ import annotations
@@ -131,10 +131,10 @@ def read_entry(path: Path) -> Batch | None:
             said = (file.metadata() or {}).get("sha256")
             features = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError, ValueError) as error:
-        _logger.warning("%s: not a whole entry (%s); it is made again", path, error)
+        _logger.warning("%s: not a whole entry (%s); it is prepared again", path, error)
         return None
     if said != _hash(path.name, features):
-        _logger.warning("%s: its values are not those that were written under this name; it is made again", path)
+        _logger.warning("%s: its values are not those that were written under this name; it is prepared again", path)
         return None
     return features
 

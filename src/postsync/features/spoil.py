@@ -75,8 +75,9 @@ def jitter_time(envelope: Tensor, generator: torch.Generator, jitter_s: float, p
 
 def smooth(envelope: Tensor, width_s: Tensor) -> Tensor:
     """Gaussian smoothing of each envelope with its own full width at half maximum; (B, M), (B,) seconds -> (B, M)."""
-    sigma = (width_s / 2.3548 * ENVELOPE_RATE).clamp_min(1e-3).to(envelope)
-    reach = int(3 * sigma.max()) + 1
+    sigma = (width_s / 2.3548 * ENVELOPE_RATE).clamp_min(1e-3)
+    reach = int(3 * sigma.max()) + 1  # where the widths were drawn: nothing waits for another device
+    sigma = sigma.to(envelope)
     distance = torch.arange(-reach, reach + 1, device=envelope.device)
     kernel = torch.exp(-0.5 * (distance / sigma[:, None]) ** 2)
     kernel = kernel / kernel.sum(1, keepdim=True)

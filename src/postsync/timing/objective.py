@@ -82,21 +82,21 @@ class TimingObjective(Objective):
 
     def _varied(self, data: dict[str, Tensor], generator: torch.Generator | None) -> dict[str, Tensor]:
         """Mirror, transpose, invert, change each channel's gain, and move the target by up to `shift` values."""
-        cells = data["cells"]
+        cells, device = data["cells"], data["cells"].device
         batch, channels, count, length = cells.shape
-        chosen = torch.rand(batch, count, generator=generator).topk(self.seen_cells).indices
+        chosen = torch.rand(batch, count, generator=generator).topk(self.seen_cells).indices.to(device)
         cells = cells.gather(2, chosen[:, None, :, None].expand(-1, channels, -1, length))
-        mirror, flip, transpose, invert = (
-            torch.rand(4, batch, 1, 1, generator=generator) < torch.tensor([0.5, 0.2, 0.5, 0.5])[:, None, None, None])
+        shares = torch.tensor([0.5, 0.2, 0.5, 0.5])[:, None, None, None]
+        mirror, flip, transpose, invert = (torch.rand(4, batch, 1, 1, generator=generator) < shares).to(device)
         sign = [torch.where(turned, -1.0, 1.0) for turned in (mirror, flip, invert)]
         for x, y in ((3, 4), (CELL_CHANNELS, CELL_CHANNELS + 1)):  # the flow of cells, and of the camera
             u, v = cells[:, x] * sign[0], cells[:, y] * sign[1]  # new tensors: cells may be written to
             cells[:, x], cells[:, y] = torch.where(transpose, v, u), torch.where(transpose, u, v)
         for k in (2, CELL_CHANNELS + 2):
             cells[:, k] = cells[:, k] * sign[2]
-        gain = torch.randn(batch, channels, 1, 1, generator=generator).mul(self.channel_gain).exp()
+        gain = torch.randn(batch, channels, 1, 1, generator=generator).mul(self.channel_gain).exp().to(device)
         moved = torch.randint(-self.shift, self.shift + 1, (batch,), generator=generator)
-        index = (torch.arange(length) - moved[:, None]).clamp(0, length - 1)
+        index = (torch.arange(length) - moved[:, None]).clamp(0, length - 1).to(device)
         varied = {name: data[name].gather(1, index) for name in ("envelope", "onsets", "seen")}
         return varied | {"cells": cells * gain}
 

@@ -37,7 +37,7 @@ class PreparedFeatures:
         try:  # "c": pages that are written to are copied, so that PyTorch takes them; the files stay as they are
             self._features = {path.stem: torch.from_numpy(np.load(path, mmap_mode="c"))
                               for path in sorted(folder.glob("*.npy"))}
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise PostsyncError(f"{folder}: the prepared features are damaged ({error}); delete the folder, and they "
                                 "are prepared again.") from error
         if len({len(value) for value in self._features.values()}) != 1:

@@ -128,8 +128,8 @@ class SavedState:
         if not folder.is_dir():
             raise PostsyncError(f"nothing to resume in {folder}; start without --resume.")
         if not (folder / FILE).is_file() and any((folder / name).is_file() for name in _EARLIER):
-            raise PostsyncError(f"{folder} was saved by an earlier version, whose states this one does not read; finish "
-                                "the run with that version, or start again without --resume.")
+            raise PostsyncError(f"{folder} was saved by an earlier version, whose states this one does not read; "
+                                "finish the run with that version, or start again without --resume.")
         try:
             with safe_open(folder / FILE, framework="pt") as file:
                 position = file.metadata()
@@ -139,8 +139,8 @@ class SavedState:
             self.position.step, self.position.elapsed_s = int(position["step"]), float(position["elapsed_s"])
         except (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError,
                 pickle.UnpicklingError) as error:
-            raise PostsyncError(f"{folder}: the saved state is damaged, or not this run's ({' '.join(str(error).split())}"
-                                "); start again without --resume.") from error
+            raise PostsyncError(f"{folder}: the saved state is damaged, or another run's ({error}); start again "
+                                "without --resume.") from error
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         trained = {name.removeprefix("trained."): v for name, v in tensors.items() if name.startswith("trained.")}

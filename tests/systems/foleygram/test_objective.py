@@ -179,6 +179,11 @@ def test_fit_normalises_and_unfolds_back():
     torch.testing.assert_close(objective.layout.unfold(folded), latents)
     with pytest.raises(ValueError, match="at least one"):
         objective.fit([])
+    assert torch.equal(objective.trained_state()["layout.mean"], objective.layout.mean)
+    control = control_objective()
+    control.fit({"latents": sample} for sample in latents)
+    assert control.layout.mean.eq(0).all()  # the base's own, which it was trained with
+    assert not any(name.startswith("layout") for name in control.trained_state())
 
 
 def test_export_writes_float16_and_the_control_stage_starts_from_it(tmp_path):

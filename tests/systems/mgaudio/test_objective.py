@@ -8,12 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from postsync.diffusion.flow_solvers import sample_flow
-from postsync.training.ema import ExponentialMovingAverage
 from safetensors.torch import load_file
 
 from postsync.data.clip import Clip
 from postsync.data.extractor_version import extractor_version
+from postsync.diffusion.solvers import flow_times, sample_flow
 from postsync.encoders.cavp import Cavp
 from postsync.encoders.clap import Clap
 from postsync.errors import ConditionError, PostsyncError
@@ -24,6 +23,7 @@ from postsync.systems.mgaudio.features import hear
 from postsync.systems.mgaudio.losses import guided_target
 from postsync.systems.mgaudio.objective import MGAudioObjective
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
+from postsync.training.state import ExponentialMovingAverage
 from tiny_pipeline import draw_weights
 
 PRESET = presets.tiny()
@@ -291,7 +291,7 @@ def test_learns_which_picture_has_which_sound_and_a_wrong_sign_leads_away():
     def distances() -> torch.Tensor:
         condition = model.reduce(video)
         x = torch.randn(clean.shape, generator=seeded(9))
-        out = sample_flow(lambda x, t, _: model(x.float(), torch.full((4,), t), condition)[0], x, 4)
+        out = sample_flow(lambda x, t, _: model(x.float(), torch.full((4,), t), condition)[0], x, flow_times(4))
         return torch.cdist(out.float().flatten(1), clean.flatten(1))
 
     right = distances()

@@ -1,19 +1,29 @@
-"""MGAudio in the loop: guided by the average that the loop keeps, and resumed exactly after a sudden end."""
+"""MGAudio's recipes stand on the parts named; in the loop it is guided by the average, and resumed exactly."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.utils.tensorboard  # slow: not within a test
 from safetensors.torch import load_file
 
+from postsync import registry
 from postsync.data.clip import Clip
+from postsync.data.manifest import read_manifest
+from postsync.encoders.cavp import Cavp
+from postsync.errors import PostsyncError
+from postsync.protocols.objective import FrameRequest
 from postsync.protocols.train_config import TrainConfig
+from postsync.scenes.export import export
+from postsync.scenes.render import clean_scenes
 from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.objective import MGAudioObjective
+from postsync.systems.mgaudio.training import mgaudio
+from postsync.training.clips import manifest_clips
 from postsync.training.loop import train
 
 CONFIG = TrainConfig(steps=6, batch_size=2, lr=0.01, warmup=1, ema_decay=0.9, log_every=1, checkpoint_every=2)
@@ -57,3 +67,59 @@ def test_a_killed_run_is_resumed_exactly_with_its_teacher(codec, cavp, tmp_path)
     guided = [line["amg"] != line["flow"] for line in lines]
     assert guided[:2] == [False, False]  # the tiny preset starts its guidance at step 2
     assert any(guided[2:])
+
+
+@pytest.fixture(scope="module")
+def folders(codec, tmp_path_factory) -> dict[str, Path]:
+    """A codec, and a CAVP as wide as the published one is, both otherwise tiny."""
+    folder = tmp_path_factory.mktemp("parts")
+    codec.save_pretrained(folder / "codec")
+    Cavp(embed_dim=512, video_width=2, video_blocks=(1, 1, 1, 1), audio_widths=(2, 2, 4, 4, 8, 8), image_size=32
+         ).save_pretrained(folder / "cavp")
+    return {"codec": folder / "codec", "cavp": folder / "cavp"}
+
+
+def test_mgaudio_of_the_papers_size_stands_on_the_folders_named(folders, tmp_path) -> None:
+    objective = mgaudio("paper-S", **folders)
+    trained = sum(p.numel() for group in objective.parameter_groups() for p in group["params"])
+    assert trained == pytest.approx(33.0e6 + 6.0e6, rel=0.01)
+    assert objective.preset.guidance.start_step == 100_000
+    assert objective.wants.frames == FrameRequest(32, 4.0)
+    assert objective.wants.needs == {"frames", "waveform"}
+    config = registry.trainable("mgaudio").config_of("paper-S")
+    assert (config.steps, config.batch_size, config.lr_factor(10**6)) == (1_100_000, 64, 1.0)
+    mini = registry.trainable("mgaudio").config_of("mini")
+    assert mini.schedule == "cosine"
+    assert presets.mini().guidance.start_step < mini.steps / 2  # the paper's 100,000 would never switch on
+    assert mini.ema_decay < 0.9999
+
+
+def test_mgaudio_of_the_papers_size_needs_the_published_parts(folders, cavp, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("POSTSYNC_CACHE", str(tmp_path))
+    cavp.save_pretrained(tmp_path / "cavp")
+    with pytest.raises(PostsyncError, match=r"AudioLDM's codec; name its folder.*--part codec=FOLDER"):
+        mgaudio("paper")
+    with pytest.raises(PostsyncError, match="vectors of 12 values"):
+        mgaudio("paper", codec=folders["codec"], cavp=tmp_path / "cavp")
+    with pytest.raises(PostsyncError, match="holds no CAVP that can be read"):
+        mgaudio("mini", cavp=tmp_path)
+    with pytest.raises(PostsyncError, match="postsync weights convert cavp"):
+        mgaudio("paper", codec=folders["codec"])
+
+
+def test_a_manifest_is_prepared_from_files_of_features(folders, tmp_path) -> None:
+    export(tmp_path / "clips", range(2), clean_scenes(duration_s=1.0, size=32))
+    (tmp_path / "cavp").mkdir()
+    for row in read_manifest(tmp_path / "clips"):
+        rows = torch.nn.functional.normalize(torch.ones(4, 512), dim=1)
+        np.savez(tmp_path / "cavp" / f"{row['clip_id']}.npz", feat=rows.numpy())
+    objective = mgaudio("paper-S", **folders, video_features=tmp_path / "cavp")
+    assert objective.wants.frames is None
+    clips = manifest_clips("mgaudio", objective, tmp_path / "clips")
+    assert (len(clips), clips.left_out) == (2, "")
+    sample = clips[0]
+    assert sample["latent_mean"].shape == (8, 204, 16)
+    assert torch.allclose(sample["video"].float(), torch.full((32, 512), 512**-0.5), atol=1e-3)
+    next((tmp_path / "cavp").iterdir()).unlink()
+    clips = manifest_clips("mgaudio", objective, tmp_path / "clips")
+    assert (len(clips), clips.left_out) == (1, "1 without a file of features")

@@ -29,8 +29,10 @@ def guided_target(plain: Tensor, state: Tensor, t: Tensor, features: Tensor, wei
     features (B, S, E) go through the teacher's own reducer; "without" is its `nothing`. Both passes are one, over
     the samples whose w is not 0.
     """
+    if teacher is None:
+        return plain
     chosen = weights.nonzero()[:, 0]
-    if teacher is None or len(chosen) == 0:
+    if len(chosen) == 0:
         return plain
     condition = teacher.reduce(features[chosen])
     both, _ = teacher(state[chosen].repeat(2, 1, 1, 1), t[chosen].repeat(2),

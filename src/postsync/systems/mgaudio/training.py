@@ -10,8 +10,8 @@ from ...codecs.mel_vae import MelCodec
 from ...encoders.cavp import load_cavp
 from ...errors import PostsyncError
 from . import presets
-from .objective import MGAudioObjective
 from .checkpoint import published_cavp
+from .objective import MGAudioObjective
 
 PAPER: dict[str, Callable[[], presets.MGAudioPreset]] = {
     "paper": presets.paper, "paper-S": lambda: presets.paper("S"), "paper-B": lambda: presets.paper("B"),
