@@ -163,7 +163,7 @@ def test_a_wrong_flag_is_one_line_and_leaves_nothing(folder, capsys, case, monke
 
 
 def test_the_words_it_never_met_are_named_once_for_the_whole_run(folder, capsys, pipe, monkeypatch):
-    monkeypatch.setattr(type(pipe), "sees_film", property(lambda _: False))
+    monkeypatch.setattr(type(pipe), "knows_film", property(lambda _: False))
     assert run(folder, "--negative-prompt", "hamering theremin") == 2
     said = capsys.readouterr().err
     assert said.count("theremin") == 1

@@ -87,7 +87,7 @@ def test_export_makes_a_codec_with_unit_latents(tmp_path: Path, batch: dict[str,
     vocoder.export(tmp_path)
     codec = MelCodec.from_pretrained(tmp_path)
     with torch.no_grad():
-        latents = codec.encode(batch["waveform"]).mean
+        latents = codec.encode(batch["waveform"][:, None]).mean
     assert float(latents.square().mean().sqrt()) == pytest.approx(1.0, abs=0.01)
     assert (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").stat().st_size < 2.3 * sum(
         p.numel() for p in vae.parameters()) + 60_000  # float16

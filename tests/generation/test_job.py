@@ -114,7 +114,7 @@ def test_a_reference_and_words_change_the_sound_and_a_missing_one_is_named(pipe,
 
 @pytest.mark.parametrize("sees_film", [False, True])
 def test_the_picture_speaks_where_words_are_missing_and_says_what_it_knows(pipe, clip, caplog, monkeypatch, sees_film):
-    monkeypatch.setattr(type(pipe), "sees_film", property(lambda _: sees_film))
+    monkeypatch.setattr(type(pipe), "knows_film", property(lambda _: sees_film))
     with caplog.at_level(logging.WARNING, "postsync"):
         generation.generate(clip, "hammer", pipeline=pipe, seed=1)
         assert caplog.text == ""
@@ -189,7 +189,7 @@ def test_a_predictor_that_is_not_installed_is_named_only_when_asked_for(pipe, cl
 
 
 def test_new_words_are_named_once_for_all_clips(pipe, caplog, monkeypatch):
-    monkeypatch.setattr(type(pipe), "sees_film", property(lambda _: False))
+    monkeypatch.setattr(type(pipe), "knows_film", property(lambda _: False))
     with caplog.at_level(logging.WARNING, "postsync"):
         announce([generation.Options(prompt="theremin"), generation.Options(cues=((0.0, 1.0, "a theremin"),))], pipe)
     assert len(caplog.records) == 1

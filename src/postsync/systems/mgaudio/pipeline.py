@@ -198,5 +198,5 @@ def latent_factor(codec: Codec, latent_scale: float | None) -> float:
     if latent_scale is None:
         return 1.0
     if not isinstance(codec, MelCodec):
-        raise ConditionError(f"a latent scale of {latent_scale:g} is of a mel codec's latents; leave it out for others.")
+        raise ConditionError(f"a latent scale of {latent_scale:g} is of a mel codec's latents; drop it for others.")
     return latent_scale / codec.vae.config.scaling_factor
