@@ -75,7 +75,8 @@ def measure(pipe: FoleyGRAMPipeline, classifier: SceneClassifier, arguments: arg
     branch = generate(pipe, captions, envelopes, 0, arguments.duration, arguments)
     seconds = (time.perf_counter() - started) / len(clips)
     again = generate(pipe, captions[:arguments.batch], envelopes, 1_000_000, arguments.duration, arguments)
-    made, again = (ride_fader(x[:, None], envelopes[:len(x)], pipe.sampling_rate, fader_db)[:, 0] for x in (branch, again))
+    made, again = (ride_fader(x[:, None], envelopes[:len(x)], pipe.sampling_rate, fader_db)[:, 0]
+                   for x in (branch, again))
     free = generate(pipe, captions, None, 0, arguments.duration, arguments)
     codec = torch.cat([pipe.codec.decode(pipe.codec.encode(sound[None, None]).mean, sound.shape[-1])[:, 0]
                        for sound in real])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -46,11 +47,12 @@ def bare() -> Bare:
     return Bare()
 
 
-LEVELS = Levels([0.9, 0.5], [1.0, 1.0, 1.0], [3.0, 2.0, 0.0], lambda i, state, output: state - LEVELS.sigmas[i] * output)
+LEVELS = Levels([0.9, 0.5], [1.0, 1.0, 1.0], [3.0, 2.0, 0.0],
+                lambda i, state, output: state - LEVELS.sigmas[i] * output)
 
 
 def hooks(bare, guides=(), callback=None) -> StepHooks:
-    return StepHooks(bare, LEVELS, guides, callback, 40, SimpleNamespace(update=lambda: None))
+    return StepHooks(bare, LEVELS, guides, callback, 40, lambda: None)
 
 
 def test_rate_length_and_film(bare):
@@ -60,6 +62,13 @@ def test_rate_length_and_film(bare):
     assert bare._num_samples(0.5) == 4000
     with pytest.raises(ConditionError, match="holds no sample"):
         bare._num_samples(0.00001)
+
+
+def test_tables_of_options_import_nothing_heavy():
+    code = ("import sys; from postsync.systems import foleygram, mgaudio; "
+            "print(sorted({*foleygram.OPTIONS, *mgaudio.OPTIONS}), 'torch' in sys.modules)")
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "['eta', 'fader_db', 'picture', 'solver'] False"
 
 
 def test_arguments_and_options_are_checked_in_one_place(bare):
