@@ -78,7 +78,8 @@ def measure(pipe: FoleyGRAMPipeline, classifier: SceneClassifier, arguments: arg
     made, again = (ride_fader(x[:, None], envelopes[:len(x)], pipe.sampling_rate, fader_db)[:, 0]
                    for x in (branch, again))
     free = generate(pipe, captions, None, 0, arguments.duration, arguments)
-    codec = torch.cat([pipe.codec.decode(pipe.codec.encode(s[None, None]).mean, s.shape[-1])[:, 0] for s in real])
+    codec = torch.cat([pipe.codec.decode(pipe.codec.encode(sound[None, None]).mean, sound.shape[-1])[:, 0]
+                       for sound in real])
     r = envelope_correlation(frame_rms(made, pipe.sampling_rate), envelopes)
     r_branch = envelope_correlation(frame_rms(branch, pipe.sampling_rate), envelopes)
     halves = frechet_distance(classifier.features(other), classifier.features(real))
