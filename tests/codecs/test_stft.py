@@ -7,8 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from postsync.codecs.stft import griffin_lim, invert_mel, log_stft_distance, magnitude_stft, stft_loss
 from postsync.features.spectrogram import audioldm, audioldm_log_mel, mel_filters
+from postsync.metrics.signals import LogSTFTDistance
 
 
 def noise(seed: int, num_samples: int = 8000) -> torch.Tensor:

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from postsync.timing.estimated import EstimatedEnvelope
 
 from postsync.diffusion.solvers import SOLVERS
 from postsync.errors import Cancelled, ConditionError, WeightsError
