@@ -21,7 +21,7 @@ from torch.nn import functional
 from postsync.codecs.griffin_lim import griffin_lim, invert_mel
 from postsync.codecs.mel_vae import HOP_LENGTH, MelCodec
 from postsync.features.spectrogram import audioldm, mel_filters
-from postsync.metrics.log_stft import LogSTFTDistance
+from postsync.metrics.signals import LogSTFTDistance
 from postsync.scenes.events import plan_score
 from postsync.scenes.families import FAMILIES
 from postsync.scenes.render import HELD_OUT_SEED

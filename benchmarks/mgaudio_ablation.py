@@ -33,13 +33,13 @@ from postsync.evaluation.bootstrap import RESAMPLES, draw_clips
 from postsync.evaluation.job import Measured, run
 from postsync.evaluation.suites import scenes
 from postsync.media.output import whole_file
+from postsync.protocols.train_config import TrainConfig
 from postsync.scenes.export import export
 from postsync.scenes.render import HELD_OUT_SEED, SceneDataset, clean_scenes
 from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.features import see
 from postsync.systems.mgaudio.objective import MGAudioObjective
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
-from postsync.protocols.train_config import TrainConfig
 from postsync.training.loop import train
 from postsync.weights import bundled
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from postsync.data.clip import Clip
+from postsync.protocols.train_config import TrainConfig
 from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.objective import MGAudioObjective
-from postsync.protocols.train_config import TrainConfig
 from postsync.training.loop import train
 
 

@@ -11,9 +11,9 @@ import torch.utils.tensorboard  # slow: not within a test
 from safetensors.torch import load_file
 
 from postsync.data.clip import Clip
+from postsync.protocols.train_config import TrainConfig
 from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.objective import MGAudioObjective
-from postsync.protocols.train_config import TrainConfig
 from postsync.training.loop import train
 
 CONFIG = TrainConfig(steps=6, batch_size=2, lr=0.01, warmup=1, ema_decay=0.9, log_every=1, checkpoint_every=2)
