@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 import torch
-from postsync.metrics.envelope import envelope_correlation
 from torch import Tensor
 
 from postsync.data.clip import Clip
@@ -23,6 +22,7 @@ from postsync.features.envelope import frame_rms
 from postsync.features.spectrogram import audioldm_log_mel
 from postsync.metrics.frechet import frechet_distance
 from postsync.metrics.scene_classifier import SceneClassifier, family_accuracy
+from postsync.metrics.signals import envelope_correlation
 from postsync.scenes.recordings import RecordingBank
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, full_scenes, render_scene
 from postsync.scenes.sounds import SoundConfig

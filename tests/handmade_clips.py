@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from postsync.data.clip import Event
-from postsync.evaluation.decoding import Decoded
 from postsync.evaluation.networks import Networks
-from postsync.evaluation.observation import Observation, Pair
+from postsync.evaluation.observation import Decoded, Observation, Pair
 from postsync.evaluation.sides import ClipFiles
 
 RATE = 16000
