@@ -17,12 +17,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from postsync.data.clip import Clip
 from postsync.features.envelope import frame_rms
 from postsync.features.spectrogram import audioldm_log_mel
 from postsync.metrics.frechet import frechet_distance
 from postsync.metrics.scene_classifier import SceneClassifier, family_accuracy
 from postsync.metrics.signals import envelope_correlation
+from postsync.protocols.clip import Clip
 from postsync.scenes.recordings import RecordingBank
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, full_scenes, render_scene
 from postsync.scenes.sounds import SoundConfig

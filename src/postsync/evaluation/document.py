@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..media.output import whole_file
-from ..versions import versions
+from ..versions import __version__, versions
 from .bootstrap import CONFIDENCE, SET_RESAMPLES, draw_clips, paired_difference
 from .job import Measured, Run
 from .observation import SHORT_SIDE, SILENT_PEAK

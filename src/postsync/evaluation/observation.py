@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.clip import Event
 from ..errors import MediaError
 from ..features.resampling import kaiser_resample, sinc_resample
 from ..media.audio import audio_blocks, resample
 from ..media.video import iter_frames
+from ..protocols.clip import Event
 from .networks import Networks, Resampler
 from .sides import Absent, ClipFiles, Skipped
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from ..data.clip import Event
 from ..data.manifest import MANIFEST, events_of, read_manifest
 from ..errors import MediaError
 from ..media.container import VIDEO_SUFFIXES
+from ..protocols.clip import Event
 
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
 LEFT_OUT = ": left out of "  # between the reason and the metrics that it concerns

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from postsync.data.clip import Clip
 from postsync.data.manifest import write_manifest
 from postsync.media.audio import write_wav
+from postsync.protocols.clip import Clip
 from postsync.scenes.export import render_mp4
 
 RATE = 16000

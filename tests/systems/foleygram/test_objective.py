@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from postsync.data.clip import Clip
 from postsync.errors import ConditionError, PostsyncError
+from postsync.protocols.clip import Clip
 from postsync.systems.foleygram import presets
 from postsync.systems.foleygram.objective import FoleyGRAMObjective
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline

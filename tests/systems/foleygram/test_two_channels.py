@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from postsync.codecs import oobleck
-from postsync.data.clip import Clip
 from postsync.errors import ConditionError
 from postsync.features.envelope import CAUSAL, CENTRED, Envelope, causal_window, frame_rms
 from postsync.media.audio import resample
+from postsync.protocols.clip import Clip
 from postsync.systems.foleygram import presets
 from postsync.systems.foleygram.conditions import envelope_latents, hear, read_envelope
 from postsync.systems.foleygram.controlnet import DiTControlNet

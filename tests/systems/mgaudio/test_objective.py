@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from postsync.data.clip import Clip
 from postsync.data.extractor_version import extractor_version
 from postsync.diffusion.solvers import flow_times, sample_flow
 from postsync.encoders.cavp import Cavp
 from postsync.encoders.clap import Clap
 from postsync.errors import ConditionError, PostsyncError
 from postsync.media.audio import resample
+from postsync.protocols.clip import Clip
 from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.checkpoint import turned
 from postsync.systems.mgaudio.features import hear

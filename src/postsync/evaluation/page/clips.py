@@ -16,7 +16,6 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from ...data.clip import Clip
 from ...data.manifest import MANIFEST, read_manifest
 from ...errors import MediaError
 from ...features.envelope import frame_rms
@@ -26,6 +25,7 @@ from ...media.audio import read_audio, resample
 from ...media.container import open_media, picture_stream
 from ...media.mux import mux
 from ...media.video import Frame, iter_frames, probe
+from ...protocols.clip import Clip
 from ...scenes.export import render_mp4
 from .figures import Picture, SoundPlot, data_uri, timeline
 from .results import Evaluation
