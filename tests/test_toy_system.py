@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from postsync import cli, registry
 from postsync.media.video import probe
 from postsync.scenes.export import render_mp4
 from postsync.scenes.render import clean_scenes, render_scene
@@ -20,13 +24,23 @@ from postsync.scenes.render import clean_scenes, render_scene
 PACKAGE = Path(__file__).parent / "toy_package"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> Iterator[None]:
+    """The package is on the path, as an installed one is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PACKAGE)
+        registry.collect()
+        yield
+    registry.collect()
+
+
 def run(*arguments: object, code: int = 0) -> str:
-    """Standard output of a command that ends with `code`; with another code than 0, standard error."""
-    path = os.pathsep.join([str(PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run([sys.executable, "-m", "postsync", *map(str, arguments)], capture_output=True, text=True,
-                          check=False, env=os.environ | {"PYTHONPATH": path, "COLUMNS": "200"})
-    assert done.returncode == code, done.stderr
-    return done.stderr if code else done.stdout
+    """Standard output of the command, which ends with `code`; with another code than 0, standard error."""
+    said, mistakes = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(mistakes), pytest.raises(SystemExit) as stopped:
+        cli.main([*map(str, arguments)])
+    assert int(stopped.value.code or 0) == code, mistakes.getvalue()
+    return mistakes.getvalue() if code else said.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +58,23 @@ def brightness(path: Path) -> float:
     return float((power * np.arange(len(power))).sum() / power.sum() * rate / len(waveform))
 
 
+def command(*arguments: str) -> str:
+    """Standard output of the command in a process of its own, which finds the package by itself."""
+    path = os.pathsep.join([str(PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run([sys.executable, "-m", "postsync", *arguments], capture_output=True, text=True, check=True,
+                          env=os.environ | {"PYTHONPATH": path, "COLUMNS": "200"}).stdout
+
+
 def test_it_is_listed_with_its_knob_its_guide_and_what_can_be_trained() -> None:
-    facts = json.loads(run("info", "--json"))
+    facts = json.loads(command("info", "--json"))
     toy = next(s for s in facts["systems"] if s["name"] == "toy")
     assert toy["available"]
     assert "-24 to 24 dB" in toy["options"]["tilt"]
     assert "quiet" in [g["name"] for g in facts["guides"]]
     assert "toy_colour" in [t["name"] for t in facts["trainables"]]
-    told = run("generate", "--help")
-    assert "tilt" in told
-    assert "quiet.strength" in told
+    shown = command("generate", "--help")
+    assert "tilt" in shown
+    assert "quiet.strength" in shown
 
 
 def test_it_generates_in_stereo_with_its_knob_and_repeats_byte_for_byte(clip: Path) -> None:

@@ -84,7 +84,7 @@ def test_info_as_a_table() -> None:
     assert result.exit_code == 0
     assert "not yet" in result.stdout
     assert "2510.05829" in result.stdout
-    assert "do not recognise objects" in " ".join(result.stdout.split())
+    assert "does not recognise objects" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize(("name", "lowest", "tested", "state"), [
