@@ -13,11 +13,11 @@ import platform
 from pathlib import Path
 
 import torch
-from postsync.metrics.retrieval import recall_at_k, triplet_auc
 from torch import Tensor
 
 from postsync import weights
 from postsync.encoders.cavp import FPS, Cavp
+from postsync.metrics.similarity import recall_at_k, triplet_auc
 from postsync.scenes.render import HELD_OUT_SEED, full_scenes, render_scene
 
 

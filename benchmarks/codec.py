@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import soxr
 import torch
-from postsync.metrics.log_stft import LogSTFTDistance
 from torch import Tensor
 from torch.nn import functional
 
 from postsync.codecs.mel_vae import HOP_LENGTH, MelCodec
 from postsync.codecs.stft import griffin_lim, invert_mel
 from postsync.features.spectrogram import audioldm, mel_filters
+from postsync.metrics.signals import LogSTFTDistance
 from postsync.scenes.events import plan_score
 from postsync.scenes.families import FAMILIES
 from postsync.scenes.render import HELD_OUT_SEED

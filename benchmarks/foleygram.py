@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 
 import torch
-from postsync.metrics.envelope import envelope_correlation
 from torch import Tensor
 
-from postsync.data.clip import Clip
 from postsync.features.envelope import frame_rms
 from postsync.features.spectrogram import audioldm_log_mel
 from postsync.metrics.frechet import frechet_distance
 from postsync.metrics.scene_classifier import SceneClassifier, family_accuracy
+from postsync.metrics.signals import envelope_correlation
+from postsync.protocols.clip import Clip
 from postsync.scenes.recordings import RecordingBank
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, full_scenes, render_scene
 from postsync.scenes.sounds import SoundConfig
@@ -78,7 +78,8 @@ def measure(pipe: FoleyGRAMPipeline, classifier: SceneClassifier, arguments: arg
     made, again = (ride_fader(x[:, None], envelopes[:len(x)], pipe.sampling_rate, fader_db)[:, 0]
                    for x in (branch, again))
     free = generate(pipe, captions, None, 0, arguments.duration, arguments)
-    codec = torch.cat([pipe.codec.decode(pipe.codec.encode(s[None, None]).mean, s.shape[-1])[:, 0] for s in real])
+    codec = torch.cat([pipe.codec.decode(pipe.codec.encode(sound[None, None]).mean, sound.shape[-1])[:, 0]
+                       for sound in real])
     r = envelope_correlation(frame_rms(made, pipe.sampling_rate), envelopes)
     r_branch = envelope_correlation(frame_rms(branch, pipe.sampling_rate), envelopes)
     halves = frechet_distance(classifier.features(other), classifier.features(real))

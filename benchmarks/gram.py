@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from postsync.metrics.retrieval import recall_at_k, triplet_auc
 from torch import Tensor
 
 from postsync import weights
 from postsync.encoders.gram import GramEncoder, pick_frames
 from postsync.encoders.volume import pairwise_volume, volume
+from postsync.metrics.similarity import recall_at_k, triplet_auc
 from postsync.scenes.captions import paraphrases
 from postsync.scenes.families import FAMILIES
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, full_scenes, render_scene

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from postsync.metrics.envelope import EnvelopeCorrelation
 
-from postsync.data.clip import Clip
 from postsync.features.envelope import frame_rms
 from postsync.media.audio import read_audio
 from postsync.media.video import iter_frames
 from postsync.metrics.onsets import OnsetF1
+from postsync.metrics.signals import EnvelopeCorrelation
+from postsync.protocols.clip import Clip
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, clean_scenes, full_scenes, render_scene
 from postsync.timing.motion import MotionEnvelope
 from postsync.timing.predictor import TimingPredictor

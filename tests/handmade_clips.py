@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from postsync.data.clip import Event
-from postsync.evaluation.decoding import Decoded
 from postsync.evaluation.networks import Networks
-from postsync.evaluation.observation import Observation, Pair
+from postsync.evaluation.observation import Decoded, Observation, Pair
 from postsync.evaluation.sides import ClipFiles
+from postsync.protocols.clip import Event
 
 RATE = 16000
 LATE_S = 0.03  # of the generated sounds in the tests of evaluation

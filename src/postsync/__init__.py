@@ -5,18 +5,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .versions import __version__
+
 if TYPE_CHECKING:
-    from .data.clip import Clip, Event
     from .errors import Cancelled, ConditionError, MediaError, PostsyncError, WeightsError
     from .features.envelope import Envelope
     from .generation import ClipSession, Options, Progress, Result, Soundtrack, generate, open_clip
+    from .protocols.clip import Clip, Event
     from .protocols.guide import Guide, Step
     from .protocols.pipeline import Cue, Pipeline
     from .registry import SYSTEMS, TRAINABLES
     from .registry import load_pipeline as load
     from .timing.timing import Timing
-
-__version__ = "0.1.0"
 
 _PLACES = {  # public name -> the module it lives in, and its name there where that is another
     "load": ".registry:load_pipeline", "SYSTEMS": ".registry", "TRAINABLES": ".registry",
@@ -27,7 +27,7 @@ _PLACES = {  # public name -> the module it lives in, and its name there where t
     "Step": ".protocols.guide",
     "Cancelled": ".errors", "ConditionError": ".errors", "MediaError": ".errors", "PostsyncError": ".errors",
     "WeightsError": ".errors",
-    "Clip": ".data.clip", "Event": ".data.clip",
+    "Clip": ".protocols.clip", "Event": ".protocols.clip",
 }
 __all__ = ["SYSTEMS", "TRAINABLES", "Cancelled", "Clip", "ClipSession", "ConditionError", "Cue", "Envelope", "Event",
            "Guide", "MediaError", "Options", "Pipeline", "PostsyncError", "Progress", "Result", "Soundtrack", "Step",

@@ -1,18 +1,17 @@
-"""Versions of all that has a say in the samples of a result."""
+"""The version of the package, and of all else that has a say in the samples of a result."""
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import version
-
+__version__ = "0.1.0"
 _DISTRIBUTIONS = ("torch", "numpy", "diffusers", "av", "soundfile", "soxr")
 
 
 def versions() -> dict[str, str]:
     """Versions by name; the number of threads is among them, as the order of sums depends on it."""
-    import torch
+    import platform
+    from importlib.metadata import version
 
-    from . import __version__
+    import torch
 
     return {"postsync": __version__, "python": platform.python_version(),
             **{name: version(name) for name in _DISTRIBUTIONS},

@@ -22,14 +22,14 @@ from typing import Any
 import soundfile
 
 from postsync import cli
-from postsync.media import loudness, video
-from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
+from postsync.media import loudness, mux, video
+from postsync.systems.latent_pipeline import StepHooks
 
 STAGES: dict[str, tuple[Any, str, int]] = {  # name -> (where, what is called, at which call)
-    "reading": (video.Converter, "__call__", 3), "denoising": (FoleyGRAMPipeline, "_guide", 1),
+    "reading": (video.Converter, "__call__", 3), "denoising": (StepHooks, "after", 1),
     "levelling": (loudness, "plan_gain", 1), "keeping sound": (soundfile.SoundFile, "write", 1),
     "writing sound": (soundfile.SoundFile, "write", 2),
-    "writing video": (sys.modules["postsync.media.mux"], "_copy_packet", 5), "renaming": (os, "replace", 1)}
+    "writing video": (mux, "_copy_packet", 5), "renaming": (os, "replace", 1)}
 
 
 def send_at(stage: str, number: int) -> None:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import postsync.cli.data
 import postsync.training.loop  # noqa: F401  (slow: not within a test)
 from postsync import cli, registry
-from postsync.data.clip import Clip
+from postsync.protocols.clip import Clip
 from postsync.protocols.objective import Batch, ClipRequest, Objective
 from postsync.protocols.system import Option, Trainable
 from postsync.protocols.train_config import TrainConfig

@@ -11,8 +11,9 @@ from diffusers import AutoencoderKL
 
 from postsync.codecs import presets
 from postsync.codecs.mel_vae import MelCodec
-from postsync.errors import WeightsError
+from postsync.errors import ConditionError, WeightsError
 from postsync.features.spectrogram import audioldm_log_mel
+from postsync.protocols.codec import Codec
 
 
 def make_codec() -> MelCodec:
@@ -23,15 +24,18 @@ def make_codec() -> MelCodec:
 @pytest.mark.parametrize("num_samples", [1, 640, 641, 16000, 20001])
 def test_lengths(num_samples: int) -> None:
     codec = make_codec()
-    waveform = 0.1 * torch.randn(2, num_samples, generator=torch.Generator().manual_seed(1))
+    waveform = 0.1 * torch.randn(2, 1, num_samples, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         posterior = codec.encode(waveform)
         assert posterior.mean.shape == posterior.std.shape == (2, *codec.latent_shape(num_samples))
         assert codec.latent_shape(num_samples) == (8, -(-num_samples // 640), 16)
-        assert codec.log_mel(waveform).shape == (2, 4 * codec.latent_shape(num_samples)[1], 64)
+        assert codec.log_mel(waveform[:, 0]).shape == (2, 4 * codec.latent_shape(num_samples)[1], 64)
         assert codec.decode(posterior.mean, num_samples).shape == waveform.shape
     assert codec.latent_rate == 25.0
-    assert codec.sampling_rate == 16000
+    assert (codec.sampling_rate, codec.channels) == (16000, 1)
+    assert isinstance(codec, Codec)
+    with pytest.raises(ConditionError, match=r"\(B, 1, N\)"):
+        codec.encode(waveform.expand(2, 2, -1))
 
 
 def test_log_mel_is_audioldms_without_its_last_frame() -> None:
@@ -42,7 +46,7 @@ def test_log_mel_is_audioldms_without_its_last_frame() -> None:
 def test_samples_follow_the_generator_and_the_posterior() -> None:
     codec = make_codec()
     with torch.no_grad():
-        posterior = codec.encode(0.1 * torch.randn(1, 6400, generator=torch.Generator().manual_seed(1)))
+        posterior = codec.encode(0.1 * torch.randn(1, 1, 6400, generator=torch.Generator().manual_seed(1)))
     draws = [posterior.sample(torch.Generator().manual_seed(s)) for s in (3, 3, 4)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.allclose(draws[0], draws[2])
@@ -52,7 +56,7 @@ def test_samples_follow_the_generator_and_the_posterior() -> None:
 
 def test_the_scaling_factor_scales_latents_and_leaves_the_sound() -> None:
     codec = make_codec()
-    waveform = 0.1 * torch.randn(1, 6400, generator=torch.Generator().manual_seed(1))
+    waveform = 0.1 * torch.randn(1, 1, 6400, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         before = codec.encode(waveform).mean
         sound = codec.decode(before)
@@ -94,12 +98,13 @@ def test_long_latents_keep_their_gradients() -> None:
     codec = make_codec()
     latents = torch.randn(1, 8, 40, 16, generator=torch.Generator().manual_seed(2))
     gradients = []
-    for chunk_frames in (2048, 64):
-        codec.chunk_frames = chunk_frames
+    for chunk_frames, checkpointing in ((2048, False), (64, False), (64, True)):
+        codec.chunk_frames, codec.checkpointing = chunk_frames, checkpointing
         leaf = latents.clone().requires_grad_(True)
         codec.decode(leaf).square().mean().backward()
         gradients.append(leaf.grad)
-    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-4 * float(gradients[0].abs().max()), rtol=0)
+    for other in gradients[1:]:
+        torch.testing.assert_close(other, gradients[0], atol=1e-4 * float(gradients[0].abs().max()), rtol=0)
 
 
 def test_with_attention_long_latents_are_cross_faded() -> None:
@@ -143,7 +148,7 @@ def test_save_and_load(tmp_path: Path) -> None:
     codec = make_codec()
     codec.save_pretrained(tmp_path)
     loaded = MelCodec.from_pretrained(tmp_path)
-    waveform = 0.1 * torch.randn(1, 3200, generator=torch.Generator().manual_seed(1))
+    waveform = 0.1 * torch.randn(1, 1, 3200, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.testing.assert_close(loaded.decode(loaded.encode(waveform).mean),
                                    codec.decode(codec.encode(waveform).mean))
@@ -166,8 +171,8 @@ def test_audioldms_folder_loads(tmp_path: Path) -> None:
     codec = MelCodec.from_pretrained(tmp_path)
     waveform = 0.1 * torch.randn(2, 20000, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        posterior = codec.encode(waveform)
-        assert codec.decode(posterior.mean, 20000).shape == (2, 20000)
+        posterior = codec.encode(waveform[:, None])
+        assert codec.decode(posterior.mean, 20000).shape == (2, 1, 20000)
         log_mel = audioldm_log_mel(torch.nn.functional.pad(waveform, (0, 480)))[:, :128]
         torch.testing.assert_close(posterior.mean, 0.92 * vae.encode(log_mel[:, None]).latent_dist.mean)
         torch.testing.assert_close(codec.vocode(log_mel), vocoder(log_mel)[:, : 128 * 160], atol=1e-5, rtol=1e-4)

@@ -11,8 +11,8 @@ from postsync.codecs.mel_vae import MelCodec
 from postsync.codecs.objective import MelVAEObjective, VocoderObjective
 from postsync.codecs.presets import tiny
 from postsync.codecs.vocoder import VocosVocoder
-from postsync.data.clip import Clip
 from postsync.errors import ConditionError, WeightsError
+from postsync.protocols.clip import Clip
 
 
 @pytest.fixture

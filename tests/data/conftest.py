@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from postsync.data.clip import Clip
 from postsync.media.audio import write_wav
+from postsync.protocols.clip import Clip
 from postsync.scenes.export import render_mp4
 
 RATE = 16000

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from postsync.data.audit import REPORT, audit
-from postsync.data.clip import Clip
 from postsync.data.examination import Limits, examine
 from postsync.data.flags import FLAGS, UNFIT_FOR_TRAINING, flag, unflag
 from postsync.data.importers import import_dataset
@@ -19,6 +18,7 @@ from postsync.data.manifest import ManifestDataset, read_manifest, read_meta, wr
 from postsync.encoders.correspondence import GramCorrespondence, correspondence_by
 from postsync.errors import ConditionError, MediaError, PostsyncError
 from postsync.features.spectrogram import cavp_mel
+from postsync.protocols.clip import Clip
 
 RATE = 8000
 

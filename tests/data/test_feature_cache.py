@@ -13,12 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from postsync.data import feature_cache
-from postsync.data.clip import Clip
 from postsync.data.extractor_version import extractor_version
 from postsync.data.feature_cache import FeatureCache, fill, read_entry, remove_stale
 from postsync.data.manifest import ManifestDataset, read_manifest, write_manifest
 from postsync.errors import ConditionError
 from postsync.media.audio import write_wav
+from postsync.protocols.clip import Clip
 from postsync.protocols.objective import Batch, ClipRequest, Objective
 
 

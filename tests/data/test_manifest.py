@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from postsync.data.clip import Clip
 from postsync.data.manifest import COLUMNS, ManifestDataset, read_manifest, write_manifest
 from postsync.errors import MediaError
+from postsync.protocols.clip import Clip
 from postsync.scenes.export import render_mp4
 
 ROW = {"clip_id": "set.a.0", "dataset": "set", "source_id": "a", "split": "test", "start": 0.0, "end": 1.0,

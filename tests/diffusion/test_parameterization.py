@@ -7,7 +7,6 @@ from math import pi, tan
 import pytest
 import torch
 
-from postsync.diffusion.guidance import Guide, Step, classifier_free_guidance, scale_at
 from postsync.diffusion.parameterization import Parameterization, cosine_path, time_of_sigma, v_denoiser
 
 
@@ -43,25 +42,3 @@ def test_v_denoiser_feeds_the_network_its_own_scale_and_time():
     torch.testing.assert_close(denoised, clean, atol=1e-4, rtol=1e-4)
     assert seen["std"] == pytest.approx(1.0, abs=0.2)
     assert seen["t"].tolist() == pytest.approx([float(time_of_sigma(torch.tensor(7.0)))] * 3)
-
-
-def test_guidance_scale_one_is_the_conditional_prediction():
-    c, u = torch.tensor([3.0]), torch.tensor([1.0])
-    assert classifier_free_guidance(c, u, 1.0) == c
-    assert classifier_free_guidance(c, u, 2.0) == 5.0
-
-
-def test_guidance_is_given_between_two_times_and_at_them():
-    scales = [scale_at(3.0, t, (0.25, 0.75)) for t in (0.0, 0.25, 0.5, 0.75, 0.8)]
-    assert scales == [1.0, 3.0, 3.0, 3.0, 1.0]
-
-
-def test_a_guide_is_anything_with_after_step():
-    class Halve:
-        def after_step(self, step: Step) -> torch.Tensor:
-            return step.latents / 2
-
-    step = Step(0, 1, 0.5, torch.zeros(1), torch.ones(1), torch.zeros(1), lambda z: z, lambda z: z)
-    assert isinstance(Halve(), Guide)
-    assert Halve().after_step(step) == 0.5
-    assert not isinstance(object(), Guide)

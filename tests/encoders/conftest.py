@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from postsync.data.clip import Clip
 from postsync.encoders.gram import GramEncoder, tiny
 from postsync.encoders.text import WordPieceTokenizer
+from postsync.protocols.clip import Clip
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "bell", "dog", "hammer", "hits", "metal", "rings", "bark",
          "##s", "##ing", ",")

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from postsync.data.clip import Clip, frames_at
 from postsync.encoders.cavp import Cavp
 from postsync.encoders.cavp_objective import CavpObjective, info_nce, mini, paper, tiny
 from postsync.errors import ConditionError
+from postsync.protocols.clip import Clip, frames_at
 
 
 def seeded(seed: int = 0) -> torch.Generator:

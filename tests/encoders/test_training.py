@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from postsync.data.clip import Clip
 from postsync.encoders import training
+from postsync.protocols.clip import Clip
 from postsync.scenes.captions import paraphrases
 
 

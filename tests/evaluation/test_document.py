@@ -1,4 +1,6 @@
-"""The JSON of an evaluation: complete, repeatable, readable elsewhere."""
+"""The JSON of an evaluation, and of systems side by side: complete, repeatable, readable elsewhere."""
+
+from __future__ import annotations
 
 import json
 from dataclasses import replace
@@ -6,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from postsync.evaluation.document import describe, with_absolute_paths, write_json
+from postsync.evaluation.document import compare, describe, with_absolute_paths, write_json
 from postsync.evaluation.job import Settings, run
 from postsync.evaluation.suites import scenes, suite
 
@@ -83,3 +85,54 @@ def test_metrics_whose_weights_are_absent_are_named_with_file_source_and_licence
     assert {"E-L1@44k", "E-L1@16k"} <= computed.keys()
     assert not set(reasons) & set(computed)
     assert computed["E-L1@16k"] > 0
+
+
+@pytest.fixture(scope="module")
+def comparison(made, write, real, tmp_path_factory):
+    exact = write(tmp_path_factory.mktemp("exact"), lambda sound: sound)
+    next(exact.iterdir()).unlink()
+    return compare(run([made, exact], real, scenes(), Settings(resamples=100)), "the command")
+
+
+def row(comparison, name: str):
+    return next(r for r in comparison["comparison"] if r["name"] == name)
+
+
+def test_both_systems_are_there_with_all_their_own(comparison, made):
+    assert comparison["kind"] == "comparison"
+    assert [s["generated"]["count"] for s in comparison["systems"]] == [6, 5]
+    assert comparison["systems"][0]["generated"]["path"] == str(made)
+    for k, system in enumerate(comparison["systems"]):
+        for metric in system["metrics"]:
+            assert row(comparison, metric["name"])["values"][k] == metric["value"]
+    json.dumps(comparison, allow_nan=False)
+
+
+def test_a_clip_that_only_another_system_has_is_no_fault_of_this_one(made, write, real, tmp_path):
+    more = write(tmp_path / "more", lambda sound: sound)
+    (more / "extra.wav").write_bytes(next(more.iterdir()).read_bytes())
+    done = run([more, made], real, scenes(), Settings(resamples=10))
+    assert [(p.clip_id, p.side) for p in done.systems[0].problems] == [("extra", "reference")]
+    assert not done.systems[1].problems
+
+
+def test_the_difference_is_over_common_clips_and_says_who_is_better(comparison):
+    (difference,) = row(comparison, "Onset-F1@25ms")["differences"]
+    assert (difference["first"], difference["second"], difference["count"]) == (0, 1, 5)
+    assert difference["difference"] < -0.5
+    assert difference["interval"][1] < 0
+    assert difference["first_is_better"] == 0.0
+    (lag,) = row(comparison, "Onset-lag-ms")["differences"]
+    assert lag["difference"] == pytest.approx(30, abs=5)
+    assert lag["interval"][0] > 20
+    assert lag["first_is_better"] is None  # neither direction is the better one
+
+
+def test_a_system_against_itself_differs_in_nothing(made, write, real, tmp_path):
+    same = write(tmp_path / "same", lambda sound: sound)
+    again = write(tmp_path / "again", lambda sound: sound)
+    comparison = compare(run([same, again], real, scenes(), Settings(resamples=20)), "")
+    for entry in comparison["comparison"]:
+        (difference,) = entry["differences"]
+        assert difference["difference"] == 0
+        assert difference["interval"] == [0.0, 0.0]

@@ -8,7 +8,7 @@ import soundfile
 
 from handmade_clips import LATE_S, RATE, late
 from postsync.errors import ConditionError
-from postsync.evaluation import decoding
+from postsync.evaluation import observation
 from postsync.evaluation.document import describe
 from postsync.evaluation.job import Settings, run
 from postsync.evaluation.suites import scenes
@@ -43,13 +43,13 @@ def test_the_true_sounds_bring_the_networks_to_their_best(document):
 def test_every_file_is_decoded_once_whatever_is_measured_of_it(made, real, monkeypatch):
     opened: list[str] = []
     for name in ("audio_blocks", "iter_frames"):
-        original = getattr(decoding, name)
+        original = getattr(observation, name)
 
         def counted(path, *arguments, original=original, name=name, **options):
             opened.append(f"{name} {path}")
             return original(path, *arguments, **options)
 
-        monkeypatch.setattr(decoding, name, counted)
+        monkeypatch.setattr(observation, name, counted)
     run([made], real, scenes(), Settings(resamples=10))
     assert len(opened) == len(set(opened)) == 18  # 6 clips: sound of both sides, picture of the reference
 

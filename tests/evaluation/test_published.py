@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from postsync.metrics.divergence import kl_divergence
 
 from handmade_clips import observed, pair_of
 from postsync.data.manifest import read_manifest
@@ -25,11 +24,11 @@ from postsync.encoders.vggish import Vggish
 from postsync.evaluation.document import describe
 from postsync.evaluation.job import Settings, run
 from postsync.evaluation.observation import Pair
-from postsync.evaluation.set_measures import video_rows
-from postsync.evaluation.sides import LeftOut
-from postsync.evaluation.spec import Suite
-from postsync.evaluation.suites import suite
+from postsync.evaluation.set_rows import video_rows
+from postsync.evaluation.sides import Skipped
+from postsync.evaluation.suites import Suite, suite
 from postsync.media.audio import read_audio
+from postsync.metrics.class_scores import kl_divergence
 from postsync.metrics.kid import polynomial_mmd
 from postsync.scenes.export import export
 from postsync.scenes.render import clean_scenes
@@ -198,5 +197,5 @@ def test_a_real_video_is_seen_from_a_random_place_on_and_a_generated_one_from_it
     starts = {name: [torch.equal(found, one) for one in by_start].index(True) for name, found in drawn.items()}
     assert len(set(starts.values())) > 1
     assert torch.equal(row("c", looks[0], "reference"), drawn["c"])
-    with pytest.raises(LeftOut, match="15 pictures"):
+    with pytest.raises(Skipped, match="15 pictures"):
         row("a", observed(torch.zeros(1, RATE), pictures[5:], 25.0), "reference")

@@ -5,16 +5,24 @@ import pytest
 import torch
 
 from handmade_clips import clicks, pair_of
-from postsync.evaluation.sides import LeftOut
-from postsync.evaluation.spec import ClipMetric, SetMetric
-from postsync.evaluation.tally import tally_of
+from postsync.evaluation.sides import Skipped
+from postsync.evaluation.tally import ClipMetric, SetMetric, tally_of
+from postsync.metrics.accumulators import ClipMean
+from postsync.metrics.onsets import OnsetPrecision
 
 
-def length_or_refusal(pair, limit: float) -> tuple[float, float]:
+class Mean(ClipMean):
+    higher_is_better = True
+
+    def values(self, value: float) -> float:
+        return value
+
+
+def length_or_refusal(pair, limit: float) -> tuple[float]:
     seconds = pair.generated.duration_s
     if seconds > limit:
-        raise LeftOut("is too long")
-    return seconds, 1.0
+        raise Skipped("is too long")
+    return (seconds,)
 
 
 def filled(metric, *seconds: float):
@@ -25,7 +33,7 @@ def filled(metric, *seconds: float):
 
 
 def test_a_mean_is_taken_over_the_clips_that_a_draw_holds():
-    tally = filled(ClipMetric("length", True, settings={"limit": 5.0}, measure=length_or_refusal), 1.0, 2.0, 4.0)
+    tally = filled(ClipMetric("length", Mean(), length_or_refusal, settings={"limit": 5.0}), 1.0, 2.0, 4.0)
     ids = ["0", "1", "2", "never measured"]
     assert tally.count == 3
     assert tally.values(ids, np.array([[1, 1, 1, 1], [2, 0, 1, 0], [0, 0, 0, 3]]))[:2].tolist() == [7 / 3, 2.0]
@@ -34,25 +42,26 @@ def test_a_mean_is_taken_over_the_clips_that_a_draw_holds():
 
 
 def test_clips_that_cannot_be_measured_keep_their_reason():
-    tally = filled(ClipMetric("length", True, settings={"limit": 3.0}, measure=length_or_refusal), 1.0, 4.0)
+    tally = filled(ClipMetric("length", Mean(), length_or_refusal, settings={"limit": 3.0}), 1.0, 4.0)
     assert tally.left_out == {("1", "generated"): "is too long"}
-    broken = filled(ClipMetric("nan", True, measure=lambda pair: (float("nan"), 1.0)), 1.0)
-    assert broken.count == 0
-    assert "no number" in broken.left_out["0", "generated"]
+    for value in (float("nan"), float("inf")):
+        broken = filled(ClipMetric("broken", Mean(), lambda pair, value=value: (value,)), 1.0)
+        assert broken.count == 0
+        assert "no number" in broken.left_out["0", "generated"]
 
 
 def test_clips_that_give_no_value_together_say_why():
-    nothing = filled(ClipMetric("precision", True, measure=lambda pair: (0.0, 0.0)), 1.0, 2.0)
+    nothing = filled(ClipMetric("precision", OnsetPrecision(), lambda pair: ([], [1.0])), 1.0, 2.0)
     assert nothing.value(["0", "1"]) is None
     assert "nothing in the 2 measured clips" in nothing.without_value()
-    few = tally_of(SetMetric("distance", False, measure=rows_of, value=lambda made, real: float("nan")))
+    few = tally_of(SetMetric("distance", False, rows_of, lambda made, real: float("nan")))
     few.add(pair_of(clicks(0.1), clicks(0.1), clip_id="0"))
     assert few.value(["0"]) is None
     assert few.without_value() == "too few clips: 1 against 1"
 
 
 def test_a_side_that_is_not_there_is_not_told_again():
-    tally = filled(ClipMetric("length", True, measure=lambda pair: (pair.reference.duration_s, 1.0)), 1.0)
+    tally = filled(ClipMetric("length", Mean(), lambda pair: (pair.reference.duration_s,)), 1.0)
     assert (tally.count, tally.left_out) == (0, {})
 
 
@@ -63,16 +72,16 @@ def rows_of(pair, side: str) -> torch.Tensor:
 
 def test_each_side_of_a_set_says_why_it_was_left_out():
     def refuse(pair, side: str) -> torch.Tensor:
-        raise LeftOut(f"{side} is too short")
+        raise Skipped(f"{side} is too short")
 
-    tally = tally_of(SetMetric("distance", False, measure=refuse, value=lambda made, real: 0.0))
+    tally = tally_of(SetMetric("distance", False, refuse, lambda made, real: 0.0))
     tally.add(pair_of(clicks(0.1), clicks(0.1), clip_id="0"))
     assert tally.left_out == {("0", side): f"{side} is too short" for side in ("generated", "reference")}
 
 
 def test_sets_are_pooled_by_clip_and_a_draw_repeats_all_rows_of_a_clip():
-    metric = SetMetric("difference", False, measure=rows_of,
-                       value=lambda made, real: float(made.mean() - real.mean()) + 100 * len(made))
+    metric = SetMetric("difference", False, rows_of,
+                       lambda made, real: float(made.mean() - real.mean()) + 100 * len(made))
     tally = tally_of(metric)
     for number in range(3):
         tally.add(pair_of(clicks(0.1, duration_s=2.0 + number), clicks(0.1, duration_s=1.0), clip_id=str(number)))
@@ -85,7 +94,7 @@ def test_sets_are_pooled_by_clip_and_a_draw_repeats_all_rows_of_a_clip():
 
 
 def test_a_metric_of_one_set_asks_for_no_reference():
-    metric = SetMetric("rows", True, measure=rows_of, value=lambda made, real: float(len(made)), two_sides=False)
+    metric = SetMetric("rows", True, rows_of, lambda made, real: float(len(made)), two_sides=False)
     tally = filled(metric, 1.0, 2.0)
     assert tally.values(["0", "1"], np.array([[1, 1]])).tolist() == [4.0]
     assert tally.interval(["0", "1"], np.ones((10, 2), int), 4.0) == (4.0, 4.0)

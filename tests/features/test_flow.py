@@ -10,7 +10,16 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from postsync.features.flow import FlowConfig, farneback_flow, flow_magnitudes, luma, motion_peaks
+from postsync.features import flow as module
+from postsync.features.flow import (
+    FlowConfig,
+    farneback_flow,
+    flow_backend,
+    flow_blocks,
+    flow_magnitudes,
+    luma,
+    motion_peaks,
+)
 
 
 def texture(height: int = 64, width: int = 80, seed: int = 0) -> torch.Tensor:
@@ -29,7 +38,7 @@ def window(picture: torch.Tensor, dx: int, dy: int, height: int = 64, width: int
 def test_trajectory_and_peaks_of_the_official_clip(golden):
     folder = golden("eval_metrics")
     case, expected = load_file(folder / "av.safetensors"), json.loads((folder / "expected_av.json").read_text())
-    trajectory, fps = flow_magnitudes(case["gray_frames"]), expected["clip"]["fps"]
+    trajectory, fps = flow_magnitudes(case["gray_frames"], backend="postsync"), expected["clip"]["fps"]
     # rounding decides whether a point on the very edge is followed, which shows where nearly nothing moves
     torch.testing.assert_close(trajectory, case["flow_trajectory"], atol=3e-4, rtol=0)
     assert motion_peaks(trajectory, fps).tolist() == case["video_peaks_nothreshold_s"].tolist()
@@ -40,7 +49,7 @@ def test_trajectory_and_peaks_of_the_official_clip(golden):
 def test_trajectory_from_colours(golden):
     folder = golden("sv_av_align")
     case, fps = load_file(folder / "case.safetensors"), json.loads((folder / "config.json").read_text())["fps"]
-    trajectory = flow_magnitudes(luma(case["frames_bgr"].flip(-1).permute(0, 3, 1, 2)))
+    trajectory = flow_magnitudes(luma(case["frames_bgr"].flip(-1).permute(0, 3, 1, 2)), backend="postsync")
     torch.testing.assert_close(trajectory, case["flow_magnitude"], atol=3e-4, rtol=1e-3)
     assert motion_peaks(trajectory, fps).tolist() == case["video_peaks"].tolist()
 
@@ -68,7 +77,7 @@ def test_pairs_do_not_see_each_other():
     together = farneback_flow(frames[:-1], frames[1:])
     alone = torch.cat([farneback_flow(frames[i : i + 1], frames[i + 1 : i + 2]) for i in range(4)])
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
-    magnitudes = flow_magnitudes(frames)
+    magnitudes = flow_magnitudes(frames, backend="postsync")
     torch.testing.assert_close(magnitudes[1:], alone.double().norm(dim=1).mean((1, 2)), atol=1e-4, rtol=0)
     assert magnitudes[0] == magnitudes[1]
     assert magnitudes[4] < 0.01 < magnitudes[1] < magnitudes[2]  # what stands still moves at the edge, a little
@@ -76,9 +85,9 @@ def test_pairs_do_not_see_each_other():
 
 def test_blocks_do_not_change_the_trajectory(monkeypatch):
     frames = torch.stack([window(texture(), i % 3, 0) for i in range(6)])
-    whole = flow_magnitudes(frames)
+    whole = flow_magnitudes(frames, backend="postsync")
     monkeypatch.setattr("postsync.features.flow._BLOCK_PIXELS", 1)
-    torch.testing.assert_close(flow_magnitudes(frames), whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(flow_magnitudes(frames, backend="postsync"), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_polynomials_are_least_squares():
@@ -113,8 +122,48 @@ def test_bad_pictures_are_refused():
 def test_regression_values():
     picture = texture()
     frames = torch.stack([window(picture, *motion) for motion in ((0, 0), (2, 1), (5, -2), (5, -2))])
-    torch.testing.assert_close(flow_magnitudes(frames), torch.tensor(REGRESSION, dtype=torch.float64), atol=2e-3,
-                               rtol=0)
+    torch.testing.assert_close(flow_magnitudes(frames, backend="postsync"),
+                               torch.tensor(REGRESSION, dtype=torch.float64), atol=2e-3, rtol=0)
 
 
 REGRESSION = [2.2305, 2.2305, 4.2389, 0.0017]
+
+
+def moving() -> torch.Tensor:
+    """Luma (4, 64, 80) of a texture that moves, and then stands still."""
+    return torch.stack([window(texture(), *motion) for motion in ((0, 0), (2, 1), (5, -2), (5, -2))])
+
+
+def test_opencv_gives_the_flow_of_ours():
+    pytest.importorskip("cv2")
+    ours, theirs = (torch.cat([*flow_blocks(moving(), backend=name)]) for name in ("postsync", "opencv"))
+    assert theirs.shape == ours.shape == (3, 2, 64, 80)
+    torch.testing.assert_close(theirs[..., 8:-8, 8:-8], ours[..., 8:-8, 8:-8], atol=0.02, rtol=0)
+    trajectories = (flow_magnitudes(moving(), backend=name) for name in ("postsync", "opencv"))
+    torch.testing.assert_close(*trajectories, atol=2e-3, rtol=0)
+
+
+@pytest.mark.golden
+def test_opencv_gives_the_peaks_of_the_official_clip(golden):
+    pytest.importorskip("cv2")
+    folder = golden("eval_metrics")
+    case, expected = load_file(folder / "av.safetensors"), json.loads((folder / "expected_av.json").read_text())
+    trajectory, fps = flow_magnitudes(case["gray_frames"], backend="opencv"), expected["clip"]["fps"]
+    torch.testing.assert_close(trajectory, case["flow_trajectory"], atol=3e-4, rtol=0)
+    assert motion_peaks(trajectory, fps).tolist() == case["video_peaks_nothreshold_s"].tolist()
+
+
+@pytest.mark.parametrize("backend", ["opencv", "postsync"])
+def test_opencv_is_taken_where_it_is_installed(monkeypatch, backend):
+    monkeypatch.setattr(module, "find_spec", lambda name: object() if backend == "opencv" else None)
+    calls: list[tuple[int, ...]] = []
+
+    def recorded(before: torch.Tensor, after: torch.Tensor, config: FlowConfig) -> torch.Tensor:
+        calls.append(tuple(before.shape))
+        return torch.ones(1, 2, *before.shape)
+
+    monkeypatch.setattr(module, "_opencv_flow", recorded)
+    assert flow_backend() == backend
+    trajectory = flow_magnitudes(moving())
+    assert calls == ([(64, 80)] * 3 if backend == "opencv" else [])
+    assert trajectory.tolist() == pytest.approx([2**0.5] * 4) or backend == "postsync"

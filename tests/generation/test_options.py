@@ -16,7 +16,8 @@ def test_options_come_back_from_json_as_they_were():
     ({"guidance_scale": float("nan")}, "guidance_scale"), ({"guidance_scale": 51}, "between 0 and 50"),
     ({"control_scale": -0.1}, "control_scale"), ({"num_inference_steps": 0}, "between 1 and 1000"),
     ({"offset_ms": float("inf")}, "offset_ms"), ({"start_s": -1.0}, "start_s"), ({"duration_s": 0.0}, "duration_s"),
-    ({"mix_db": 100.0}, "mix_db"), ({"timing": "guess"}, "predicted or motion"), ({"sound": "loud"}, "'replace', 'mix' or 'keep'"),
+    ({"mix_db": 100.0}, "mix_db"), ({"timing": "guess"}, "predicted or motion"),
+    ({"sound": "loud"}, "'replace', 'mix' or 'keep'"),
     ({"dtype": "int3"}, "'float32' or 'bfloat16'"), ({"prompt": 3}, "prompt"), ({"cues": ((0.0, "a", "b"),)}, "cues"),
     ({"envelope": "e.csv", "onsets": "o.csv"}, "one of them"), ({"timing": "motion", "onsets": "o.csv"}, "one of them"),
 ])

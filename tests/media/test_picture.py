@@ -116,7 +116,7 @@ def test_frames_are_streamed_as_those_of_a_clip_are():
         (pictures()[0, 0], {"fps": 25}, "shape"),
         (pictures()[..., :2], {"fps": 25}, "shape"),
         ([pictures()[0], pictures(1, 8, 8)[0]], {"fps": 25}, "of one size"),
-        (3, {"fps": 25}, "no pictures"),
+        (3, {"fps": 25}, "not pictures"),
         (pictures() / 128.0, {"fps": 25}, r"floats from 0\.0 to"),
         (pictures() * math.nan, {"fps": 25}, "floats from nan"),
         (pictures().astype(int) - 1, {"fps": 25}, "integers from -1"),
@@ -136,7 +136,7 @@ def test_a_file_has_times_of_its_own(make_video):
             open_picture(source, fps=25)
 
 
-def test_progress_is_told_and_may_end_the_work(make_video, tmp_path):
+def test_progress_is_reported_and_may_end_the_work(make_video, tmp_path):
     clip, frames = ClipPicture(make_video(ticks=range(60))), FramesPicture(pictures(60), fps=25)
     output = tmp_path / "out" / "a.mp4"
     output.parent.mkdir()

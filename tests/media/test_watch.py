@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from postsync.errors import Cancelled, MediaError
+from postsync.errors import Cancelled, ConditionError, MediaError
 from postsync.media import watch as module
 from postsync.media.picture import ClipPicture, FramesPicture, Picture, open_picture
 from postsync.media.video import VideoInfo, iter_frames, probe
@@ -104,8 +107,6 @@ def test_it_is_read_once(make_video, name):
 
 @pytest.mark.parametrize("times", [0.3, 5.0, None])
 def test_a_file_that_is_wrong_about_itself_is_read_again(make_video, times):
-    from dataclasses import replace
-
     path = make_video(ticks=range(60))
     picture = Counting(path, lambda info: times and replace(info, duration_s=info.duration_s * times,
                                                             num_frames=round(info.num_frames * times)))
@@ -115,10 +116,6 @@ def test_a_file_that_is_wrong_about_itself_is_read_again(make_video, times):
 
 
 def test_a_plan_that_refuses_what_is_only_expected_is_asked_again(make_video):
-    from dataclasses import replace
-
-    from postsync.errors import ConditionError
-
     def plan(info: VideoInfo) -> FramePlan:
         if info.duration_s < 1.0:
             raise ConditionError("too short")
@@ -131,7 +128,7 @@ def test_a_plan_that_refuses_what_is_only_expected_is_asked_again(make_video):
         watch(Counting(make_video("short.mp4", ticks=range(5))), plan=plan)
 
 
-def test_without_wishes_it_is_a_probe(make_video):
+def test_without_a_plan_it_is_a_probe(make_video):
     path = make_video(ticks=range(12))
     assert watch(ClipPicture(path)) == Watched(probe(path), None)
     assert watch(ClipPicture(path), plan=lambda info: None).frames is None
@@ -145,9 +142,6 @@ def test_frames_in_memory_are_watched_alike():
 
 
 def test_progress_rises_and_can_stop_the_work(make_video):
-    import gc
-    import os
-
     path = make_video(ticks=range(95))
     shares: list[float] = []
     watch(ClipPicture(path), on_progress=shares.append)
@@ -185,9 +179,7 @@ def test_memory_does_not_grow_with_the_clip(make_video, monkeypatch):
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
-def test_damage_is_told_as_by_a_probe(make_video, share):
-    import os
-
+def test_truncated_files_are_refused_as_by_a_probe(make_video, share):
     path = make_video("a.mkv")
     os.truncate(path, int(path.stat().st_size * share))
     with pytest.raises(MediaError, match="cut short"):

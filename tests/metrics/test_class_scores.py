@@ -86,7 +86,7 @@ def many_logits(count: int = 40, classes: int = 7, seed: int = 0) -> torch.Tenso
 
 @pytest.mark.golden
 def test_official_inception_scores(golden):
-    case = load_file(golden("eval_metrics") / "many_logits.safetensors")
+    case = load_file(golden("eval_metrics") / "logits.safetensors")
     expected = json.loads((golden("eval_metrics") / "expected_features.json").read_text())
     names = [name for name in expected if name.startswith("isc/")]
     assert names
@@ -122,7 +122,7 @@ def test_inception_score_merges():
 def test_too_few_rows_are_refused():
     with pytest.raises(ValueError, match="10 splits"):
         inception_score(many_logits(9))
-    with pytest.raises(ValueError, match="needs many_logits"):
+    with pytest.raises(ValueError, match="needs logits"):
         InceptionScore().compute()
     with pytest.raises(ValueError, match="not finite"):
         inception_score(many_logits() / 0)

@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 import torch
 
-from postsync.data.clip import Clip
 from postsync.errors import ConditionError
 from postsync.metrics.scene_classifier import (
     FamilyAccuracy,
@@ -15,6 +14,7 @@ from postsync.metrics.scene_classifier import (
     SceneClassifierObjective,
     family_accuracy,
 )
+from postsync.protocols.clip import Clip
 from postsync.scenes.families import FAMILIES
 
 PITCHES = {"low": 200.0, "middle": 1000.0, "high": 5000.0}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from postsync.data.clip import Event
+from postsync.protocols.clip import Event
 from postsync.scenes.events import Score
 from postsync.scenes.kinetics import FAR_S, Timeline, triangle, wobble
 

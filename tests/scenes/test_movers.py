@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from postsync.data.clip import Event
+from postsync.protocols.clip import Event
 from postsync.scenes.canvas import Array, Canvas
 from postsync.scenes.events import Score, plan_score
 from postsync.scenes.families import FAMILIES

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from postsync.data.clip import Event
+from postsync.protocols.clip import Event
 from postsync.scenes.events import Score, plan_score
 from postsync.scenes.nuisances import NuisanceConfig, clean, full
 from postsync.scenes.pictures import draw_stage, render_picture

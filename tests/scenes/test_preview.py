@@ -5,7 +5,7 @@ import pytest
 import torch
 from matplotlib import image
 
-from postsync.data.clip import Clip
+from postsync.protocols.clip import Clip
 from postsync.scenes.preview import preview, strip_frames
 from postsync.scenes.render import clean_scenes, render_scene
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from postsync.data.clip import Event
 from postsync.errors import MediaError
+from postsync.protocols.clip import Event
 from postsync.scenes.events import Score, plan_score
 from postsync.scenes.recordings import RecordingBank
 from postsync.scenes.sounds import SoundConfig, render_sound, render_tracks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from postsync.data.clip import Event
+from postsync.protocols.clip import Event
 from postsync.scenes.events import Score, plan_score
 from postsync.scenes.families import FAMILIES, MATERIALS
 from postsync.scenes.sounds import SoundConfig, render_dry, render_sound, render_tracks

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from postsync.data.clip import Event
 from postsync.errors import ConditionError
+from postsync.protocols.clip import Event
 from postsync.scenes.render import clean_scenes, render_scene
 from postsync.timing.motion_features import FEATURE_RATE
 from postsync.timing.objective import TimingObjective, smoothed_rise

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from postsync.data.clip import Clip
 from postsync.errors import PostsyncError
+from postsync.protocols.clip import Clip
 from postsync.protocols.objective import Batch, ClipRequest, Objective
 from postsync.training.features import PreparedFeatures, features_folder, prepare_features
 

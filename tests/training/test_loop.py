@@ -14,8 +14,8 @@ import torch.utils.tensorboard  # slow: not within a test
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from postsync.data.clip import Clip
 from postsync.errors import PostsyncError
+from postsync.protocols.clip import Clip
 from postsync.protocols.objective import Batch, ClipRequest, Objective
 from postsync.protocols.train_config import TrainConfig
 from postsync.training.loop import batch_indices, noise_seed, train

@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from postsync.data.clip import Clip
 from postsync.errors import PostsyncError
+from postsync.protocols.clip import Clip
 from postsync.protocols.objective import Batch, ClipRequest, Objective
 from postsync.training.state import FILE, ExponentialMovingAverage, Position, SavedState
 

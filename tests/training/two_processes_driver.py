@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from postsync.data.clip import Clip
+from postsync.protocols.clip import Clip
 from postsync.protocols.objective import Batch
 from postsync.protocols.train_config import TrainConfig
 from postsync.systems.mgaudio import presets

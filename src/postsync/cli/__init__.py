@@ -12,8 +12,8 @@ try:
 except KeyboardInterrupt:  # before `main` could look after it
     raise SystemExit(130) from None
 
-from .. import __version__
 from ..errors import PostsyncError
+from ..versions import __version__
 from .interruption import stopped_by_signals
 
 COMMANDS = {  # name -> (module and attribute in this package, one line of help)

@@ -45,6 +45,9 @@ def evaluate(systems: Sequence[Path], reference: Path, suite: str, asked: Mappin
              strict: bool, quiet: bool) -> None:
     """Run `postsync evaluate`. `asked`: fields of Settings. Raises PostsyncError, typer.Exit (2) where `strict` and
     something was missing."""
+    from .lean_imports import import_diffusers
+
+    import_diffusers()  # before anything else does it the long way
     from ..evaluation import suites
 
     chosen = suites.suite(suite)
@@ -54,11 +57,8 @@ def evaluate(systems: Sequence[Path], reference: Path, suite: str, asked: Mappin
         raise ConditionError(f"--sort-by: suite {suite} has no metric '{written.sort_by}'; choose from: "
                              f"{', '.join(metric.name for metric in chosen.metrics)}")
     written.check()
-    from .lean_imports import import_diffusers
-
-    import_diffusers()  # before anything else does it the long way
     from ..evaluation.job import Settings, run
-    from ..generation.loading import checked_device
+    from ..registry import checked_device
 
     settings = Settings(**asked)
     checked_device(settings.device)
@@ -87,7 +87,7 @@ def _document(done: Any, command: str) -> dict[str, Any]:
         from ..evaluation.document import describe
 
         return describe(done, done.systems[0], command)
-    from ..evaluation.compare import compare
+    from ..evaluation.document import compare
 
     return compare(done, command)
 
@@ -108,7 +108,7 @@ def _write(document: dict[str, Any], written: Written) -> None:
         write_json(document, written.json)
     if written.html is None and written.plot is None:
         return
-    from ..evaluation.report import write_html, write_plots
+    from ..evaluation.page import write_html, write_plots
 
     evaluations = [with_absolute_paths(one) for one in document.get("systems", [document])]
     if written.html is not None:
@@ -120,7 +120,7 @@ def _write(document: dict[str, Any], written: Written) -> None:
 def _fail_on_missing(document: Mapping[str, Any]) -> None:
     missing = [entry for one in document.get("systems", [document]) for entry in one["missing"]]
     if missing:
-        print(f"postsync: --strict: {len(missing)} things are not as they should be:", file=sys.stderr)
+        print(f"postsync: --strict: {len(missing)} problems with clips:", file=sys.stderr)
         for entry in missing:
             print(f"  {entry['clip_id']} ({entry['side']}): {entry['reason']}", file=sys.stderr)
         raise typer.Exit(2)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import __version__, registry, weights
+from .. import registry, weights
+from ..versions import __version__
 from .tables import option_text
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..data.clip import Clip
 from ..errors import ConditionError, WeightsError
 from ..features.spectrogram import audioldm_log_mel
+from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, Objective
 from .mel_vae import HOP_LENGTH, MelCodec
 from .presets import MelCodecPreset, mini

@@ -115,7 +115,8 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             vae = AutoencoderOobleck.from_pretrained(pretrained_model_name_or_path, torch_dtype=torch_dtype)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise WeightsError(f"{pretrained_model_name_or_path} holds no AutoencoderOobleck that can be read "
-                               f"({' '.join(str(error).split())[:200]}); name a folder in the diffusers layout.") from error
+                               f"({' '.join(str(error).split())[:200]}); name a folder in the diffusers layout."
+                               ) from error
         return cls(vae).eval()
 
 

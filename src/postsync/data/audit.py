@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from postsync.data.clip import Clip
-from postsync.data.examination import FLAGS_SET, PICTURE_FPS, PICTURE_SIZE, Limits, examine
-from postsync.data.flags import FLAGS, UNFIT_FOR_TRAINING, UNUSABLE, counts_of_flags, flag, left_out, unflag
-from postsync.data.manifest import ManifestDataset, read_meta, write_manifest
-from postsync.errors import MediaError, PostsyncError
-from postsync.media.output import whole_file
+from ..errors import MediaError, PostsyncError
+from ..media.output import whole_file
+from ..protocols.clip import Clip
+from .examination import FLAGS_SET, PICTURE_FPS, PICTURE_SIZE, Limits, examine
+from .flags import FLAGS, UNFIT_FOR_TRAINING, UNUSABLE, counts_of_flags, flag, left_out, unflag
+from .manifest import ManifestDataset, read_meta, write_manifest
 
 REPORT = "audit.json"
 _logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from postsync.data.clip import Clip
+from ..protocols.clip import Clip
 
 PICTURE_SIZE, PICTURE_FPS = (32, 32), 4.0  # at which the picture is looked at
 _LUMA = (0.299, 0.587, 0.114)

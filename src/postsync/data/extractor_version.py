@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from postsync.protocols.objective import Objective
+from ..protocols.objective import Objective
 
 _FOREIGN = {"torch", "diffusers", "transformers", "builtins"}
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))

@@ -24,12 +24,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.utils.data import Dataset
 
-from postsync.data.extractor_version import extractor_version, tensor_bytes
-from postsync.data.manifest import ManifestDataset
-from postsync.errors import MediaError, PostsyncError
-from postsync.media.container import sha256_of
-from postsync.media.output import whole_file
-from postsync.protocols.objective import Batch, Objective
+from ..errors import MediaError, PostsyncError
+from ..media.container import sha256_of
+from ..media.output import whole_file
+from ..protocols.objective import Batch, Objective
+from .extractor_version import extractor_version, tensor_bytes
+from .manifest import ManifestDataset
 
 STALE_S = 3600.0  # a temporary file older than this was left by a process that was killed
 _SEEN_BY_PREPARE = ("clip_id", "start", "end", "duration", "sample_rate", "label", "captions", "events")

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from postsync.data.clip import Clip, Event
-from postsync.data.flags import left_out
-from postsync.errors import MediaError
-from postsync.features.envelope import frame_rms
-from postsync.media.audio import read_audio
-from postsync.media.output import whole_file
-from postsync.media.video import iter_frames
+from ..errors import MediaError
+from ..features.envelope import frame_rms
+from ..media.audio import read_audio
+from ..media.output import whole_file
+from ..media.video import iter_frames
+from ..protocols.clip import Clip, Event
+from .flags import left_out
 
 SCHEMA_VERSION = 1
 MANIFEST, META = "manifest.jsonl", "manifest.meta.json"

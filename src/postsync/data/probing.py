@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from postsync.errors import MediaError
-from postsync.media.audio import audio_blocks
-from postsync.media.container import open_media, sha256_of
-from postsync.media.video import probe
+from ..errors import MediaError
+from ..media.audio import audio_blocks
+from ..media.container import open_media, sha256_of
+from ..media.video import probe
 
 
 @dataclass(frozen=True)

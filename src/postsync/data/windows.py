@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from postsync.data.flags import unflag
+from .flags import unflag
 
 Words = Callable[[Sequence[Mapping[str, Any]]], Any]
 ROUNDING_S = 1e-3  # a rest shorter than this is no window

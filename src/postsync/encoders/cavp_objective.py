@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..data.clip import Clip, frames_at
 from ..errors import ConditionError
 from ..features.resize import resize_pictures
 from ..features.spectrogram import cavp_mel
+from ..protocols.clip import Clip, frames_at
 from ..protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
 from .cavp import FPS, SAMPLE_RATE, Cavp
 

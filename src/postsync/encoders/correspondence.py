@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from .. import weights
-from ..data.clip import Clip
 from ..errors import ConditionError, PostsyncError
 from ..media.container import sha256_of
+from ..protocols.clip import Clip
 from .cavp import SAMPLE_RATE as CAVP_RATE
 from .cavp import WINDOW_STEPS, load_cavp
 from .gram import SAMPLE_RATE, GramEncoder, pick_frames

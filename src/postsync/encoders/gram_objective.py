@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.clip import Clip
 from ..errors import ConditionError
 from ..features.spectrogram import BEATS_STD
+from ..protocols.clip import Clip
 from ..protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
 from .eva_clip import normalize_images
 from .gram import SAMPLE_RATE, GramEncoder, pick_frames

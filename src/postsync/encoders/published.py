@@ -15,10 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
 from ..errors import WeightsError
 from ..media.container import sha256_of
 from ..media.output import whole_folder
+from ..versions import __version__
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .. import weights
-from ..data.clip import Clip
+from ..protocols.clip import Clip
 from ..scenes.captions import paraphrases
 from ..scenes.families import FAMILIES
 from . import cavp_objective, gram_objective

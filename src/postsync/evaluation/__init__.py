@@ -1,4 +1,4 @@
-"""Measuring: folders of generated clips against real ones, by the suites of the papers or by the scenes' own.
+"""Evaluation of folders of generated clips against real ones, by the suites of the papers or that of the scenes.
 
 Names are imported when they are first used.
 """
@@ -9,18 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .compare import compare
-    from .document import describe, with_absolute_paths, write_json
+    from .document import compare, describe, with_absolute_paths, write_json
     from .job import Run, Settings, run
-    from .report import write_html, write_plots
+    from .page import write_html, write_plots
     from .suites import SUITES, suite
 
 __all__ = ["SUITES", "Run", "Settings", "compare", "describe", "run", "suite", "with_absolute_paths", "write_html",
            "write_json", "write_plots"]
 
 _PLACES = {  # public name -> the module it lives in
-    "compare": ".compare", "describe": ".document", "with_absolute_paths": ".document", "write_json": ".document",
-    "write_html": ".report", "write_plots": ".report",
+    "compare": ".document", "describe": ".document", "with_absolute_paths": ".document", "write_json": ".document",
+    "write_html": ".page", "write_plots": ".page",
     "Run": ".job", "Settings": ".job", "run": ".job", "SUITES": ".suites", "suite": ".suites",
 }
 

@@ -1,26 +1,28 @@
-"""The evaluation as JSON (schema 1): what somebody else needs to see the same figures. No times of day in it."""
+"""An evaluation, or a comparison of several systems, as JSON (schema 1): all that is needed to reproduce the figures.
+
+It holds no times of day: the same command gives the same bytes.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import __version__
-from ..generation.provenance import versions
 from ..media.output import whole_file
-from .bootstrap import CONFIDENCE, SET_RESAMPLES, draw_clips
-from .decoding import SHORT_SIDE, SILENT_PEAK
+from ..versions import __version__, versions
+from .bootstrap import CONFIDENCE, SET_RESAMPLES, draw_clips, paired_difference
 from .job import Measured, Run
+from .observation import SHORT_SIDE, SILENT_PEAK
 from .sides import LEFT_OUT, Missing
-from .spec import Metric, frozen_settings
-from .tally import Tally
+from .tally import Metric, SetTally, Tally
 
 SCHEMA = 1
 RESAMPLER = {"published networks": "torchaudio's sinc (Hann, width 6, rolloff 0.99)", "all else": "soxr HQ"}
@@ -44,6 +46,17 @@ def describe(run: Run, system: Measured, command: str) -> dict[str, Any]:
     }
 
 
+def compare(run: Run, command: str) -> dict[str, Any]:
+    """The JSON of a run over several systems: each one's own under "systems", and "comparison", a row a metric.
+
+    Differences are taken over the clips that both systems have, with the same resamples for both.
+    """
+    systems = [describe(run, system, command) for system in run.systems]
+    by_metric = zip(*(system.tallies for system in run.systems))
+    return {"schema": SCHEMA, "kind": "comparison", "suite": run.suite.name, "seed": run.settings.seed,
+            "command": command, "systems": systems, "comparison": [_row(run, tallies) for tallies in by_metric]}
+
+
 def write_json(document: Mapping[str, Any], path: Path) -> None:
     """Write a document, whole or not at all. Raises MediaError."""
     with whole_file(path) as temporary:
@@ -52,7 +65,7 @@ def write_json(document: Mapping[str, Any], path: Path) -> None:
 
 
 def with_absolute_paths(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The same document with the paths of its clips absolute, for what opens them."""
+    """The same document with the paths of its clips absolute, for programs that open them."""
     folders = {side: Path(document[side]["path"]).resolve() for side in ("generated", "reference")}
 
     def absolute(clip: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +109,7 @@ def _metric(run: Run, tally: Tally, value: float | None, system: Measured, draws
         "name": metric.name, "value": value,
         "higher_is_better": metric.higher_is_better, "unit": metric.unit, "count": tally.count,
         "interval": None if interval is None else list(interval), "extractor": _extractor(run, metric),
-        "settings": frozen_settings({**metric.settings, **metric.about}),
+        "settings": dict(sorted({**metric.settings, **metric.about}.items())),
         "note": "; ".join(text for text in (tally.note(), left) if text) or None,
     }
 
@@ -155,3 +168,34 @@ def _clips(system: Measured, done: list[Tally]) -> list[dict[str, Any]]:
 
 def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _row(run: Run, tallies: tuple[Tally, ...]) -> dict[str, Any]:
+    metric, ids = tallies[0].metric, run.systems[0].ids
+    values = [tally.value(ids) for tally in tallies]
+    pairs = [(i, k) for i, k in combinations(range(len(tallies)), 2) if tallies[i].count and tallies[k].count]
+    return {"name": metric.name, "unit": metric.unit, "higher_is_better": metric.higher_is_better, "values": values,
+            "differences": [_difference(run, tallies, i, k) for i, k in pairs]}
+
+
+def _difference(run: Run, tallies: tuple[Tally, ...], i: int, k: int) -> dict[str, Any]:
+    """Value of system i minus that of system k over their common clips, with its interval."""
+    first, second = tallies[i], tallies[k]
+    ids = sorted(first.measured & second.measured)
+    found: dict[str, Any] = {"first": i, "second": k, "count": len(ids), "difference": None, "interval": None,
+                             "first_is_better": None}
+    if len(ids) < 2:
+        return found
+    draws = draw_clips(len(ids), run.settings.resamples, run.settings.seed)
+    if isinstance(first, SetTally):
+        draws = draws[:first.resamples()]
+    interval, greater = paired_difference(_statistic(first, ids), _statistic(second, ids), draws)
+    wanted = first.metric.higher_is_better
+    better = None if greater is None or wanted is None else greater if wanted else 1 - greater
+    made, other = first.value(ids), second.value(ids)
+    return found | {"difference": None if made is None or other is None else made - other,
+                    "interval": None if interval is None else list(interval), "first_is_better": better}
+
+
+def _statistic(tally: Tally, ids: list[str]) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda draws: tally.values(ids, draws)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from ..errors import ConditionError
 from .bootstrap import RESAMPLES
-from .decoding import Decoded, ahead, decode
 from .networks import Networks
-from .observation import Observation, Pair
+from .observation import Decoded, Observation, Pair, decode, prefetch
 from .sides import ClipFiles, Missing, Side, read_side
-from .spec import Suite
+from .suites import Suite
 from .tally import Tally, tally_of
 
 TOLERATED_S = 0.05  # by which a clip may be shorter than expected before it is named
@@ -91,7 +90,7 @@ def run(systems: Sequence[Path], reference: Path, suite: Suite, settings: Settin
     measured = [Measured(side, real, ids, [tally_of(m) for m in metrics], [*side.problems, *real.problems])
                 for side in made]
     pictures = any(m.pictures for m in metrics)
-    loaded = ahead(lambda name: _load(name, real, made, suite, duration_s, pictures), ids)
+    loaded = prefetch(lambda name: _load(name, real, made, suite, duration_s, pictures), ids)
     for number, clip in enumerate(loaded, 1):
         _measure(clip, measured, suite, duration_s, networks)
         if on_clip is not None:

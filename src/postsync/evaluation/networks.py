@@ -1,6 +1,6 @@
-"""The networks of an evaluation, loaded when first needed: the bundled ones, and the published ones that are here.
+"""The networks of an evaluation, loaded when first needed: the bundled ones, and the published ones found in the cache.
 
-Each hears, sees or reads one clip at a time and gives named tensors on the CPU.
+Each takes the sound, the pictures or the caption of one clip at a time and returns named tensors on the CPU.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,20 +17,18 @@ from .. import weights
 from ..encoders import published
 from ..errors import WeightsError
 from ..media.container import sha256_of
-from .sides import LeftOut
-
-if TYPE_CHECKING:
-    from .observation import Observation, Resampler
+from .sides import Skipped
 
 BUNDLED = ("scene_classifier", "gram")
-READER = "roberta"  # of BERTScore; in the cache of Hugging Face
-MEAN_REMOVED = ("vggish", "panns")  # their evaluation code takes the mean off each clip
+ROBERTA = "roberta"  # of BERTScore; in the cache of Hugging Face
+MEAN_REMOVED = ("vggish", "panns")  # their evaluation code subtracts each clip's mean
 QUIETEST = 1e-4  # sounds are brought to peak 1 for the bundled networks, but silence stays silence
 Features = dict[str, Tensor]
+Resampler = Literal["soxr", "sinc", "kaiser"]
 
 
 class Network:
-    """A published network with what must be said of it. Raises LeftOut for clips that are too short for it."""
+    """A published network with its provenance. Raises Skipped for clips that are too short for it."""
 
     resampler: Resampler = "sinc"
 
@@ -40,32 +38,42 @@ class Network:
 
     @property
     def module(self) -> Any:
-        """The module that the network is defined in, with its SAMPLE_RATE and FPS."""
+        """The module that the network is defined in."""
         return sys.modules[type(self.model).__module__]
 
-    def hear(self, clip: Observation) -> Features:
-        """Features (1, ...) of the clip's sound."""
-        waveform = self.prepared(clip.sound(self.module.SAMPLE_RATE, self.resampler))[None].to(self.device)
-        return self.run(lambda: self._of_sound(waveform))
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the sound that it takes."""
+        return self.module.SAMPLE_RATE
 
-    def see(self, clip: Observation) -> Features:
-        """Features of the clip's pictures."""
-        return self.run(lambda: self._of_pictures(clip))
+    @property
+    def fps(self) -> float | None:
+        """Pictures a second that it takes; None for all of a clip."""
+        return self.module.FPS
 
-    def read(self, caption: str) -> Tensor:
+    def audio_features(self, waveform: Tensor) -> Features:
+        """Features (1, ...) of a sound (N,) at `sample_rate`."""
+        batch = self.prepared(waveform)[None].to(self.device)
+        return self.run(lambda: self._of_sound(batch))
+
+    def video_features(self, pictures: Tensor) -> Features:
+        """Features of pictures (F, 3, H, W) uint8 at `fps`."""
+        return self.run(lambda: self._of_pictures(pictures))
+
+    def text_features(self, caption: str) -> Tensor:
         """The caption's embedding (1, D)."""
-        return self.run(lambda: {"embedding": self._of_words(caption)})["embedding"]
+        return self.run(lambda: {"embedding": self._of_text(caption)})["embedding"]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def run(self, compute: Callable[[], Features]) -> Features:
-        """`compute()` without gradients, in float32 on the CPU; what the network refuses is left out."""
+        """`compute()` without gradients, in float32 on the CPU. Raises Skipped for inputs that the network refuses."""
         try:
             return {name: values.float().cpu() for name, values in compute().items()}
         except ValueError as refused:
-            raise LeftOut(f"{self.name}: {refused}") from refused
+            raise Skipped(f"{self.name}: {refused}") from refused
 
     def prepared(self, waveform: Tensor) -> Tensor:
-        """The waveform (N,) as the network is given it."""
+        """The waveform (N,) as the network takes it."""
         return waveform - waveform.mean() if self.name in MEAN_REMOVED else waveform
 
     def to_json(self) -> dict[str, str]:
@@ -75,18 +83,17 @@ class Network:
     def _of_sound(self, waveform: Tensor) -> Features:
         return (self.model.audio_features if hasattr(self.model, "audio_features") else self.model.features)(waveform)
 
-    def _of_pictures(self, clip: Observation) -> Features:
-        of = self.model.video_features if hasattr(self.model, "video_features") else self.model.features
-        return of(clip.pictures(self.module.FPS))
+    def _of_pictures(self, pictures: Tensor) -> Features:
+        return (self.model.video_features if hasattr(self.model, "video_features") else self.model.features)(pictures)
 
-    def _of_words(self, caption: str) -> Tensor:
+    def _of_text(self, caption: str) -> Tensor:
         tokens = self.tokenizer([caption])
         inputs = tokens if isinstance(tokens, tuple) else (tokens,)
         return self.model.text_features(*(one.to(self.device) for one in inputs))["embedding"]
 
     @cached_property
     def tokenizer(self) -> Any:
-        """What cuts captions into the network's tokens."""
+        """The network's own tokeniser."""
         return tokenizer_of(self.name)
 
 
@@ -107,6 +114,7 @@ class _Gram(Network):
     """The bundled GRAM towers."""
 
     resampler = "soxr"
+    fps = None
 
     def prepared(self, waveform: Tensor) -> Tensor:
         return full_scale(waveform)
@@ -114,23 +122,14 @@ class _Gram(Network):
     def _of_sound(self, waveform: Tensor) -> Features:
         return {"embedding": self.model.encode_audio(waveform)}
 
-    def _of_pictures(self, clip: Observation) -> Features:
+    def _of_pictures(self, pictures: Tensor) -> Features:
         from ..encoders.gram import pick_frames
 
-        pictures = clip.pictures()
         chosen = pictures[pick_frames(len(pictures), self.model.num_frames)]
         return {"embedding": self.model.encode_video(chosen[None].to(self.device).float() / 255)}
 
-    def _of_words(self, caption: str) -> Tensor:
+    def _of_text(self, caption: str) -> Tensor:
         return self.model.encode_text([caption])
-
-
-class _Reader(Network):
-    """A network of transformers with its own tokeniser."""
-
-    def __init__(self, name: str, model: Any, weights_sha256: str, licence: str, device: str, tokenizer: Any) -> None:
-        super().__init__(name, model, weights_sha256, licence, device)
-        self.tokenizer = tokenizer
 
 
 class Networks:
@@ -140,16 +139,16 @@ class Networks:
         self.device = device
         self._loaded: dict[str, Network] = {}
 
-    def missing(self, name: str, reads: bool = False) -> str | None:
-        """Why the network cannot be had (or, if it `reads`, its vocabulary), and what to do; None where it can.
+    def missing(self, name: str, with_tokenizer: bool = False) -> str | None:
+        """Why the network (with its tokeniser, where asked) is unavailable, and what to do; None where it is available.
 
-        Loads it, so that damaged weights are told before the work.
+        Loads it, so that damaged weights are reported before the work.
         """
-        if name not in (*BUNDLED, READER) and not published.available(name):
+        if name not in (*BUNDLED, ROBERTA) and not published.available(name):
             return published.missing(name)
         try:
             _ = self[name]
-            if reads and name not in (*BUNDLED, READER):
+            if with_tokenizer and name not in (*BUNDLED, ROBERTA):
                 tokenizer_of(name)
         except WeightsError as error:
             return str(error)
@@ -157,7 +156,7 @@ class Networks:
 
     def __getitem__(self, name: str) -> Network:
         if name not in self._loaded:
-            self._loaded[name] = self._bundled(name) if name in BUNDLED else self._reader() if name == READER else (
+            self._loaded[name] = self._bundled(name) if name in BUNDLED else self._roberta() if name == ROBERTA else (
                 Network(name, published.load(name), published.weights_hash(name), published.PUBLISHED[name].licence,
                         self.device))
         return self._loaded[name]
@@ -177,20 +176,21 @@ class Networks:
         model = kind.from_pretrained(folder).float().eval()
         return network(name, model, sha256_of(next(folder.glob("*.safetensors"))), "Apache-2.0", self.device)
 
-    def _reader(self) -> Network:
-        from ..generation.provenance import sha256_of
-        from ..metrics.bert_score import load_network, network_folder
+    def _roberta(self) -> Network:
+        from ..metrics.captions import load_roberta, roberta_folder
 
-        folder = network_folder()
-        model, tokenizer = load_network(folder)
+        folder = roberta_folder()
+        model, tokenizer = load_roberta(folder)
         weights_file = next(file for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern))
-        return _Reader(READER, model, sha256_of(weights_file), "MIT", self.device, tokenizer)
+        network = Network(ROBERTA, model, sha256_of(weights_file), "MIT", self.device)
+        network.tokenizer = tokenizer
+        return network
 
 
 def tokenizer_of(name: str) -> Any:
-    """What cuts captions into tokens for CLAP or ImageBind: its vocabulary lies beside the converted weights.
+    """The tokeniser of CLAP or ImageBind, whose vocabulary is stored beside the converted weights.
 
-    Raises WeightsError where it does not.
+    Raises WeightsError where it is not.
     """
     from ..encoders.byte_pairs import ClipTokenizer, RobertaTokenizer
 

@@ -1,27 +1,133 @@
-"""A decoded clip as metrics see it: every resampling and every network runs once, when it is first asked for."""
+"""A clip of an evaluation: decoded once, every resampling and every network once, when a metric first asks for it.
+
+Sound is decoded at the file's own rate, pictures at their own times; a thread decodes the next clips while the networks
+work on this one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from math import gcd
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.clip import Event
+from ..errors import MediaError
 from ..features.resampling import kaiser_resample, sinc_resample
-from ..media.audio import resample
-from .decoding import Decoded
-from .networks import Networks
-from .sides import Absent, ClipFiles, LeftOut
+from ..media.audio import audio_blocks, resample
+from ..media.video import iter_frames
+from ..protocols.clip import Event
+from .networks import Networks, Resampler
+from .sides import Absent, ClipFiles, Skipped
 
-Value = TypeVar("Value")
-Resampler = Literal["soxr", "sinc", "kaiser"]
+SHORT_SIDE = 256  # pixels; larger pictures are scaled down while they are decoded, or a clip would not fit in memory
+SILENT_PEAK = 1e-4  # -80 dB full scale
+AHEAD = 2  # clips decoded before they are asked for
 MAX_PHASES = 2000  # of torchaudio's resampler, whose filters grow with their square; 44.1 to 48 kHz has 160
+Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What was in the files of one clip; `problems` say why a part of it is not here."""
+
+    files: ClipFiles
+    waveform: Tensor | None  # (C, N) float32
+    sample_rate: int
+    frames: Tensor | None  # (F, 3, H, W) uint8 RGB, upright
+    times: Tensor | None  # (F,) float64 seconds, from the start of the clip
+    picture_s: float = 0.0  # length of the picture
+    problems: tuple[str, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of sound; of picture where there is no sound."""
+        return self.picture_s if self.waveform is None else self.waveform.shape[1] / self.sample_rate
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is a sound track of nothing but silence."""
+        return self.waveform is not None and float(self.waveform.abs().max()) < SILENT_PEAK
+
+
+def decode(files: ClipFiles, duration_s: float, picture: bool) -> Decoded:
+    """The first `duration_s` seconds of a clip: its sound and, where wanted, its picture.
+
+    What is unreadable, empty, without sound or not finite is left out and named in `problems`; nothing is raised.
+    """
+    end_s = min(files.end_s if files.end_s is not None else np.inf, files.start_s + duration_s)
+    waveform, rate, frames, times, picture_s, problems = None, 0, None, None, 0.0, []
+    try:
+        waveform, rate = _sound(files, end_s)
+    except MediaError as error:
+        problems.append(str(error).removeprefix(f"{files.file}: "))
+    if picture and files.picture is not None:
+        try:
+            frames, times, picture_s = _picture(files, end_s)
+        except MediaError as error:
+            problems.append(str(error).removeprefix(f"{files.picture}: "))
+    return Decoded(files, waveform, rate, frames, times, picture_s, tuple(dict.fromkeys(problems)))
+
+
+def _sound(files: ClipFiles, end_s: float) -> tuple[Tensor, int]:
+    if files.sound is None:
+        raise MediaError(f"{files.file}: has no sound track of its own")
+    rate, blocks = audio_blocks(files.sound, from_picture=files.sound == files.picture)
+    first, last = round(files.start_s * rate), round(end_s * rate)
+    pieces, position = [], 0
+    for block in blocks:
+        pieces.append(block[:, max(0, first - position):last - position])
+        position += block.shape[1]
+        if position >= last:
+            break
+    waveform = np.concatenate(pieces, axis=1) if pieces else np.zeros((1, 0), np.float32)
+    if waveform.shape[1] == 0:
+        raise MediaError(f"{files.sound}: its sound track is empty")
+    broken = int((~np.isfinite(waveform)).any(0).sum())
+    if broken:
+        raise MediaError(f"{files.sound}: {broken} of {waveform.shape[1]} samples are NaN or infinite")
+    return torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32)), rate
+
+
+def _picture(files: ClipFiles, end_s: float) -> tuple[Tensor, Tensor, float]:
+    images, times, shown_s = [], [], 0.0
+    assert files.picture is not None
+    for frame in iter_frames(files.picture, start_s=files.start_s, end_s=end_s, short_side=SHORT_SIDE):
+        images.append(frame.image)
+        times.append(frame.time_s - files.start_s)
+        shown_s = frame.duration_s
+    if not images:
+        raise MediaError(f"{files.picture}: no picture between {files.start_s:g} and {end_s:g} s")
+    frames = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    length = min(times[-1] + shown_s, end_s - files.start_s)
+    return frames, torch.tensor(times, dtype=torch.float64), length
+
+
+def prefetch(load: Callable[[Item], Loaded], items: Iterable[Item], count: int = AHEAD) -> Iterator[Loaded]:
+    """`load(item)` of every item, in order, done in a thread up to `count` items before they are asked for.
+
+    Whatever `load` raises is raised here, at its item.
+    """
+    waiting: deque[Future[Loaded]] = deque()
+    with ThreadPoolExecutor(1, "decoding") as thread:
+        try:
+            for item in items:
+                waiting.append(thread.submit(load, item))
+                if len(waiting) > count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 class Observation:
@@ -32,17 +138,17 @@ class Observation:
         self.duration_s = min(duration_s, decoded.duration_s)
         self._known: dict[object, Any] = {}
 
-    def once(self, key: object, compute: Callable[[], Value]) -> Value:
-        """`compute()`, remembered under `key` for as long as the clip is looked at."""
+    def cached(self, key: object, compute: Callable[[], Value]) -> Value:
+        """`compute()`, kept under `key` as long as the clip is measured."""
         if key not in self._known:
             self._known[key] = compute()
         return self._known[key]
 
     def sound(self, sample_rate: int, resampler: Resampler = "soxr") -> Tensor:
         """(N,) float32, the mean of the channels: soxr (HQ), or torchaudio's sinc or long Kaiser window, with which
-        published networks were evaluated. Raises Absent where there is none, LeftOut for a rate of which those cannot.
+        published networks were evaluated. Raises Absent where there is none, Skipped for a rate those cannot convert.
         """
-        return self.once(("sound", sample_rate, resampler), partial(self._sound, sample_rate, resampler))
+        return self.cached(("sound", sample_rate, resampler), partial(self._sound, sample_rate, resampler))
 
     def channels(self) -> tuple[Tensor, int]:
         """(C, N) float32 as the file has it, and its sample rate. Raises Absent where there is none."""
@@ -56,15 +162,15 @@ class Observation:
         if resampler == "soxr":
             return torch.from_numpy(resample(mono[None].numpy(), rate, sample_rate))[0]
         if max(rate, sample_rate) // gcd(rate, sample_rate) > MAX_PHASES:
-            raise LeftOut(f"is sampled at {rate} Hz, which torchaudio's resampler cannot bring to {sample_rate} Hz in "
+            raise Skipped(f"is sampled at {rate} Hz, which torchaudio's resampler cannot bring to {sample_rate} Hz in "
                           "memory; resample it first")
         return (sinc_resample if resampler == "sinc" else kaiser_resample)(mono, rate, sample_rate)
 
     def pictures(self, fps: float | None = None) -> Tensor:
-        """(F, 3, H, W) uint8 RGB: every picture, or those shown at k / fps. Raises LeftOut where there are none."""
+        """(F, 3, H, W) uint8 RGB: every picture, or those shown at k / fps. Raises Skipped where there are none."""
         decoded = self.decoded
         if decoded.frames is None or decoded.times is None:
-            raise LeftOut("has no picture")
+            raise Skipped("has no picture")
         length_s = min(self.duration_s, decoded.picture_s)
         if fps is None:
             return decoded.frames[decoded.times < length_s - 1e-9]
@@ -73,21 +179,24 @@ class Observation:
         return decoded.frames[torch.from_numpy(shown).clamp_min(0)]
 
     def fps(self) -> float:
-        """Pictures a second, on average. Raises LeftOut where there are none."""
+        """Pictures a second, on average. Raises Skipped where there are none."""
         return len(self.pictures()) / min(self.duration_s, self.decoded.picture_s)
 
-    def heard(self, network: str) -> dict[str, Tensor]:
-        """What the network makes of the sound, (1, ...) each. Raises LeftOut for what is too short."""
-        return self.once(("heard", network), lambda: self.networks[network].hear(self))
+    def audio_features(self, name: str) -> dict[str, Tensor]:
+        """Features of the sound by a network, (1, ...) each. Raises Skipped where it is too short."""
+        network = self.networks[name]
+        return self.cached(("audio features", name), lambda: network.audio_features(
+            self.sound(network.sample_rate, network.resampler)))
 
-    def seen(self, network: str) -> dict[str, Tensor]:
-        """What the network makes of the pictures. Raises LeftOut for what is too short."""
-        return self.once(("seen", network), lambda: self.networks[network].see(self))
+    def video_features(self, name: str) -> dict[str, Tensor]:
+        """Features of the pictures by a network. Raises Skipped where there are too few."""
+        network = self.networks[name]
+        return self.cached(("video features", name), lambda: network.video_features(self.pictures(network.fps)))
 
 
 @dataclass(frozen=True)
 class Pair:
-    """All that one system's measurement of a clip can draw on."""
+    """What the metrics of one system get of a clip."""
 
     clip_id: str
     made: Observation | None  # the generated side
@@ -100,37 +209,37 @@ class Pair:
     @property
     def generated(self) -> Observation:
         """The generated side; Absent where it is missing."""
-        return _there(self.made, Absent("is not among the generated clips"))
+        return _present(self.made, Absent("is not among the generated clips"))
 
     @property
     def reference(self) -> Observation:
         """The reference side; Absent where it is missing."""
-        return _there(self.real, Absent("is not among the reference clips"))
+        return _present(self.real, Absent("is not among the reference clips"))
 
     @property
     def picture(self) -> Observation:
-        """The side whose picture counts; LeftOut where there is none."""
-        return _there(self.shown, LeftOut("has no picture"))
+        """The side whose picture counts; Skipped where there is none."""
+        return _present(self.shown, Skipped("has no picture"))
 
     @property
     def caption(self) -> str:
-        """The first caption; LeftOut where there is none."""
+        """The first caption; Skipped where there is none."""
         if not self.facts.captions:
-            raise LeftOut("has no caption")
+            raise Skipped("has no caption")
         return self.facts.captions[0]
 
     def events(self, visible: bool) -> list[Event]:
-        """Events within the time that is measured, seen or unseen ones; LeftOut where nobody wrote them down."""
+        """Events within the time that is measured, visible or invisible ones; Skipped where they are not annotated."""
         if self.facts.events is None:
-            raise LeftOut("has no written events")
+            raise Skipped("has no written events")
         return [e for e in self.facts.events if e.visible == visible and e.t < self.duration_s]
 
-    def read(self, network: str) -> Tensor:
-        """The caption as the network reads it, (1, D)."""
-        return self.networks[network].read(self.caption)
+    def text_features(self, network: str) -> Tensor:
+        """The caption's embedding by a network, (1, D)."""
+        return self.networks[network].text_features(self.caption)
 
 
-def _there(observation: Observation | None, otherwise: LeftOut) -> Observation:
+def _present(observation: Observation | None, otherwise: Skipped) -> Observation:
     if observation is None:
         raise otherwise
     return observation

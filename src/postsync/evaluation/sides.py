@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from ..data.clip import Event
 from ..data.manifest import MANIFEST, events_of, read_manifest
 from ..errors import MediaError
-from ..generation.sources import VIDEO_SUFFIXES
+from ..media.container import VIDEO_SUFFIXES
+from ..protocols.clip import Event
 
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
 LEFT_OUT = ": left out of "  # between the reason and the metrics that it concerns
@@ -21,17 +21,17 @@ IN_SUBFOLDER = "lies in a subfolder, where clips are not looked for; move it up 
 RESULT_MARK = ".postsync"  # in the names of what `postsync generate` writes
 
 
-class LeftOut(Exception):
-    """A metric cannot be had of one clip; says why. The clip is named, and others are measured."""
+class Skipped(Exception):
+    """A metric cannot be computed for one clip; says why. The clip is named, and the others are measured."""
 
 
-class Absent(LeftOut):
-    """One side of the clip is not there or not readable, which is told once and not with every metric."""
+class Absent(Skipped):
+    """One side of the clip is not there or not readable, which is reported once and not with every metric."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Something that is not as it should be with a clip on one side; `used`: it is measured all the same."""
+    """Something wrong with a clip on one side; `used`: it is measured nevertheless."""
 
     clip_id: str
     side: str  # "generated" | "reference"
@@ -45,7 +45,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """What one side has of a clip: its files, the part of them that is meant, and what is known of it."""
+    """What one side has of a clip: its files, the part of them that counts, and its annotations."""
 
     clip_id: str
     sound: Path | None
@@ -54,8 +54,8 @@ class ClipFiles:
     end_s: float | None = None
     label: str | None = None
     captions: tuple[str, ...] = ()
-    events: tuple[Event, ...] | None = None  # None: nobody wrote down what happens
-    envelope: Path | None = None  # (M,) .npy, linear RMS at 100 Hz of what is to be heard
+    events: tuple[Event, ...] | None = None  # None: not annotated
+    envelope: Path | None = None  # (M,) .npy, linear RMS at 100 Hz of the foreground
     flow: Path | None = None  # .npy (T - 1, 2, H, W), x and y, pixels a frame at 25 fps, shorter side 256
 
     @property

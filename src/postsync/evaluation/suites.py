@@ -6,18 +6,22 @@ Where a paper does not say which implementation its table was made with, the one
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
+
+import torch
 
 from ..errors import PostsyncError
-from ..metrics.bert_score import LAYER
-from ..metrics.captions import MAX_ORDER, TOKENISATION
-from . import caption_measures as words
-from . import network_measures as clips
-from . import scene_measures as scene
-from . import set_measures as sets
-from .networks import READER
-from .spec import ClipMetric, Metric, SetMetric, Suite
+from ..features.flow import flow_backend
+from ..metrics import alignment, onset_protocols, onsets, signals
+from ..metrics.captions import LAYER, MAX_ORDER, TOKENISATION, BertScore, Bleu, RougeL, Score
+from ..metrics.class_scores import KLDivergence
+from ..metrics.similarity import CosineSimilarity, EmbeddingVolume
+from . import clip_inputs as clips
+from . import set_rows as sets
+from .networks import ROBERTA
+from .tally import ClipMetric, Metric, SetMetric
 
 TOLERANCES_MS = (25, 50, 100)
 WIDEST_S = TOLERANCES_MS[-1] / 1000
@@ -25,13 +29,25 @@ ONSETS = {"picker": "postsync.features.onsets, defaults", "events": "visible; a 
 LATE = {"sign": "late is positive"}
 FULL_SCALE = {"level": "peak brought to 1"}
 MEAN_OFF = {"mean": "taken off"}
+FLOOR_DB = -40.0  # of envelopes, below their loudest value
 LIBROSA = ("librosa", "scipy")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Metrics under one protocol."""
+
+    name: str
+    summary: str
+    metrics: tuple[Metric, ...]
+    duration_s: float  # of each clip no more than its first seconds are measured
+    picture_of: Literal["generated", "reference"] = "reference"  # whose picture counts where both have one
 
 
 def frechet(name: str, network: str, key: str, **about: Any) -> SetMetric:
     """A Frechet distance of what `network` makes of the sound."""
-    return SetMetric(name, False, networks=(network,), settings={"network": network, "key": key},
-                     about={"ddof": 1, **about}, measure=sets.heard_rows, value=sets.frechet, note=sets.frechet_note)
+    return SetMetric(name, False, sets.sound_rows, sets.frechet_or_nan, note=sets.frechet_note, networks=(network,),
+                     settings={"network": network, "key": key}, about={"ddof": 1, **about})
 
 
 def fad_vggish() -> Metric:
@@ -46,46 +62,47 @@ def fd_panns(name: str = "FD-PANNs") -> Metric:
 
 def kid(name: str, network: str, **about: Any) -> Metric:
     """KID of what `network` makes of the sound; unlike a Frechet distance it can be read for few clips."""
-    return SetMetric(name, False, networks=(network,), settings={"network": network, "key": "embedding"},
+    return SetMetric(name, False, sets.sound_rows, sets.kid_of_subsets, note=sets.kid_note, resampled=False,
+                     networks=(network,), settings={"network": network, "key": "embedding"},
                      about={"kernel": "(x . y / D + 1)^3", "subsets": 100, "subset_size": sets.KID_ROWS,
-                            "draws": "RandomState(2020)", **about},
-                     measure=sets.heard_rows, value=sets.kid, note=sets.kid_note, resampled=False)
+                            "draws": "RandomState(2020)", **about})
 
 
 def inception(name: str, network: str, **about: Any) -> Metric:
     """Inception score over ten splits in the published shuffled order."""
-    return SetMetric(name, True, networks=(network,), settings={"network": network, "key": "logits"},
-                     about={"splits": 10, "shuffle": "RandomState(2020)", **about}, measure=sets.heard_rows,
-                     value=sets.inception, note=sets.inception_note, two_sides=False)
+    return SetMetric(name, True, sets.sound_rows, sets.inception_or_nan, two_sides=False, note=sets.inception_note,
+                     networks=(network,), settings={"network": network, "key": "logits"},
+                     about={"splits": 10, "shuffle": "RandomState(2020)", **about})
 
 
 def kl(name: str, network: str, eps: float, **about: Any) -> Metric:
     """KL of the reference against the generated sound, softmax."""
-    return ClipMetric(name, False, "nat", networks=(network,), about=about, measure=clips.kl,
-                      settings={"network": network, "form": "softmax", "eps": eps})
+    return ClipMetric(name, KLDivergence("softmax", eps), clips.class_logits, unit="nat", networks=(network,),
+                      settings={"network": network}, about={"form": "softmax", "eps": eps, **about})
 
 
 def align_accuracy() -> Metric:
     """Diff-Foley's Align Acc."""
-    return ClipMetric("Align-Acc", True, networks=("cavp", "align_classifier"), pictures=True, measure=clips.align_hit,
+    return ClipMetric("Align-Acc", alignment.AlignAccuracy(), clips.aligned_probability, pictures=True,
+                      networks=("cavp", "align_classifier"),
                       about={"window_s": 8.192, "posterior": "one draw, the same for every clip"})
 
 
 def imagebind(protocol: str, *names: str) -> tuple[Metric, ...]:
     """ImageBind's cosines, by name."""
-    seen: dict[str, Any] = {"networks": ("imagebind",), "settings": {"protocol": protocol}, "pictures": True}
+    shown: dict[str, Any] = {"networks": ("imagebind",), "settings": {"protocol": protocol}, "pictures": True}
     known = {
-        "IB-AV": ClipMetric("IB-AV", True, measure=clips.sound_and_picture, **seen),
-        "IB-TA": ClipMetric("IB-TA", True, networks=("imagebind",), settings={"network": "imagebind"}, reads=True,
-                            measure=clips.sound_and_caption),
-        "IB-TV": ClipMetric("IB-TV", True, measure=clips.caption_and_picture, reads=True, **seen)}
+        "IB-AV": ClipMetric("IB-AV", CosineSimilarity(), clips.imagebind_sound_and_picture, **shown),
+        "IB-TA": ClipMetric("IB-TA", CosineSimilarity(), clips.sound_and_caption, networks=("imagebind",),
+                            settings={"network": "imagebind"}, captions=True),
+        "IB-TV": ClipMetric("IB-TV", CosineSimilarity(), clips.imagebind_caption_and_picture, captions=True, **shown)}
     return tuple(known[name] for name in names)
 
 
 def clap_score(name: str = "CLAP-score", audio: bool = False) -> Metric:
     """Cosine of generated sound and caption, or of generated and real sound."""
-    return ClipMetric(name, True, networks=("clap",), settings={"network": "clap"}, reads=not audio,
-                      measure=clips.sound_and_sound if audio else clips.sound_and_caption)
+    return ClipMetric(name, CosineSimilarity(), clips.sound_and_sound if audio else clips.sound_and_caption,
+                      networks=("clap",), settings={"network": "clap"}, captions=not audio)
 
 
 def favd() -> tuple[Metric, ...]:
@@ -93,35 +110,41 @@ def favd() -> tuple[Metric, ...]:
 
     The published flow is that of a network that is not here (PWC-Net): who has it gives it in files.
     """
-    shared: dict[str, Any] = {"pictures": True, "measure": sets.seen_and_heard_rows, "value": sets.frechet}
-    about, both = {"ddof": 1, "window_s": 0.96}, ("i3d", "i3d_flow", "vggish")
+    def metric(name: str, networks: tuple[str, ...], caution: str = "", about: dict[str, Any] | None = None,
+               **settings: Any) -> SetMetric:
+        return SetMetric(name, False, sets.picture_and_sound_rows, sets.frechet_or_nan, networks=networks,
+                         note=partial(sets.frechet_note, caution=caution), pictures=True, settings=settings,
+                         about={"ddof": 1, "window_s": 0.96, **(about or {})})
+
+    both = ("i3d", "i3d_flow", "vggish")
     return (
-        SetMetric("FAVD-I3D-VGGish", False, networks=both, settings={"flow": "files"}, about=about, **shared,
-                  note=partial(sets.frechet_note, caution="flow as its files have it; the published one is PWC-Net's")),
-        SetMetric("FAVD-I3D-rgb+flow(Farneback)-VGGish", False, networks=both, settings={"flow": "Farneback"},
-                  about=about, note=sets.frechet_note, **shared),
-        SetMetric("FAVD-I3D-rgb-VGGish", False, networks=("i3d", "vggish"), about=about | {"flow": "none"},
-                  note=sets.frechet_note, **shared))
+        metric("FAVD-I3D-VGGish", both, "flow as its files have it; the published one is PWC-Net's", flow="files"),
+        metric("FAVD-I3D-rgb+flow(Farneback)-VGGish", both, about={"farneback": flow_backend()}, flow="Farneback"),
+        metric("FAVD-I3D-rgb-VGGish", ("i3d", "vggish"), about={"flow": "none"}))
 
 
-def av_align(*variants: str) -> tuple[Metric, ...]:
-    """AV-Align in its variants, on postsync's flow after Farneback."""
-    return tuple(ClipMetric(f"AV-Align-{variant}", True, modules=LIBROSA, pictures=True,
-                            settings={"variant": variant}, about={"fps": "of each clip", "rate": 22050},
-                            measure=clips.av_agreement) for variant in variants)
+def av_align(*variants: alignment.Variant) -> tuple[Metric, ...]:
+    """AV-Align in its variants, on optical flow after Farneback."""
+    return tuple(ClipMetric(f"AV-Align-{variant}", alignment.AVAlign(variant), clips.audio_and_video_peaks,
+                            modules=LIBROSA, pictures=True, settings={"variant": variant},
+                            about={"fps": "of each clip", "rate": 22050, "farneback": flow_backend()})
+                 for variant in variants)
 
 
 def onset_hits() -> tuple[Metric, ...]:
     """Onsets against those of the real sound, after CondFoleyGen."""
-    names = {"Onset-count-Acc": "same_count", "Onset-Acc": "accuracy", "Onset-AP": "average_precision"}
-    return tuple(ClipMetric(name, True, modules=LIBROSA, settings={"what": what}, measure=clips.onsets_hit,
-                            about={"rate": 22050, "delta": 0.3, "tolerance_s": 0.1}) for name, what in names.items())
+    found = (("Onset-count-Acc", onset_protocols.OnsetCountAccuracy(), "same_count"),
+             ("Onset-Acc", onset_protocols.OnsetAccuracy(), "accuracy"),
+             ("Onset-AP", onset_protocols.OnsetAveragePrecision(), "average_precision"))
+    return tuple(ClipMetric(name, metric, clips.hits, modules=LIBROSA,
+                            about={"what": what, "rate": 22050, "delta": 0.3, "tolerance_s": 0.1})
+                 for name, metric, what in found)
 
 
 def e_l1(*recipes: str) -> tuple[Metric, ...]:
     """E-L1 in its recipes."""
-    return tuple(ClipMetric(f"E-L1@{recipe}", False, modules=("scipy",) if recipe.endswith("lowpass") else (),
-                            settings={"recipe": recipe}, measure=clips.e_l1_of) for recipe in recipes)
+    return tuple(ClipMetric(f"E-L1@{recipe}", signals.EnvelopeL1(recipe), clips.waveforms, settings={"recipe": recipe},
+                            modules=("scipy",) if recipe.endswith("lowpass") else ()) for recipe in recipes)
 
 
 def vggsound() -> Suite:
@@ -138,16 +161,16 @@ def av_benchmark() -> Suite:
         kid("KID-PANNs", "panns", **MEAN_OFF), kid("KID-PaSST", "passt"),
         inception("IS-PANNs", "panns", **MEAN_OFF), inception("IS-PaSST", "passt"),
         kl("KL-PANNs", "panns", 0.0, **MEAN_OFF), kl("KL-PaSST", "passt", 0.0), *imagebind("av-benchmark", "IB-AV"),
-        ClipMetric("DeSync-Synchformer", False, "s", networks=("synchformer",), pictures=True, measure=clips.desync,
-                   about={"windows": "first and last 4.8 s"}),
+        ClipMetric("DeSync-Synchformer", alignment.DeSync(), clips.offset_logits, unit="s", pictures=True,
+                   networks=("synchformer",), about={"windows": "first and last 4.8 s"}),
         clap_score()), duration_s=8.0)
 
 
 def greatest_hits() -> Suite:
     """FoleyGRAM's table on Greatest Hits, with the onset metrics that are customary there."""
-    clap = SetMetric("FAD-CLAP", False, networks=("clap",), about={"ddof": 1, "resampler": "torchaudio, long Kaiser"},
-                     settings={"network": "clap", "window_s": 10.0, "hop_s": 1.0}, measure=sets.windowed_rows,
-                     value=sets.frechet, note=sets.frechet_note)
+    clap = SetMetric("FAD-CLAP", False, sets.windowed_rows, sets.frechet_or_nan, note=sets.frechet_note,
+                     networks=("clap",), settings={"network": "clap", "window_s": 10.0, "hop_s": 1.0},
+                     about={"ddof": 1, "resampler": "torchaudio, long Kaiser"})
     return Suite("greatest-hits", "FoleyGRAM's table on Greatest Hits", (
         fd_panns("FAD-PANNs"), clap, clap_score("CLAP-score-audio", audio=True), *favd(),
         *e_l1("44k", "22k-lowpass", "16k"), *onset_hits()), duration_s=10.0)
@@ -155,9 +178,9 @@ def greatest_hits() -> Suite:
 
 def sounding_video() -> Suite:
     """The table of the sounding-video baseline, where the picture is generated as well."""
-    # FVD's own I3D is a program that is not opened here, and FAVD's does not give its values
-    fvd = SetMetric("FVD-I3D-rgb-FAVD-weights", False, networks=("i3d",), pictures=True, measure=sets.video_rows,
-                    settings={"seed": 0}, value=partial(sets.frechet, ddof=0),
+    # FVD's own I3D is a TorchScript program, which is not run here, and FAVD's does not give its values
+    fvd = SetMetric("FVD-I3D-rgb-FAVD-weights", False, sets.video_rows, partial(sets.frechet_or_nan, ddof=0),
+                    networks=("i3d",), pictures=True, settings={"seed": 0},
                     note=partial(sets.frechet_note, caution="not the published FVD, whose I3D has other weights"),
                     about={"ddof": 0, "pictures": 16, "start": "real: drawn from seed and clip id; generated: 0"})
     return Suite("sounding-video", "the sounding-video baseline's table", (
@@ -167,16 +190,16 @@ def sounding_video() -> Suite:
 
 def captions() -> tuple[Metric, ...]:
     """The captions of the generated side's manifest against those of the reference's."""
-    said: dict[str, Any] = {"tokenisation": TOKENISATION}
+    about: dict[str, Any] = {"tokenisation": TOKENISATION}
+    scores: tuple[Score, ...] = get_args(Score)
     return (
-        *(ClipMetric(f"BLEU-{order}", True, about=said, measure=words.bleu_sums,
-                     value=partial(words.bleu_of, order=order)) for order in range(1, MAX_ORDER + 1)),
-        ClipMetric("ROUGE-L", True, about=said, measure=words.rouge),
-        SetMetric("CIDEr-D", True, about=said, measure=words.cider_rows, value=words.cider, two_sides=False),
-        *(ClipMetric(f"BERTScore-{what}", True, networks=(READER,), settings={"what": what, "layer": LAYER},
-                     about={"rescaled": False}, measure=words.bert) for what in ("precision", "recall", "f1")),
-        ClipMetric("CLAP-score-caption", True, networks=("clap",), settings={"network": "clap"}, reads=True,
-                   about={"sound": "real"}, measure=words.caption_and_sound))
+        *(ClipMetric(f"BLEU-{order}", Bleu(order), clips.captions, about=about) for order in range(1, MAX_ORDER + 1)),
+        ClipMetric("ROUGE-L", RougeL(), clips.captions, about=about),
+        SetMetric("CIDEr-D", True, sets.caption_rows, sets.cider, two_sides=False, about=about),
+        *(ClipMetric(f"BERTScore-{what}", BertScore(what), clips.caption_scores, networks=(ROBERTA,),
+                     settings={"layer": LAYER}, about={"rescaled": False, "what": what}) for what in scores),
+        ClipMetric("CLAP-score-caption", CosineSimilarity(), clips.caption_and_sound, networks=("clap",),
+                   settings={"network": "clap"}, captions=True, about={"sound": "real"}))
 
 
 def vatt() -> Suite:
@@ -194,39 +217,46 @@ def mdg() -> Suite:
 
 
 def scenes() -> Suite:
-    """What no real data set can measure, because every onset is known. Needs nothing but the bundled networks."""
-    heard: dict[str, Any] = {"networks": ("gram",), "about": FULL_SCALE}
+    """What no real data set allows to measure, because every onset is known. Needs only the bundled networks."""
+    from ..metrics.scene_classifier import FamilyAccuracy
+
+    gram: dict[str, Any] = {"networks": ("gram",), "about": FULL_SCALE}
+    cosine = CosineSimilarity(torch.float32)
     return Suite("scenes", "procedural scenes: every onset is known; offline", (
         *_onset_metrics(),
-        ClipMetric("Envelope-r", True, about={"rate": 100, "truth": "foreground of the scene"},
-                   measure=scene.envelope_r),
-        ClipMetric("Envelope-lag-ms", None, "ms", about={"rate": 100} | LATE, measure=scene.envelope_lag),
-        ClipMetric("Envelope-error-dB", False, "dB", settings={"floor_db": -40.0}, about={"rate": 100},
-                   measure=scene.envelope_error_db),
-        ClipMetric("Loudness-error-LU", False, "LU", about={"silence": scene.QUIETEST_LUFS},
-                   measure=scene.loudness_error),
-        ClipMetric("Family-accuracy-SceneClassifier", True, networks=("scene_classifier",), about=FULL_SCALE,
-                   measure=scene.family_hit),
+        ClipMetric("Envelope-r", signals.EnvelopeCorrelation(), clips.envelopes,
+                   about={"rate": 100, "truth": "foreground of the scene"}),
+        ClipMetric("Envelope-lag-ms", signals.EnvelopeLag(), clips.varying_envelopes, unit="ms",
+                   about={"rate": 100} | LATE),
+        ClipMetric("Envelope-error-dB", signals.EnvelopeError(FLOOR_DB), clips.envelopes, unit="dB",
+                   about={"rate": 100, "floor_db": FLOOR_DB}),
+        ClipMetric("Loudness-error-LU", signals.LoudnessError(), clips.loudness, unit="LU",
+                   about={"silence": signals.QUIETEST_LUFS}),
+        ClipMetric("Family-accuracy-SceneClassifier", FamilyAccuracy(), clips.families,
+                   networks=("scene_classifier",), about=FULL_SCALE),
         frechet("FAD-SceneClassifier", "scene_classifier", "features", **FULL_SCALE),
-        ClipMetric("GRAM-TA", True, measure=scene.gram_text_audio, **heard),
-        ClipMetric("GRAM-AV", True, pictures=True, measure=scene.gram_audio_video, **heard),
-        ClipMetric("GRAM-volume", False, pictures=True, measure=scene.gram_volume, **heard)), duration_s=30.0)
+        ClipMetric("GRAM-TA", cosine, partial(clips.sound_and_caption, network="gram"), **gram),
+        ClipMetric("GRAM-AV", cosine, clips.gram_sound_and_picture, pictures=True, **gram),
+        ClipMetric("GRAM-volume", EmbeddingVolume(), clips.gram_triplet, pictures=True, **gram)), duration_s=30.0)
 
 
 def _onset_metrics() -> tuple[Metric, ...]:
     """Onsets of the sound against visible events."""
-    values = {"precision": scene.precision, "recall": scene.recall, "F1": scene.f1}
-    agreement = [ClipMetric(f"Onset-{name}@{ms}ms", True, settings={"tolerance_s": ms / 1000}, about=ONSETS,
-                            measure=scene.onset_counts, value=value)
-                 for ms in TOLERANCES_MS for name, value in values.items()]
-    widest = {"tolerance_s": WIDEST_S}
+    kinds = {"precision": onsets.OnsetPrecision, "recall": onsets.OnsetRecall, "F1": onsets.OnsetF1}
+    agreement = [ClipMetric(f"Onset-{name}@{ms}ms", kind(ms / 1000), clips.onsets_and_events,
+                            about=ONSETS | {"tolerance_s": ms / 1000})
+                 for ms in TOLERANCES_MS for name, kind in kinds.items()]
+    widest = ONSETS | {"tolerance_s": WIDEST_S}
     return (
         *agreement,
-        ClipMetric("Onset-lag-ms", None, "ms", settings=widest, about=ONSETS | LATE, measure=scene.lag_ms),
-        ClipMetric("Onset-lag-abs-ms", False, "ms", settings=widest | {"absolute": True}, about=ONSETS,
-                   measure=scene.lag_ms),
-        ClipMetric("Missed-sounds@100ms", False, "a clip", settings=widest, about=ONSETS, measure=scene.missed),
-        ClipMetric("Invented-sounds@100ms", False, "a clip", settings=widest, about=ONSETS, measure=scene.invented))
+        ClipMetric("Onset-lag-ms", onsets.OnsetLag(WIDEST_S), clips.onsets_and_visible_events, unit="ms",
+                   about=widest | LATE),
+        ClipMetric("Onset-lag-abs-ms", onsets.OnsetDistance(WIDEST_S), clips.onsets_and_visible_events, unit="ms",
+                   about=widest | {"absolute": True}),
+        ClipMetric("Missed-sounds@100ms", onsets.MissedOnsets(WIDEST_S), clips.onsets_and_events, unit="a clip",
+                   about=widest),
+        ClipMetric("Invented-sounds@100ms", onsets.InventedOnsets(WIDEST_S), clips.onsets_and_events, unit="a clip",
+                   about=widest))
 
 
 SUITES: dict[str, Callable[[], Suite]] = {

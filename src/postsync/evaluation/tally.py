@@ -1,52 +1,114 @@
-"""What one metric has gathered of one system, clip by clip, and the figures that come of it."""
+"""A metric of a suite: what it takes of a clip, what it has gathered of one system, and the figures read from that.
+
+Two kinds: those that are a function of sums over clips (`metrics.accumulators.ClipSums`), and those of whole sets.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import ConditionError
+from ..metrics.accumulators import ClipMean, ClipSums
 from .bootstrap import centred_interval, percentile_interval, set_resamples
+from .networks import Networks
 from .observation import Pair
-from .sides import Absent, LeftOut
-from .spec import ClipMetric, Metric, SetMetric
+from .sides import Absent, Skipped
 
 Interval = tuple[float, float]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What both kinds of metrics share."""
+
+    unit: str | None = None
+    networks: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()  # packages of the extra `eval`
+    pictures: bool = False  # whether it needs pictures
+    captions: bool = False  # whether its networks encode captions
+    settings: Mapping[str, Any] = field(default_factory=dict)  # further arguments of `inputs` or `rows`
+    about: Mapping[str, Any] = field(default_factory=dict)  # what else is needed to reproduce the figure
+
+    def obstacle(self, networks: Networks) -> str | None:
+        """Why the metric cannot be computed here, with what to do about it; None where it can."""
+        absent = [name for name in self.modules if find_spec(name) is None]
+        if absent:
+            return f"needs {', '.join(absent)}: pip install 'postsync[eval]'"
+        return next((reason for name in self.networks if (reason := networks.missing(name, self.captions))), None)
+
+
+@dataclass(frozen=True)
+class ClipMetric(Described):
+    """A metric of sums over clips. `inputs(pair, **settings)` gives the arguments of its `update`."""
+
+    name: str
+    metric: ClipSums
+    inputs: Callable[..., tuple[Any, ...]]
+
+    @property
+    def higher_is_better(self) -> bool | None:
+        """None where neither direction is better."""
+        return self.metric.higher_is_better
+
+
+@dataclass(frozen=True)
+class SetMetric(Described):
+    """A metric of sets. `rows(pair, side, **settings)` gives a clip's rows (n, D), `value(generated, reference)`
+    compares the sets.
+
+    Rows of all clips are pooled in the order of their ids. Without `two_sides` there is no reference set, and `value`
+    is given None.
+    """
+
+    name: str
+    higher_is_better: bool
+    rows: Callable[..., Tensor]
+    value: Callable[[Tensor, Tensor | None], float]
+    two_sides: bool = True
+    resampled: bool = True  # False: too expensive, or wrong with repeated rows, so that there is no interval
+    note: Callable[[Tensor, Tensor | None], str | None] = lambda generated, reference: None
+
+
+Metric = ClipMetric | SetMetric
+
+
 class ClipTally:
-    """Sums of a metric that is added up over clips."""
+    """The terms of a metric of sums, by clip."""
 
     def __init__(self, metric: ClipMetric) -> None:
         self.metric = metric
-        self.sums: dict[str, tuple[float, ...]] = {}
+        self.terms: dict[str, Tensor] = {}  # clip -> (num_terms,) float64
         self.left_out: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
 
     def add(self, pair: Pair) -> None:
-        """Measure a clip; what cannot be measured is noted with its reason."""
+        """Measure a clip; one that cannot be measured is noted with its reason."""
         try:
-            sums = self.metric.measure(pair, **self.metric.settings)
-            if not np.isfinite(sums).all():
-                raise LeftOut("gives a value that is no number")
+            terms = self.metric.metric.terms(*self.metric.inputs(pair, **self.metric.settings)).double()
+            if not terms.isfinite().all() or (isinstance(self.metric.metric, ClipMean) and terms[2]):
+                raise Skipped("gives a value that is no number")
         except Absent:
             return
-        except (LeftOut, ConditionError) as reason:
+        except (Skipped, ConditionError) as reason:
             self.left_out[pair.clip_id, "generated"] = str(reason)
         else:
-            self.sums[pair.clip_id] = sums
+            self.terms[pair.clip_id] = terms
 
     @property
     def count(self) -> int:
         """Clips behind the value."""
-        return len(self.sums)
+        return len(self.terms)
 
     @property
     def measured(self) -> set[str]:
         """The clips behind the value."""
-        return set(self.sums)
+        return set(self.terms)
 
     def value(self, ids: Sequence[str]) -> float | None:
         """The metric over the clips `ids`, each taken once; None where they give no number."""
@@ -54,10 +116,9 @@ class ClipTally:
 
     def values(self, ids: Sequence[str], draws: np.ndarray) -> np.ndarray:
         """The metric for draws (R, N) of the clips `ids`, (R,); NaN where a draw gives none."""
-        width = len(next(iter(self.sums.values()), (0.0, 0.0)))
-        nothing = (0.0,) * width
-        sums = np.array([self.sums.get(name, nothing) for name in ids], dtype=np.float64).reshape(len(ids), width)
-        return self.metric.value(draws @ sums)
+        nothing = torch.zeros(self.metric.metric.num_terms, dtype=torch.float64)
+        terms = torch.stack([self.terms.get(name, nothing) for name in ids])
+        return self.metric.metric.value(torch.from_numpy(draws).double() @ terms).numpy()
 
     def interval(self, ids: Sequence[str], draws: np.ndarray, value: float | None) -> Interval | None:
         """Bootstrap interval over the clips; `value`: the metric over all of them."""
@@ -65,11 +126,11 @@ class ClipTally:
 
     def per_clip(self) -> dict[str, float]:
         """The metric of each clip alone, where it has one."""
-        values = {name: float(self.metric.value(np.array(sums))) for name, sums in self.sums.items()}
+        values = {name: float(self.metric.metric.value(terms)) for name, terms in self.terms.items()}
         return {name: value for name, value in values.items() if np.isfinite(value)}
 
     def note(self) -> str | None:
-        """What must be known to read the value."""
+        """What a reader of the value must know."""
         return None
 
     def without_value(self) -> str:
@@ -89,15 +150,15 @@ class SetTally:
         return ("generated", "reference") if self.metric.two_sides else ("generated",)
 
     def add(self, pair: Pair) -> None:
-        """Take in a clip's rows of each side; what cannot be had is noted with its reason."""
+        """Add a clip's rows of each side; one that has none is noted with its reason."""
         for side, rows in self.rows.items():
             try:
-                found = self.metric.measure(pair, side, **self.metric.settings)
+                found = self.metric.rows(pair, side, **self.metric.settings)
                 if not torch.isfinite(found).all():
-                    raise LeftOut("gives features that are no numbers")
+                    raise Skipped("gives features that are no numbers")
             except Absent:
                 continue
-            except (LeftOut, ConditionError) as reason:
+            except (Skipped, ConditionError) as reason:
                 self.left_out[pair.clip_id, side] = str(reason)
             else:
                 rows[pair.clip_id] = found
@@ -138,7 +199,7 @@ class SetTally:
         return {}
 
     def note(self) -> str | None:
-        """What must be known to read the value."""
+        """What a reader of the value must know."""
         sides = [torch.cat([rows[name] for name in sorted(rows)]) for rows in self.rows.values()]
         return self.metric.note(sides[0], sides[1] if self.metric.two_sides else None)
 

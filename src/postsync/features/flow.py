@@ -1,8 +1,9 @@
 """Dense optical flow between pictures after Farneback (2003), and the peaks of motion that AV-Align counts.
 
-Every neighbourhood is described by a quadratic polynomial; how far the polynomial moved is the flow. Settings and edge
-rules are those of OpenCV's `calcOpticalFlowFarneback` (pyramid 0.5, 3 levels, window 15, 3 iterations, poly_n 5,
-poly_sigma 1.2, flags 0), so that peaks agree with published AV-Align code (metrics.md section 8).
+Every neighbourhood is described by a quadratic polynomial; how far the polynomial moved is the flow. Published AV-Align
+code takes OpenCV's `calcOpticalFlowFarneback` (pyramid 0.5, 3 levels, window 15, 3 iterations, poly_n 5, poly_sigma
+1.2, flags 0; metrics.md section 8), and so does this file where OpenCV is installed (extra `eval`). Elsewhere it
+computes the flow itself, by the same settings and edge rules, so that peaks agree.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+Backend = Literal["opencv", "postsync"]
 
 _LUMA = (9798, 19235, 3735)  # 0.299, 0.587, 0.114 in 15 bits, as the 8-bit conversion of OpenCV
 _EDGE_TRUST = (0.14, 0.14, 0.4472, 0.4472, 0.4472)  # weight of the outermost pixels, whose polynomials see the edge
@@ -42,6 +48,11 @@ def luma(frames: Tensor) -> Tensor:
     return ((weighted + (1 << 14)) >> 15).to(torch.uint8)
 
 
+def flow_backend() -> Backend:
+    """What computes flow here unless a caller says otherwise: "opencv" where cv2 is installed, else "postsync"."""
+    return "opencv" if find_spec("cv2") is not None else "postsync"
+
+
 def farneback_flow(before: Tensor, after: Tensor, config: FlowConfig | None = None) -> Tensor:
     """Flow from pictures (P, H, W) to the next ones (P, H, W), luma 0..255: (P, 2, H, W) float32, x and y in pixels."""
     if before.shape != after.shape or before.dim() != 3:
@@ -55,25 +66,30 @@ def farneback_flow(before: Tensor, after: Tensor, config: FlowConfig | None = No
     return _coarse_to_fine(first, second, config)
 
 
-def flow_magnitudes(frames: Tensor, config: FlowConfig | None = None) -> Tensor:
+def flow_magnitudes(frames: Tensor, config: FlowConfig | None = None, backend: Backend | None = None) -> Tensor:
     """Mean length of the flow in pixels a frame, (F,) float64, of luma frames (F, H, W) uint8.
 
-    Entry i is the motion from frame i - 1 to i; entry 0 repeats entry 1, as in all AV-Align variants. Raises ValueError
-    for fewer than 2 frames.
+    Entry i is the motion from frame i - 1 to i; entry 0 repeats entry 1, as in all AV-Align variants. `backend`: None
+    for `flow_backend()`. Raises ValueError for fewer than 2 frames.
     """
     if frames.dim() != 3 or len(frames) < 2:
         raise ValueError(f"frames of {tuple(frames.shape)}; motion needs (F, H, W) with at least 2 frames")
     trajectory = torch.cat([torch.hypot(flow[:, 0], flow[:, 1]).double().mean((1, 2))
-                            for flow in flow_blocks(frames, config)])
+                            for flow in flow_blocks(frames, config, backend)])
     return torch.cat([trajectory[:1], trajectory])
 
 
-def flow_blocks(frames: Tensor, config: FlowConfig | None = None) -> Iterator[Tensor]:
+def flow_blocks(frames: Tensor, config: FlowConfig | None = None,
+                backend: Backend | None = None) -> Iterator[Tensor]:
     """Flow between all neighbours of luma frames (F, H, W) uint8, some at a time: (P, 2, H, W) float32, F - 1 in all.
 
-    Each frame is described once, for the pair before it and the pair after it.
+    `backend`: None for `flow_backend()`.
     """
     config = config or FlowConfig()
+    if (backend or flow_backend()) == "opencv":
+        yield from (_opencv_flow(before, after, config) for before, after in pairwise(frames))
+        return
+    # each frame is described once, for the pair before it and the pair after it
     block = max(1, _BLOCK_PIXELS // frames[0].numel())
     last = _pyramid(frames[:1], config)
     for start in range(1, len(frames), block):
@@ -81,6 +97,16 @@ def flow_blocks(frames: Tensor, config: FlowConfig | None = None) -> Iterator[Te
         before = [torch.cat([old, new[:-1]]) for old, new in zip(last, after, strict=True)]
         yield _coarse_to_fine(before, after, config)
         last = [level[-1:] for level in after]
+
+
+def _opencv_flow(before: Tensor, after: Tensor, config: FlowConfig) -> Tensor:
+    """Flow (1, 2, H, W) between two luma frames (H, W) uint8 by OpenCV."""
+    import cv2
+
+    flow = cv2.calcOpticalFlowFarneback(before.cpu().numpy(), after.cpu().numpy(), None, config.pyramid_scale,
+                                        config.levels, config.window, config.iterations, config.poly_radius,
+                                        config.poly_sigma, 0)
+    return torch.from_numpy(flow).permute(2, 0, 1)[None].to(before.device)
 
 
 def motion_peaks(trajectory: Tensor, fps: float, threshold: float | None = None) -> Tensor:
@@ -197,7 +223,7 @@ def _equations(before: Tensor, after: Tensor, flow: Tensor, half_trust: Tensor) 
     # what leaves the picture is judged by the first one alone
     yy, xx, xy = moved[:, 2:].add_(before[:, 2:] * (2 - inside)).mul_(half_trust).unbind(1)
     xy = xy / 2
-    # a step is right when the linear terms and the quadratic ones tell the same
+    # a step is right when the linear terms and the quadratic ones agree
     linear_y, linear_x = (before[:, :2] - moved[:, :2]).mul_(half_trust).unbind(1)
     step_y = linear_y.addcmul(yy, flow[:, 1]).addcmul_(xy, flow[:, 0])
     step_x = linear_x.addcmul(xy, flow[:, 1]).addcmul_(xx, flow[:, 0])

@@ -113,8 +113,8 @@ def repeat(sidecar: Sidecar, video: Path, pipeline: Pipeline, on_progress: OnPro
     """
     for recipe in sidecar.recipes:
         if recipe.guides:
-            raise ConditionError(f"{sidecar.path}: was made with guides of a program ({', '.join(recipe.guides)}); repeat it "
-                                 "in that program.")
+            raise ConditionError(f"{sidecar.path}: was made with guides of a program ({', '.join(recipe.guides)}); "
+                                 "repeat it in that program.")
     base, *later = sidecar.recipes
     picture = ClipPicture(video)
     conditions = read_conditions(picture, base.options, pipeline, base.timing, on_progress=on_progress)

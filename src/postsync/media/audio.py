@@ -94,7 +94,7 @@ def _usable(blocks: Iterable[np.ndarray], rate: int, path: str | os.PathLike[str
     for block in blocks:
         remaining -= block.shape[1]
         if remaining < 0:
-            raise MediaError(f"{path}: longer than {MAX_DURATION_S / 3600:.0f} hours; cut out the part that is meant")
+            raise MediaError(f"{path}: is longer than {MAX_DURATION_S / 3600:.0f} hours; cut out the part you need")
         if not np.isfinite(block).all():
             raise MediaError(f"{path}: holds NaN or infinite samples; export it again as 24-bit or float WAV")
         yield block
@@ -122,7 +122,8 @@ def _decoded_blocks(path: Path, rate: int, start_s: float | None) -> Iterator[np
             if skip is None:
                 skip = 0 if start_s is None else round((start_s - float(part.time or 0.0)) * rate)
                 if -skip > MAX_HOLD_S * rate:
-                    raise MediaError(f"{path}: its sound starts {-skip / rate:.0f} s after the picture; export it")
+                    raise MediaError(f"{path}: its sound starts {-skip / rate:.0f} s after the picture; export it "
+                                     "again")
                 if skip < 0:
                     yield np.zeros((len(block), -skip), np.float32)
                     skip = 0
@@ -153,7 +154,8 @@ def resampled_blocks(
             channels = len(block)
             resampler = soxr.ResampleStream(rate, new_rate, channels, dtype="float32", quality="HQ")
         if len(block) != channels:
-            raise MediaError(f"the soundtrack goes from {channels} to {len(block)} channels; give blocks of one kind")
+            raise MediaError(f"the soundtrack goes from {channels} to {len(block)} channels; give all its blocks the "
+                             "same number")
         if rate == new_rate:
             yield block
         elif len(out := resampler.resample_chunk(np.ascontiguousarray(block.T))):

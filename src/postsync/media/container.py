@@ -84,7 +84,7 @@ def check_readable(path: Path) -> None:
     if path.is_dir():
         raise MediaError(f"{path}: is a folder, not a file; name a file inside it")
     if not path.is_file():
-        raise MediaError(f"{path}: a pipe or device, not a file; save it to a file first, for it is read twice")
+        raise MediaError(f"{path}: a pipe or device, not a file; save it to a file first")
     if not os.access(path, os.R_OK):
         raise MediaError(f"{path}: no permission to read it; change its permissions or copy it")
     if path.stat().st_size == 0:

@@ -78,7 +78,7 @@ def _checked(ticks: int, duration: Fraction, base: Fraction, path: Path) -> floa
             "s); its times are damaged: export it again"
         )
     if start + duration > MAX_DURATION_S:
-        raise MediaError(f"{path}: longer than {MAX_DURATION_S / 3600:.0f} hours; cut it into parts")
+        raise MediaError(f"{path}: is longer than {MAX_DURATION_S / 3600:.0f} hours; cut it into parts")
     return start
 
 
@@ -137,11 +137,11 @@ def _frames_of_packets(container: InputContainer, stream: VideoStream, path: Pat
             pixels += frame.width * frame.height
             if pixels > FREE_PIXELS + MAX_PIXELS_PER_BYTE * size:
                 raise MediaError(
-                    f"{path}: {size} bytes unfold to more than {pixels / 1e9:.0f} thousand million pixels, which no "
-                    "camera makes; if the clip is genuine, encode it again with a shorter key frame interval"
+                    f"{path}: {size} bytes decode to more than {pixels / 1e9:.0f} billion pixels, which no "
+                    "camera produces; if the clip is genuine, encode it again with a shorter key frame interval"
                 )
             yield frame
     if damaged and pixels:
         _logger.warning(
-            "%s: %d of %d pictures are damaged; the ones before them are held instead", path, damaged, num_packets
+            "%s: %d of %d pictures are damaged; the pictures before them are held instead", path, damaged, num_packets
         )

@@ -158,7 +158,7 @@ def _copied_streams(
     for stream in source.streams:
         if stream not in (picture, sound) and not isinstance(stream, SubtitleStream):
             reason = "replaced" if isinstance(stream, AudioStream) else "only the picture and subtitles are copied"
-            _logger.info("%s: stream %d (%s) left out: %s", video_path, stream.index, stream.type, reason)
+            _logger.info("%s: stream %d (%s) is dropped: %s", video_path, stream.index, stream.type, reason)
             continue
         try:
             # opaque: the decoder's context serves as template, so no encoder for the codec is needed.
@@ -170,7 +170,7 @@ def _copied_streams(
                     f"{output_path}: '{output_path.suffix}' cannot hold this {kind} ({one_line(error)}); "
                     f"write '{video_path.suffix}' or '.mkv' instead"
                 ) from error
-            _logger.warning("%s: subtitles %d left out: %s", video_path, stream.index, one_line(error))
+            _logger.warning("%s: subtitles %d are dropped: %s", video_path, stream.index, one_line(error))
             continue
         twin.metadata.update({k: v for k, v in stream.metadata.items() if k.lower() not in _OWN_KEYS})
         twin.disposition = stream.disposition

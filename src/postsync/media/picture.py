@@ -95,7 +95,7 @@ class Picture(ABC):
 
 
 class ClipPicture(Picture):
-    """The picture of a video file. Its packets are copied, never encoded anew."""
+    """The picture of a video file. Its packets are copied, never re-encoded."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Path = Path(path)
@@ -184,7 +184,7 @@ def _pictures(frames: Any) -> np.ndarray:
     try:
         array = np.asarray(frames if isinstance(frames, np.ndarray) else [_picture(one) for one in frames])
     except (TypeError, ValueError) as error:
-        raise ConditionError(f"these frames are no pictures of one size ({' '.join(str(error).split())}); "
+        raise ConditionError(f"these frames are not pictures of one size ({' '.join(str(error).split())}); "
                              f"{_WANTED}.") from error
     if array.ndim == 4 and array.shape[-1] != 3 and array.shape[1] == 3:
         array = array.transpose(0, 2, 3, 1)
@@ -225,6 +225,6 @@ def _times(count: int, fps: float | None, times_s: Sequence[float] | None) -> tu
         times = (given - given[0]).tolist()
         length_s = times[-1] + (times[-1] - times[-2] if count > 1 else _ONE_FRAME_S)
     if length_s > MAX_DURATION_S:
-        raise ConditionError(f"these frames last {length_s:.0f} s; at most {MAX_DURATION_S / 3600:.0f} hours can be "
-                             "worked on: are the times in seconds?")
+        raise ConditionError(f"these frames last {length_s:.0f} s; the limit is {MAX_DURATION_S / 3600:.0f} hours; "
+                             "give the times in seconds.")
     return times, length_s

@@ -57,7 +57,7 @@ class ClipMean(ClipSums):
 
     def terms(self, *args: Any, **kwargs: Any) -> Tensor:
         """(sum of the values, number of values, number of clips without one), (3,) float64."""
-        values = torch.as_tensor(self.values(*args, **kwargs)).double()
+        values = torch.as_tensor(self.values(*args, **kwargs), dtype=torch.float64)
         defined = ~values.isnan()
         return torch.stack([values[defined].sum(), defined.sum().double(), (~defined).sum().double()])
 

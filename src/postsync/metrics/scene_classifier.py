@@ -18,9 +18,9 @@ from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..data.clip import Clip
 from ..errors import ConditionError
 from ..features.spectrogram import audioldm_log_mel
+from ..protocols.clip import Clip
 from ..protocols.objective import NATIVE_S, Batch, ClipRequest, Objective
 from ..scenes.families import FAMILIES
 from .accumulators import ClipMean

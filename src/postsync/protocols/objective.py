@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from ..data.clip import Clip
+    from .clip import Clip
 
 Batch = dict[str, Tensor]
 

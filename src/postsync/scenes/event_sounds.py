@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from postsync.scenes import signals
-from postsync.scenes.modal import Hit
+from . import signals
+from .modal import Hit
 
 Rng = np.random.Generator
 

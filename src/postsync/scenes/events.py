@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from postsync.data.clip import Event
-from postsync.scenes.families import FAMILIES
+from ..protocols.clip import Event
+from .families import FAMILIES
 
 ACTIVITY_RATE = 100
 UNSEEN_PROBABILITY = 0.1

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from postsync.data.clip import Clip
-from postsync.data.manifest import write_manifest
-from postsync.errors import MediaError
-from postsync.media.container import sha256_of
-from postsync.media.encode import Encoding, encode_pictures
-from postsync.media.mux import ENCODED_RATE
-from postsync.media.output import whole_file
-from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, render_scene
-from postsync.scenes.sounds import Bank
+from ..data.manifest import write_manifest
+from ..errors import MediaError
+from ..media.container import sha256_of
+from ..media.encode import Encoding, encode_pictures
+from ..media.mux import ENCODED_RATE
+from ..media.output import whole_file
+from ..protocols.clip import Clip
+from .render import HELD_OUT_SEED, SceneConfig, render_scene
+from .sounds import Bank
 
 _logger = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from postsync.scenes.canvas import Array, Canvas
-from postsync.scenes.kinetics import Maker, Mover, Rng, Timeline, wobble
-from postsync.scenes.looks import dark, material_texture, skin, varied
+from .canvas import Array, Canvas
+from .kinetics import Maker, Mover, Rng, Timeline, wobble
+from .looks import dark, material_texture, skin, varied
 
 
 def bounce(family: str, timeline: Timeline, rng: Rng) -> Mover:

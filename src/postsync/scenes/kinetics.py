@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from postsync.scenes.canvas import Array, Canvas
-from postsync.scenes.events import Score
+from .canvas import Array, Canvas
+from .events import Score
 
 Rng = np.random.Generator
 Mover = Callable[[Canvas, Array], None]

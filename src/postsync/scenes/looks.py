@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from postsync.scenes.canvas import Array, Canvas, Colour, Texture, Value
+from .canvas import Array, Canvas, Colour, Texture, Value
 
 TILE = 40
 SKINS: tuple[Colour, ...] = ((0.93, 0.76, 0.62), (0.78, 0.56, 0.40), (0.55, 0.37, 0.25), (0.36, 0.24, 0.17))

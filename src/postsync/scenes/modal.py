@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from postsync.scenes import signals
+from . import signals
 
 Rng = np.random.Generator
 Hit = Callable[[float, Rng], np.ndarray]  # strength 0..1, generator -> waveform from its onset

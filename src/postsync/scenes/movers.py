@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from postsync.scenes.canvas import Array, Canvas
-from postsync.scenes.elements import ELEMENTS
-from postsync.scenes.events import Score
-from postsync.scenes.families import FAMILIES
-from postsync.scenes.gestures import GESTURES
-from postsync.scenes.kinetics import Maker, Mover, Rng, Timeline, triangle, wobble
-from postsync.scenes.looks import COLOURS, MaterialObject, dark, material_texture, skin, varied
+from .canvas import Array, Canvas
+from .elements import ELEMENTS
+from .events import Score
+from .families import FAMILIES
+from .gestures import GESTURES
+from .kinetics import Maker, Mover, Rng, Timeline, triangle, wobble
+from .looks import COLOURS, MaterialObject, dark, material_texture, skin, varied
 
 
 def make_mover(score: Score, rng: Rng) -> Mover:

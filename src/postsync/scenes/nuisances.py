@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from postsync.scenes.canvas import Array
-from postsync.scenes.kinetics import wobble
-from postsync.scenes.looks import smooth_noise
+from .canvas import Array
+from .kinetics import wobble
+from .looks import smooth_noise
 
 Rng = np.random.Generator
 # Share of the clips that show a nuisance at grade 1. The two backgrounds exclude each other.

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from postsync.scenes.canvas import Array, Canvas, Colour
-from postsync.scenes.events import Score, plan_score
-from postsync.scenes.families import FAMILIES
-from postsync.scenes.kinetics import Mover, wobble
-from postsync.scenes.looks import varied
-from postsync.scenes.movers import drifter, fidget, make_mover
-from postsync.scenes.nuisances import (
+from .canvas import Array, Canvas, Colour
+from .events import Score, plan_score
+from .families import FAMILIES
+from .kinetics import Mover, wobble
+from .looks import varied
+from .movers import drifter, fidget, make_mover
+from .nuisances import (
     Camera,
     NuisanceConfig,
     add_grain,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from postsync.data.clip import Clip
-from postsync.media.output import whole_file
+from ..media.output import whole_file
+from ..protocols.clip import Clip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

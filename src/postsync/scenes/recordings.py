@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from postsync.errors import MediaError
-from postsync.scenes.families import FAMILIES
+from ..errors import MediaError
+from .families import FAMILIES
 
 Rng = np.random.Generator
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from postsync.data.clip import Clip
-from postsync.features.envelope import frame_rms
-from postsync.scenes.captions import caption
-from postsync.scenes.events import plan_score
-from postsync.scenes.families import FAMILIES
-from postsync.scenes.nuisances import PRESENCE, NuisanceConfig, clean, full
-from postsync.scenes.pictures import render_picture
-from postsync.scenes.sounds import Bank, SoundConfig, render_tracks
+from ..features.envelope import frame_rms
+from ..protocols.clip import Clip
+from .captions import caption
+from .events import plan_score
+from .families import FAMILIES
+from .nuisances import PRESENCE, NuisanceConfig, clean, full
+from .pictures import render_picture
+from .sounds import Bank, SoundConfig, render_tracks
 
 HELD_OUT_SEED = 10_000_000  # training seeds lie below, test seeds from here on
 FRAME_RATES = (12.0, 15.0, 24.0, 25.0, 30.0, 50.0, 60.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from postsync.scenes import signals
+from . import signals
 
 Rng = np.random.Generator
 

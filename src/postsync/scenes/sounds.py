@@ -7,11 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
-from postsync.scenes import modal, rooms, signals
-from postsync.scenes.event_sounds import EVENT_SOUNDS
-from postsync.scenes.events import LENGTHS_S, Score
-from postsync.scenes.families import FAMILIES
-from postsync.scenes.textures import TEXTURES
+from . import modal, rooms, signals
+from .event_sounds import EVENT_SOUNDS
+from .events import LENGTHS_S, Score
+from .families import FAMILIES
+from .textures import TEXTURES
 
 Rng = np.random.Generator
 

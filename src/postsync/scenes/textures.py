@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from postsync.scenes import signals
+from . import signals
 
 Rng = np.random.Generator
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,12 +89,12 @@ class LatentPipeline(SoundPipeline):
 
 
 class StepHooks:
-    """Guides, callback and progress bar around the steps of one run of `pipe`."""
+    """Guides and callback around the steps of one run of `pipe`; `done` is called after each."""
 
     def __init__(self, pipe: LatentPipeline, levels: Levels, guides: Sequence[Guide], callback: Callback | None,
-                 num_samples: int, bar: Any) -> None:
+                 num_samples: int, done: Callable[[], object]) -> None:
         self.pipe, self.levels, self.guides, self.callback = pipe, levels, guides, callback
-        self.num_samples, self.bar = num_samples, bar
+        self.num_samples, self.done = num_samples, done
 
     @property
     def before(self) -> Callable[[int, Tensor], Tensor] | None:
@@ -111,7 +110,7 @@ class StepHooks:
         if self.callback is not None:
             given = self.callback(self.pipe, i, self.levels.timesteps[i], {"latents": state}) or {}
             state = given.get("latents", state)
-        self.bar.update()
+        self.done()
         return state
 
     def _step(self, i: int, before: Tensor, after: Tensor, output: Tensor | None) -> Step:

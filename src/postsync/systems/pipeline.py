@@ -5,7 +5,9 @@ The contract is `protocols/pipeline.py`; systems that denoise latents go on in `
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -54,6 +56,7 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
         if unknown := sorted(named.keys() - cls.shared.keys()):
             raise ConditionError(f"{cls.system} has no part {', '.join(unknown)} that can be named; these can: "
                                  f"{', '.join(cls.shared) or 'none'}.")
+        _import_parts(Path(pretrained_model_name_or_path) / "model_index.json")
         if torch_dtype != torch.float32:  # what diffusers gives by default
             kwargs["torch_dtype"] = torch_dtype
         pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs | dict.fromkeys(named))
@@ -124,6 +127,14 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
         """Audios (B, C, N) in the form that was asked for."""
         self.maybe_free_model_hooks()
         return SoundOutput(audios.float().cpu().numpy() if output_type == "np" else audios)
+
+
+def _import_parts(index: Path) -> None:
+    """Import the modules of this package that an index names: diffusers loads classes of imported modules only."""
+    entries = json.loads(index.read_text(encoding="utf-8")).values() if index.is_file() else ()
+    for module in (entry[0] for entry in entries if isinstance(entry, list)):
+        if isinstance(module, str) and module.split(".")[0] == __name__.split(".")[0]:
+            import_module(module)
 
 
 def _loaded(load: LoadPart, folder: Path, name: str, torch_dtype: torch.dtype) -> nn.Module:

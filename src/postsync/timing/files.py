@@ -115,7 +115,7 @@ def read_onsets(path: str | Path) -> tuple[Tensor, Tensor]:
         times.append(time)
         strengths.append(strength)
     if not times:
-        raise ConditionError(f"{path}: holds no hit; write one {ONSETS_FORM} a row.")
+        raise ConditionError(f"{path}: contains no hit; write one {ONSETS_FORM} a row.")
     return torch.tensor(times, dtype=torch.float64), torch.tensor(strengths, dtype=torch.float32)
 
 
@@ -137,7 +137,7 @@ Hits = Sequence[tuple[float, float]]
 def check_marker_suffix(path: Path) -> Callable[[Hits, float], str]:
     """What writes the format that the suffix names. Raises MediaError for a suffix that names none."""
     if path.suffix.lower() not in _WRITERS:
-        raise MediaError(f"{path}: no list of onsets ends in '{path.suffix}'; end the name in {', '.join(_WRITERS)}")
+        raise MediaError(f"{path}: onsets cannot be written as '{path.suffix}'; end the name in {', '.join(_WRITERS)}")
     return _WRITERS[path.suffix.lower()]
 
 

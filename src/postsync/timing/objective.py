@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..data.clip import Clip
 from ..errors import ConditionError
 from ..features.envelope import ENVELOPE_RATE, frame_rms
 from ..features.onsets import pick_onsets
+from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, FrameRequest, Objective
 from .motion_features import CELL_CHANNELS, FEATURE_RATE, MotionFeatures
 from .predictor import TimingPredictor, active_cells

@@ -55,7 +55,7 @@ def read_json_rows(path: Path, keys: Sequence[str], form: str) -> list[tuple[int
     except (OSError, ValueError, RecursionError) as error:
         raise ConditionError(f"cannot read {path}: {error}. Give a JSON list of {form}.") from error
     if not isinstance(data, list):
-        raise ConditionError(f"{path}: holds no list; give a JSON list of {form}.")
+        raise ConditionError(f"{path}: is not a list; give a JSON list of {form}.")
     rows = []
     for position, item in enumerate(data, start=1):
         cells = [item[key] for key in takewhile(item.__contains__, keys)] if isinstance(item, dict) else item

@@ -1,6 +1,6 @@
-"""Published state dicts -> ours: every key is taken, or left out for a reason that is written down.
+"""Published state dicts -> ours: every key is taken, or skipped for a reason that is written down.
 
-Each tower names its layout by two tables of regular expressions: how official keys become ours, and which are left out.
+Each tower names its layout by two tables of regular expressions: how official keys become ours, and which are skipped.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
 def rename(state: Mapping[str, Tensor], table: Table, ignored: Table = ()) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Official state dict -> ours in float32, and the keys that were left out with the reason.
+    """Official state dict -> ours in float32, and the keys that are skipped, each with the reason.
 
     table: (pattern, replacement) pairs, all applied in their order. ignored: (pattern at the key's start, reason).
     Raises WeightsError where two keys become one.
     """
     ours: dict[str, Tensor] = {}
-    left_out: dict[str, str] = {}
+    skipped: dict[str, str] = {}
     for official, value in state.items():
         reason = next((why for pattern, why in ignored if re.match(pattern, official)), None)
         if reason is not None:
-            left_out[official] = reason
+            skipped[official] = reason
             continue
         key = official
         for pattern, replacement in table:
@@ -38,7 +38,7 @@ def rename(state: Mapping[str, Tensor], table: Table, ignored: Table = ()) -> tu
             raise WeightsError(f"the checkpoint holds '{key}' twice, the second time as '{official}'; it mixes two "
                                "layouts. Use the file as it was published.")
         ours[key] = value.float() if value.is_floating_point() else value
-    return ours, left_out
+    return ours, skipped
 
 
 def build(make: Callable[[], ModelT], state: Mapping[str, Tensor], what: str) -> ModelT:

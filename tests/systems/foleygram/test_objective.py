@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from postsync.data.clip import Clip
 from postsync.errors import ConditionError, PostsyncError
+from postsync.protocols.clip import Clip
 from postsync.systems.foleygram import presets
 from postsync.systems.foleygram.objective import FoleyGRAMObjective
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
@@ -192,12 +192,12 @@ def test_export_writes_float16_and_the_control_stage_starts_from_it(tmp_path):
     objective.export(tmp_path / "base")
     stored = load_file(tmp_path / "base" / "transformer" / "diffusion_pytorch_model.safetensors")
     assert {v.dtype for v in stored.values()} == {torch.float16}
-    base = FoleyGRAMPipeline.from_pretrained(tmp_path / "base", shared_parts=False)
+    base = FoleyGRAMPipeline.from_pretrained(tmp_path / "base", codec=None, gram=None)
     assert base.transformer.dtype == torch.float32
     control = FoleyGRAMObjective(PRESET, stage="control", base=base)
     torch.testing.assert_close(control.layout.std, objective.layout.std, rtol=1e-3, atol=1e-3)
     control.export(tmp_path / "control")
-    loaded = FoleyGRAMPipeline.from_pretrained(tmp_path / "control", shared_parts=False)
+    loaded = FoleyGRAMPipeline.from_pretrained(tmp_path / "control", codec=None, gram=None)
     assert loaded.controlnet.config["control_encoder"] == "frames"
     assert sorted(p.name for p in (tmp_path / "control").iterdir()) == [
         "conditioner", "controlnet", "layout", "model_index.json", "transformer"]

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from postsync.timing.estimated import EstimatedEnvelope
 
+from postsync.diffusion.solvers import SOLVERS
 from postsync.errors import Cancelled, ConditionError, WeightsError
-from postsync.features.envelope import frame_rms
+from postsync.features.envelope import CAUSAL, Envelope, frame_rms
+from postsync.protocols.pipeline import Cue, Pictures
 from postsync.systems.foleygram import presets
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
 
@@ -30,8 +31,43 @@ def test_call_is_the_contract(pipe):
     names = list(inspect.signature(pipe.__call__).parameters)
     assert names == ["video", "prompt", "negative_prompt", "duration_s", "num_inference_steps", "guidance_scale",
                      "num_waveforms_per_prompt", "generator", "envelope", "control_scale", "latents",
-                     "reference_audio", "guides", "callback_on_step_end", "output_type"]
-    assert pipe.accepts == set(names)
+                     "reference_audio", "guides", "callback_on_step_end", "output_type", "options"]
+    assert pipe.accepts == set(names) - {"options"}
+    assert (pipe.system, pipe.preset, pipe.weights) == ("foleygram", None, {})
+    assert pipe.options["solver"].choices == tuple(SOLVERS)
+    with pytest.raises(ConditionError, match="foleygram has no option promt; its options are eta"):
+        pipe(promt="rain")
+
+
+@pytest.mark.parametrize("own", [{"eta": 0.0}, {"solver": "dpmpp_2m_sde"}])
+def test_own_options_come_before_the_presets(pipe, own):
+    preset = replace(presets.tiny(), sampler=replace(presets.tiny().sampler, **own))
+    assert torch.equal(run(pipe, **own), run(FoleyGRAMPipeline.from_parts(preset, **pipe.components)))
+    assert (run(pipe, **own) - run(pipe)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("own", "message"), [({"eta": 1.5}, "0 to 1"), ({"solver": "euler"}, "dpmpp_2m_sde"),
+                                              ({"fader_db": 61}, "60 dB"), ({"picture": "maybe"}, "auto or always")])
+def test_own_options_out_of_range_are_refused(pipe, own, message):
+    with pytest.raises(ConditionError, match=message):
+        run(pipe, **own)
+
+
+def test_pictures_are_wanted_where_nothing_else_says_what_sounds(pipe, monkeypatch):
+    monkeypatch.setattr(type(pipe), "knows_film", property(lambda _: False))
+    assert pipe.pictures_wanted(0.5, {}) == Pictures(2, 16)
+    assert pipe.pictures_wanted(2.0, {"prompt": None}) == Pictures(8, 16)
+    for asked in ({"prompt": "rain"}, {"reference_audio": torch.zeros(1, 9)}, {"picture": "never"}):
+        assert pipe.pictures_wanted(0.5, asked) is None
+    assert pipe.pictures_wanted(0.5, {"prompt": "rain", "picture": "always"}) == Pictures(2, 16)
+    monkeypatch.setattr(type(pipe), "knows_film", property(lambda _: True))
+    assert pipe.pictures_wanted(0.5, {"prompt": "rain"}) == Pictures(2, 16)
+    assert pipe.pictures_wanted(0.5, {"prompt": "rain", "picture": "never"}) is None
+    blind = FoleyGRAMPipeline.from_parts(presets.tiny(), codec=pipe.codec)
+    with pytest.raises(ConditionError, match="without GRAM"):
+        blind.pictures_wanted(0.5, {})
+    frames = torch.rand(3, 3, 20, 24)
+    assert torch.equal(run(pipe, video=frames, picture="never"), run(pipe))
 
 
 @pytest.mark.parametrize("samples", [400, 10240, 16001])
@@ -80,9 +116,21 @@ def test_control_scale_multiplies_the_branch(pipe):
 
 def test_an_estimated_envelope_is_taken_otherwise_than_a_measured_one(pipe):
     curve = torch.linspace(0, 1, 64)
-    estimated = run(pipe, envelope=EstimatedEnvelope(curve))
+    estimated = run(pipe, envelope=Envelope(curve, estimated=True))
     assert (estimated - run(pipe, envelope=curve)).abs().max() > 1e-3
-    assert pipe(prompt="rain", envelope=EstimatedEnvelope(curve[:31]), generator=seeded()).audios.shape[-1] == 4960
+    short = Envelope(curve[:31], estimated=True)
+    assert pipe(prompt="rain", envelope=short, generator=seeded()).audios.shape[-1] == 4960
+
+
+def test_an_envelope_of_another_rate_is_resampled_and_of_another_recipe_refused(pipe):
+    curve = torch.linspace(0, 1, 64)
+    assert torch.equal(run(pipe, envelope=Envelope(curve)), run(pipe, envelope=curve))
+    fine = torch.nn.functional.interpolate(curve[None, None], 127, mode="linear", align_corners=True)[0, 0, :126]
+    torch.testing.assert_close(run(pipe, envelope=Envelope(fine, rate=200.0), duration_s=0.63),
+                               run(pipe, envelope=curve[:63], duration_s=0.63), atol=1e-4, rtol=1e-4)
+    assert pipe(prompt="rain", envelope=Envelope(fine, rate=200.0), generator=seeded()).audios.shape[-1] == 10080
+    with pytest.raises(ConditionError, match="'centred_rms_40ms', not 'causal_window'"):
+        run(pipe, envelope=Envelope(curve, recipe=CAUSAL))
 
 
 def test_the_fader_is_the_presets_and_scaled_by_the_control(pipe):
@@ -93,12 +141,17 @@ def test_the_fader_is_the_presets_and_scaled_by_the_control(pipe):
     given = {"prompt": "rain", "envelope": asked, "generator": seeded()}
     missed = (frame_rms(pipe(**given).audios[:, 0], 16000) - asked).abs().mean()
     assert (frame_rms(riding(**given | {"generator": seeded()}).audios[:, 0], 16000) - asked).abs().mean() < missed / 2
+    own = pipe(**given | {"generator": seeded(), "fader_db": 40}).audios
+    assert torch.equal(own, riding(**given | {"generator": seeded()}).audios)
     off = [p(**given | {"control_scale": 0.0, "generator": seeded()}).audios for p in (pipe, riding)]
     assert torch.equal(*off)
 
 
 def test_a_cue_over_the_whole_clip_is_the_prompt(pipe):
-    torch.testing.assert_close(run(pipe, prompt=[(0, 0.64, "hammer on metal")]), run(pipe))
+    torch.testing.assert_close(run(pipe, prompt=[Cue(0, 0.64, "hammer on metal")]), run(pipe))
+    cued = run(pipe, prompt=[(0, 0.3, "hammer on metal"), (0.3, 2, "bell")])
+    assert torch.equal(run(pipe, prompt=[Cue(0, 0.3, "hammer on metal"), Cue(0.3, 2, "bell")]), cued)
+    torch.testing.assert_close(run(pipe, prompt=[Cue(0, 2, None)]), run(pipe, prompt=None))
 
 
 def test_a_list_of_prompts_gives_a_sound_each(pipe):
@@ -133,8 +186,30 @@ def test_guides_see_the_step_and_move_the_latents(pipe):
     guided = run(pipe, guides=[Nudge()])
     assert [s[:2] for s in seen] == [(0, 3), (1, 3), (2, 3)]
     assert 1 > seen[0][2] > seen[1][2] > seen[2][2] > 0
-    assert all(s[3] == (1, 10240) and s[4] > 0 for s in seen)
+    assert all(s[3] == (1, 1, 10240) and s[4] > 0 for s in seen)
     assert (guided - run(pipe)).abs().max() > 0.05
+
+
+def test_a_guide_may_act_before_the_step_and_decode_a_part(pipe):
+    seen = []
+
+    class Early:
+        def before_step(self, step):
+            seen.append((step.alpha, step.sigma, step.sigma_next, step.model_output))
+            return step.latents + 0.1
+
+        def after_step(self, step):
+            part, whole = step.decode(step.latents, 0.1, 0.2), step.decode(step.latents)
+            assert part.shape == (1, 1, 1600)
+            assert (part - whole[..., 1600:3200]).norm() < 0.2 * part.norm()  # the norms see other frames
+            return step.latents
+
+    moved = run(pipe, guides=[Early()])
+    assert (moved - run(pipe)).abs().max() > 0.05
+    sigmas = [s[1] for s in seen]
+    assert sigmas[0] == pytest.approx(80.0)
+    assert [s[2] for s in seen] == [*sigmas[1:], 0.0]
+    assert all(s[0] == 1.0 and s[3] is None for s in seen)
 
 
 def test_callback_sees_each_step_may_change_latents_and_cancel(pipe):
@@ -174,6 +249,7 @@ LOAD = """
 import sys, torch
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
 pipe = FoleyGRAMPipeline.from_pretrained(sys.argv[1])
+assert not any(p.requires_grad for part in (pipe.transformer, pipe.codec, pipe.gram) for p in part.parameters())
 pipe.set_progress_bar_config(disable=True)
 out = pipe(prompt="hammer on metal", generator=torch.Generator().manual_seed(7), output_type="latent").audios
 torch.save(out, sys.argv[2])
@@ -191,9 +267,37 @@ def test_a_folder_without_shared_parts_asks_for_the_bundled_ones(pipe, tmp_path)
     own.register_to_config(codec_folder="no-such-codec")
     own.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "model_index.json").read_text())["codec"] == [None, None]
-    assert FoleyGRAMPipeline.from_pretrained(tmp_path, shared_parts=False).codec is None
+    assert FoleyGRAMPipeline.from_pretrained(tmp_path, codec=None, gram=None).codec is None
     with pytest.raises(WeightsError, match="no-such-codec"):
         FoleyGRAMPipeline.from_pretrained(tmp_path)
+
+
+def test_parts_may_be_named_and_all_of_them_are_frozen(pipe, tmp_path):
+    named = {name: tmp_path / f"my_{name}" for name in ("codec", "gram")}
+    for name, folder in named.items():
+        getattr(pipe, name).save_pretrained(folder)
+    own = {name: part for name, part in pipe.components.items() if name not in named}
+    FoleyGRAMPipeline.from_parts(presets.tiny(), **own).save_pretrained(tmp_path / "own")
+    pipe.save_pretrained(tmp_path / "whole")
+    loaded = FoleyGRAMPipeline.from_pretrained(tmp_path / "own", parts=named)
+    assert loaded.weights == {"own": tmp_path / "own", "my_codec": named["codec"], "my_gram": named["gram"]}
+    assert loaded.preset == str(tmp_path / "own")
+    whole = FoleyGRAMPipeline.from_pretrained(tmp_path / "whole")
+    assert list(whole.weights) == ["whole"]
+    replaced = FoleyGRAMPipeline.from_pretrained(tmp_path / "whole", parts={"codec": named["codec"]})
+    assert list(replaced.weights) == ["whole", "my_codec"]
+    for each in (loaded, whole, replaced):
+        each.set_progress_bar_config(disable=True)
+        torch.testing.assert_close(run(each), run(pipe), atol=1e-3, rtol=1e-3)
+        parts = [part for part in each.components.values() if isinstance(part, torch.nn.Module)]
+        assert len(parts) == 6
+        assert not any(part.training or p.requires_grad for part in parts for p in part.parameters())
+    with pytest.raises(ConditionError, match="no part cavp that can be named; these can: codec, gram"):
+        FoleyGRAMPipeline.from_pretrained(tmp_path / "own", parts={"cavp": tmp_path})
+    with pytest.raises(WeightsError, match="no such folder"):
+        FoleyGRAMPipeline.from_pretrained(tmp_path / "own", parts={"gram": tmp_path / "nowhere"})
+    with pytest.raises(WeightsError, match="no GRAM towers"):
+        FoleyGRAMPipeline.from_pretrained(tmp_path / "own", parts=named | {"gram": named["codec"]})
 
 
 def test_guidance_may_sharpen_the_timing_too(pipe):

@@ -6,15 +6,18 @@ import inspect
 import subprocess
 import sys
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from postsync.diffusion.solvers import FlowSolverName
 from postsync.errors import Cancelled, ConditionError, WeightsError
+from postsync.protocols.pipeline import Pictures
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
 from postsync.systems.mgaudio import presets
-from postsync.systems.mgaudio.checkpoint import to_official
+from postsync.systems.mgaudio.checkpoint import load_official, to_official
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
 
 
@@ -40,10 +43,11 @@ def other(pipe, **sampler) -> MGAudioPipeline:
 def test_call_is_the_contract(mgaudio):
     names = list(inspect.signature(mgaudio.__call__).parameters)
     assert names == list(inspect.signature(FoleyGRAMPipeline.__call__).parameters)[1:]
+    assert names.pop() == "options"
     refused = {"prompt", "negative_prompt", "envelope", "control_scale", "reference_audio"}
     assert mgaudio.accepts == set(names) - refused
     for name in refused:
-        with pytest.raises(ConditionError, match=rf"does not take {name}; it takes .*video"):
+        with pytest.raises(ConditionError, match=rf"mgaudio does not take {name}; it takes .*video"):
             run(mgaudio, **{name: 1.0})
 
 
@@ -89,6 +93,15 @@ def test_features_may_stand_for_frames_and_bytes_for_floats(mgaudio):
     assert torch.equal(looped, run(mgaudio, video=features[[0, 0]]))
 
 
+def test_the_solver_may_be_chosen(mgaudio):
+    assert torch.equal(run(mgaudio, solver="heun"), run(other(mgaudio, solver="heun")))
+    assert mgaudio.options["solver"].choices == get_args(FlowSolverName)
+    with pytest.raises(ConditionError, match="euler or heun or euler_maruyama"):
+        run(mgaudio, solver="dpm")
+    with pytest.raises(ConditionError, match="no option eta"):
+        run(mgaudio, eta=1.0)
+
+
 @pytest.mark.parametrize("change", [{"solver": "heun"}, {"solver": "euler_maruyama"},
                                     {"guidance_interval": (0.0, 0.5)}])
 def test_solver_and_interval_are_the_presets(mgaudio, change):
@@ -123,6 +136,7 @@ def test_guides_see_the_step_and_move_the_latents(mgaudio):
                 latents = step.latents.detach().requires_grad_()
                 wave = step.decode(step.clean_estimate(latents))
                 wave.square().sum().backward()
+            assert (step.alpha + step.sigma, step.sigma) == pytest.approx((1.0, step.timestep))
             clean = step.clean_estimate(step.latents_before)
             assert torch.equal(clean, step.latents_before - step.timestep * step.model_output)
             seen.append((step.index, step.num_steps, step.timestep, wave.shape, float(latents.grad.abs().max())))
@@ -131,7 +145,7 @@ def test_guides_see_the_step_and_move_the_latents(mgaudio):
     guided = run(mgaudio, guides=[Nudge()])
     assert [s[:2] for s in seen] == [(0, 3), (1, 3), (2, 3)]
     assert [s[2] for s in seen] == pytest.approx([1, 2 / 3, 1 / 3])
-    assert all(s[3] == (1, 10240) and s[4] > 0 for s in seen)
+    assert all(s[3] == (1, 1, 10240) and s[4] > 0 for s in seen)
     assert (guided - run(mgaudio)).abs().max() > 0.05
 
 
@@ -166,7 +180,9 @@ def test_conditions_of_a_wrong_form_are_refused(mgaudio, change, message):
 
 @pytest.mark.parametrize("duration_s", [2.0, 8.16])
 def test_frames_are_taken_at_the_time_of_the_features(mgaudio, duration_s):
-    count = mgaudio.frames_wanted(duration_s)[0]
+    wanted = mgaudio.pictures_wanted(duration_s, {"prompt": "rain"})
+    count = wanted.count
+    assert wanted == Pictures(int(4 * duration_s), 32, 4.0)
     frames = torch.rand(count, 3, 32, 32, generator=seeded(2))
     features = mgaudio.cavp.video_features((255 * frames).round().to(torch.uint8))["steps"]
     assert torch.equal(mgaudio._seen(frames, duration_s), features)
@@ -175,16 +191,16 @@ def test_frames_are_taken_at_the_time_of_the_features(mgaudio, duration_s):
 
 
 def test_without_cavp_frames_are_refused(mgaudio):
-    with pytest.raises(ConditionError, match="cavp_folder"):
+    with pytest.raises(ConditionError, match="without CAVP"):
         run(MGAudioPipeline.from_parts(presets.tiny(), codec=mgaudio.codec))
 
 
 def test_an_official_checkpoint_of_either_sign_and_scale(mgaudio, tmp_path):
     save_file(to_official(mgaudio.transformer, sign="paper"), tmp_path / "theirs.safetensors")
     shared = {"codec": mgaudio.codec, "cavp": mgaudio.cavp}
-    pipe = MGAudioPipeline.from_official(tmp_path / "theirs.safetensors", presets.tiny(), sign="paper", **shared)
+    pipe = load_official(tmp_path / "theirs.safetensors", presets.tiny(), sign="paper", **shared)
     torch.testing.assert_close(run(pipe), run(mgaudio))
-    wrong = MGAudioPipeline.from_official(tmp_path / "theirs.safetensors", presets.tiny(), **shared)
+    wrong = load_official(tmp_path / "theirs.safetensors", presets.tiny(), **shared)
     assert (run(wrong) - run(mgaudio)).abs().max() > 0.1
     scaled = MGAudioPipeline.from_parts(replace(presets.tiny(), latent_scale=4.0), **mgaudio.components)
     latents = torch.randn(1, 8, 16, 16, generator=seeded())
@@ -194,7 +210,7 @@ def test_an_official_checkpoint_of_either_sign_and_scale(mgaudio, tmp_path):
 LOAD = """
 import sys, torch
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
-pipe = MGAudioPipeline.from_pretrained(sys.argv[1], codec_folder=sys.argv[2], cavp_folder=sys.argv[3])
+pipe = MGAudioPipeline.from_pretrained(sys.argv[1], parts={"codec": sys.argv[2], "cavp": sys.argv[3]})
 pipe.set_progress_bar_config(disable=True)
 video = torch.rand(6, 3, 20, 24, generator=torch.Generator().manual_seed(1))
 out = pipe(video=video, generator=torch.Generator().manual_seed(7), output_type="latent").audios
@@ -217,8 +233,8 @@ def test_half_precision_is_close(mgaudio, tmp_path, whole):
     MGAudioPipeline.from_parts(presets.tiny(), **named).save_pretrained(tmp_path / "pipe")
     mgaudio.codec.save_pretrained(tmp_path / "codec")
     mgaudio.cavp.save_pretrained(tmp_path / "cavp")
-    folders = {} if whole else {"codec_folder": tmp_path / "codec", "cavp_folder": tmp_path / "cavp"}
-    half = MGAudioPipeline.from_pretrained(tmp_path / "pipe", torch_dtype=torch.bfloat16, **folders)
+    folders = {} if whole else {"codec": tmp_path / "codec", "cavp": tmp_path / "cavp"}
+    half = MGAudioPipeline.from_pretrained(tmp_path / "pipe", torch_dtype=torch.bfloat16, parts=folders)
     assert (half.transformer.dtype, half.cavp.dtype) == (torch.bfloat16, torch.float32)
     expected = run(mgaudio)
     assert (run(half) - expected).norm() < 0.05 * expected.norm()
@@ -229,6 +245,6 @@ def test_a_folder_without_shared_parts_asks_for_the_bundled_ones(mgaudio, tmp_pa
     own = MGAudioPipeline.from_parts(presets.tiny(), transformer=mgaudio.transformer)
     own.register_to_config(codec_folder="no-such-codec")
     own.save_pretrained(tmp_path)
-    assert MGAudioPipeline.from_pretrained(tmp_path, shared_parts=False).codec is None
+    assert MGAudioPipeline.from_pretrained(tmp_path, codec=None, cavp=None).codec is None
     with pytest.raises(WeightsError, match="no-such-codec"):
         MGAudioPipeline.from_pretrained(tmp_path)

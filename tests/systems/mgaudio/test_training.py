@@ -12,10 +12,10 @@ import torch.utils.tensorboard  # slow: not within a test
 from safetensors.torch import load_file
 
 from postsync import registry
-from postsync.data.clip import Clip
 from postsync.data.manifest import read_manifest
 from postsync.encoders.cavp import Cavp
 from postsync.errors import PostsyncError
+from postsync.protocols.clip import Clip
 from postsync.protocols.objective import FrameRequest
 from postsync.protocols.train_config import TrainConfig
 from postsync.scenes.export import export

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from postsync.data.clip import Clip
 from postsync.errors import ConditionError
+from postsync.protocols.clip import Clip
 from postsync.protocols.objective import Batch, ClipRequest, Objective
 
 RATE = 16000

@@ -10,14 +10,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from postsync.data.flags import UNUSABLE, counts_of_flags
-from postsync.data.importers import folder, greatest_hits, unav, youtube
-from postsync.data.importers.entries import Asked, Entry, merged
-from postsync.data.importers.media_index import MediaIndex
-from postsync.data.importers.rows import build_row
-from postsync.data.manifest import MANIFEST, write_manifest
-from postsync.data.windows import Words, cut_windows
-from postsync.errors import MediaError, PostsyncError
+from ...errors import MediaError, PostsyncError
+from ..flags import UNUSABLE, counts_of_flags
+from ..manifest import MANIFEST, write_manifest
+from ..windows import Words, cut_windows
+from . import folder, greatest_hits, unav, youtube
+from .entries import Asked, Entry, merged
+from .media_index import MediaIndex
+from .rows import build_row
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from postsync.data.importers.entries import Asked, Entry, named_rows, split_called
-from postsync.errors import MediaError
-from postsync.media.container import VIDEO_SUFFIXES
+from ...errors import MediaError
+from ...media.container import VIDEO_SUFFIXES
+from .entries import Asked, Entry, named_rows, split_called
 
 
 def folder(path: Path, asked: Asked) -> Iterator[Entry]:

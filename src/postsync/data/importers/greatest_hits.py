@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from postsync.data.importers.entries import Asked, Entry, seconds, split_called, split_in_name
-from postsync.errors import MediaError
+from ...errors import MediaError
+from .entries import Asked, Entry, seconds, split_called, split_in_name
 
 TIMES = "_times.txt"
 _MEDIA = ("_denoised", "_mic", "", "_denoised_thumb", "_mic_thumb")  # after the take, best first

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from postsync.errors import MediaError
-from postsync.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from ...errors import MediaError
+from ...media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)

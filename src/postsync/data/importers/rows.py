@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from postsync.data.flags import flag
-from postsync.data.importers.entries import Entry
-from postsync.data.importers.media_index import Found, MediaIndex
-from postsync.data.probing import MediaFacts, has_sound, probe_media
-from postsync.errors import MediaError
+from ...errors import MediaError
+from ..flags import flag
+from ..probing import MediaFacts, has_sound, probe_media
+from .entries import Entry
+from .media_index import Found, MediaIndex
 
 ASSUMED_CUT_S = 0.5  # a file named by its source alone is the clip itself if it is longer than it by no more than this
 TOLERANCE_S = 0.05  # containers round; no annotation is more exact

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from postsync.data.importers.entries import Asked, Entry, split_called
-from postsync.errors import MediaError
+from ...errors import MediaError
+from .entries import Asked, Entry, split_called
 
 
 def unav(path: Path, asked: Asked) -> Iterator[Entry]:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from postsync.data.importers.entries import Asked, Entry, named_rows, seconds, split_called, split_of_file, table
-from postsync.errors import MediaError
-from postsync.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from ...errors import MediaError
+from ...media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from .entries import Asked, Entry, named_rows, seconds, split_called, split_of_file, table
 
 CLIP_S = 10.0  # length of a clip where the annotation says the start alone
 _ID = r"(?P<id>[A-Za-z0-9_-]{11})"

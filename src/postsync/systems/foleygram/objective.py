@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...codecs.pieces import with_channels
-from ...data.clip import Clip
 from ...diffusion.parameterization import Parameterization, cosine_path
 from ...encoders.gram import GramEncoder, pick_frames
 from ...errors import ConditionError, PostsyncError
 from ...features.envelope import causal_window, frame_rms
 from ...features.spoil import spoil_envelope
+from ...protocols.clip import Clip
 from ...protocols.codec import Codec
 from ...protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
 from ...scenes.captions import paraphrases

@@ -164,7 +164,7 @@ class FoleyGRAMPipeline(LatentPipeline):
         shape = (len(sounds), self.transformer.config["io_channels"], total)
         x = self._noise(latents, shape, generators).float() * sigmas[0]
         with self.progress_bar(total=steps) as bar:
-            hooks = StepHooks(self, _levels(sigmas), guides, callback_on_step_end, num_samples, bar)
+            hooks = StepHooks(self, _levels(sigmas), guides, callback_on_step_end, num_samples, bar.update)
             x = sample(v_denoiser(network), x, sigmas, noise=lambda i: draw_noise(x.shape, generators, x),
                        solver=settings.solver, eta=settings.eta, before_step=hooks.before,
                        after_step=lambda i, before, after, _: hooks.after(i, before, after, outputs["v"]))

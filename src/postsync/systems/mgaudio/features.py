@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...data.clip import frames_at
 from ...encoders.cavp import FPS, Cavp
 from ...errors import ConditionError
+from ...protocols.clip import frames_at
 
 FILE_KEYS = ("feat", "arr_0")  # of Diff-Foley and FRIEREN, and of MDSGen
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...codecs.mel_vae import MelCodec
-from ...data.clip import Clip
 from ...diffusion.parameterization import Parameterization
 from ...diffusion.solvers import draw_noise
 from ...encoders.cavp import FPS, Cavp
 from ...errors import ConditionError, PostsyncError
+from ...protocols.clip import Clip
 from ...protocols.objective import GLANCES, Batch, ClipRequest, FrameRequest, Objective
 from .checkpoint import without_projector
 from .features import fitted, hear, looped, read_feature_file, see, steps_in

@@ -106,10 +106,10 @@ class MGAudioPipeline(LatentPipeline):
         """Generate sound; every argument left at None means the preset's default.
 
         video: frames (F, 3, H, W), uint8 or float in 0..1, four a second from the start on (as many as
-        `pictures_wanted` says) or any number that are shown equally long; or CAVP's features (S, E), four a second; None: sound of
-        nothing in particular. latents: unit-normal noise (B, 8, T, 16) to start from.
-        generator: one, or one for each sound; take k of a single one equals a run seeded with its seed + k. options:
-        `OPTIONS`. The arguments missing from `accepts` are refused.
+        `pictures_wanted` says) or any number that are shown equally long; or CAVP's features (S, E), four a second;
+        None: sound of nothing in particular. latents: unit-normal noise (B, 8, T, 16) to start from. generator: one, or
+        one for each sound; take k of a single one equals a run seeded with its seed + k. options: `OPTIONS`. The
+        arguments missing from `accepts` are refused.
 
         Returns audios (num_waveforms_per_prompt, C, N), N = round(duration_s * sampling_rate), as a tensor ("pt") or
         array ("np"), or the clean latents ("latent"). The duration defaults to the native one. Raises ConditionError
@@ -137,7 +137,7 @@ class MGAudioPipeline(LatentPipeline):
 
         times = flow_times(steps, settings.solver)
         with self.progress_bar(total=steps) as bar:
-            hooks = StepHooks(self, _levels(times), guides, callback_on_step_end, num_samples, bar)
+            hooks = StepHooks(self, _levels(times), guides, callback_on_step_end, num_samples, bar.update)
             x = sample_flow(velocity, x, times, noise=lambda i: draw_noise(x.shape, generators, x),
                             solver=settings.solver, before_step=hooks.before, after_step=hooks.after).float()
         return self._output(self._audios(x, num_samples, output_type), output_type)
@@ -203,5 +203,5 @@ def latent_factor(codec: Codec, latent_scale: float | None) -> float:
     if latent_scale is None:
         return 1.0
     if not isinstance(codec, MelCodec):
-        raise ConditionError(f"a latent scale of {latent_scale:g} is of a mel codec's latents; leave it out for others.")
+        raise ConditionError(f"a latent scale of {latent_scale:g} is of a mel codec's latents; drop it for others.")
     return latent_scale / codec.vae.config.scaling_factor

@@ -7,11 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from postsync.codecs.griffin_lim import griffin_lim, invert_mel
-from postsync.metrics.log_stft import LogSTFTDistance
 
-from postsync.codecs.stft import log_stft_distance, magnitude_stft, stft_loss
+from postsync.codecs.stft import griffin_lim, invert_mel, log_stft_distance, magnitude_stft, stft_loss
 from postsync.features.spectrogram import audioldm, audioldm_log_mel, mel_filters
+from postsync.metrics.signals import LogSTFTDistance
 
 
 def noise(seed: int, num_samples: int = 8000) -> torch.Tensor:

@@ -1,4 +1,7 @@
-"""Metrics of sets: rows of features of every clip, pooled, and what the two sets have to do with each other."""
+"""Metrics of sets: rows of features of every clip, which are pooled, and the distance of the two sets.
+
+The distances are those of `postsync.metrics`; here is what they are given, and what is done with too few rows.
+"""
 
 from __future__ import annotations
 
@@ -11,62 +14,63 @@ from torch.nn import functional as F
 
 from ..features.flow import flow_blocks, luma
 from ..features.resize import centre_crop
-from ..metrics.favd import favd_rows
-from ..metrics.frechet import frechet_distance
-from ..metrics.fvd import NUM_FRAMES, first_frame
-from ..metrics.inception import inception_score
+from ..metrics.captions import caption_words, cider_d_of_words
+from ..metrics.class_scores import inception_score
+from ..metrics.frechet import NUM_FRAMES, favd_rows, first_frame, frechet_distance
 from ..metrics.kid import kernel_distance, polynomial_mmd
+from .clip_inputs import captions
 from .networks import Network
 from .observation import Observation, Pair
-from .sides import LeftOut
+from .sides import Skipped
 
 KID_ROWS = 1000  # of a subset
 
+
 def side_of(pair: Pair, side: str) -> Observation:
-    """One side of a pair; LeftOut where it is missing."""
+    """One side of a pair; Skipped where it is missing."""
     return pair.generated if side == "generated" else pair.reference
 
 
-def heard_rows(pair: Pair, side: str, network: str, key: str) -> Tensor:
+def sound_rows(pair: Pair, side: str, network: str, key: str) -> Tensor:
     """Rows (n, D) that a network gives for the sound: one a clip, or one a window."""
-    return _some(side_of(pair, side).heard(network)[key].flatten(0, -2), network)
+    return _some(side_of(pair, side).audio_features(network)[key].flatten(0, -2), network)
 
 
 def windowed_rows(pair: Pair, side: str, network: str, window_s: float, hop_s: float) -> Tensor:
     """Rows (n, D) of windows that start at every hop up to the end, continued with silence (fadtk)."""
     clip, extractor = side_of(pair, side), pair.networks[network]
-    rate = extractor.module.SAMPLE_RATE
+    rate = extractor.sample_rate
     size = round(window_s * rate)
 
-    def listen() -> dict[str, Tensor]:
+    def features() -> dict[str, Tensor]:
         sound = clip.sound(rate, "kaiser")
         pieces = [sound[start:start + size] for start in range(0, len(sound), round(hop_s * rate))]
         batch = torch.stack([F.pad(piece, (0, size - len(piece))) for piece in pieces])
         return extractor.run(lambda: extractor.model.features(batch.to(extractor.device)))
 
-    return _some(clip.once((network, window_s, hop_s), listen)["embedding"], network)
+    return _some(clip.cached((network, window_s, hop_s), features)["embedding"], network)
 
 
-def seen_and_heard_rows(pair: Pair, side: str, flow: str | None = None) -> Tensor:
+def picture_and_sound_rows(pair: Pair, side: str, flow: str | None = None) -> Tensor:
     """FAVD's rows (n, 1152): I3D of the picture beside VGGish of the sound, every 0.96 s.
 
     `flow`: where the flow comes from whose I3D stream is added to the picture's, "files" or "Farneback" (postsync's).
     """
     clip = side_of(pair, side)
     shown = clip if clip.decoded.frames is not None else pair.picture
-    seen = shown.seen("i3d")["features"]
+    seen = shown.video_features("i3d")["features"]
     if flow is not None:
-        seen = seen + shown.once(("i3d_flow", flow), lambda: _moved(shown, flow, pair.networks["i3d_flow"]))
-    return _some(favd_rows(seen, clip.heard("vggish")["activation"][0]).float(), "i3d")
+        seen = seen + shown.cached(("i3d_flow", flow), lambda: _flow_stream(shown, flow, pair.networks["i3d_flow"]))
+    return _some(favd_rows(seen, clip.audio_features("vggish")["activation"][0]).float(), "i3d")
 
 
-def _moved(clip: Observation, flow: str, network: Network) -> Tensor:
+def _flow_stream(clip: Observation, flow: str, network: Network) -> Tensor:
     """I3D of the flow, (S, 1024), for as many stacks as there are of pictures."""
     i3d = network.module
     pictures = clip.pictures(i3d.FPS)
     num_pairs = (len(pictures) - 1) // i3d.STACK_FRAMES * i3d.STACK_FRAMES
 
-    def look() -> dict[str, Tensor]:
+    def features() -> dict[str, Tensor]:
         if flow == "files":
             pairs = _stored_flow(clip, num_pairs, i3d.SHORT_SIDE)
         else:
@@ -75,20 +79,22 @@ def _moved(clip: Observation, flow: str, network: Network) -> Tensor:
             pairs = torch.cat([centre_crop(block, i3d.CROP) for block in flow_blocks(bright)])
         return network.model.features(pairs.to(network.device))
 
-    return network.run(look)["features"] if num_pairs else torch.zeros(0, clip.seen("i3d")["features"].shape[1])
+    if not num_pairs:
+        return torch.zeros(0, clip.video_features("i3d")["features"].shape[1])
+    return network.run(features)["features"]
 
 
 def _stored_flow(clip: Observation, num_pairs: int, short_side: int) -> Tensor:
-    """The first `num_pairs` of the clip's precomputed flow, (P, 2, H, W) float32; LeftOut where it does not fit."""
+    """The first `num_pairs` of the clip's precomputed flow, (P, 2, H, W) float32; Skipped where it does not fit."""
     path = clip.decoded.files.flow
     if path is None:
-        raise LeftOut("has no file of optical flow")
+        raise Skipped("has no file of optical flow")
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise LeftOut(f"has optical flow that cannot be read: {path.name}: {error}") from error
+        raise Skipped(f"has optical flow that cannot be read: {path.name}: {error}") from error
     if stored.ndim != 4 or stored.shape[1] != 2 or min(stored.shape[2:]) != short_side or len(stored) < num_pairs:
-        raise LeftOut(f"has optical flow of {stored.shape}; wanted are {num_pairs} pairs of pictures at 25 fps, 2 "
+        raise Skipped(f"has optical flow of {stored.shape}; wanted are {num_pairs} pairs of pictures at 25 fps, 2 "
                       f"directions, height and width, the shorter of them {short_side}")
     return torch.from_numpy(np.array(stored[:num_pairs], np.float32))
 
@@ -101,24 +107,24 @@ def video_rows(pair: Pair, side: str, seed: int = 0) -> Tensor:
     draws = torch.Generator().manual_seed(seed + crc32(pair.clip_id.encode())) if side == "reference" else None
     first = first_frame(len(pictures), draws)
     if first is None:
-        raise LeftOut(f"has {len(pictures)} pictures, FVD looks at {NUM_FRAMES}")
+        raise Skipped(f"has {len(pictures)} pictures, FVD looks at {NUM_FRAMES}")
 
-    def look() -> dict[str, Tensor]:
+    def features() -> dict[str, Tensor]:
         frames = F.interpolate(pictures[first:first + NUM_FRAMES].float(), (224, 224), mode="bilinear",
                                align_corners=False)
         clips = (2 * frames / 255 - 1).transpose(0, 1)[None].to(network.device)
         return network.model(clips)
 
-    return clip.once(("fvd", first), lambda: network.run(look))["logits"]
+    return clip.cached(("fvd", first), lambda: network.run(features))["logits"]
 
 
 def _some(rows: Tensor, network: str) -> Tensor:
     if not len(rows):
-        raise LeftOut(f"is shorter than the window of {network}")
+        raise Skipped(f"is shorter than the window of {network}")
     return rows
 
 
-def frechet(generated: Tensor, reference: Tensor | None, ddof: int = 1) -> float:
+def frechet_or_nan(generated: Tensor, reference: Tensor | None, ddof: int = 1) -> float:
     """Frechet distance of two sets of rows; NaN for fewer than 2 rows."""
     assert reference is not None
     if min(len(generated), len(reference)) < 2:
@@ -127,9 +133,9 @@ def frechet(generated: Tensor, reference: Tensor | None, ddof: int = 1) -> float
 
 
 def frechet_note(generated: Tensor, reference: Tensor | None, caution: str = "") -> str:
-    """How many rows there are, and what it does to a Frechet distance where they are fewer than features.
+    """How many rows there are, and what it does to a Frechet distance where there are fewer than features.
 
-    `caution`: what else must be known to read the value, told first.
+    `caution`: what else a reader must know, put first.
     """
     assert reference is not None
     fewest, width = min(len(generated), len(reference)), generated.shape[1]
@@ -140,7 +146,7 @@ def frechet_note(generated: Tensor, reference: Tensor | None, caution: str = "")
             "compare it only with distances of as many rows")
 
 
-def kid(generated: Tensor, reference: Tensor | None) -> float:
+def kid_of_subsets(generated: Tensor, reference: Tensor | None) -> float:
     """KID over 100 subsets of 1000 rows, or over all rows once where there are fewer; NaN for fewer than 2."""
     assert reference is not None
     fewest = min(len(generated), len(reference))
@@ -157,7 +163,7 @@ def kid_note(generated: Tensor, reference: Tensor | None) -> str:
     return f"{rows}: all taken once, for subsets of {KID_ROWS} there are too few" if few else rows
 
 
-def inception(generated: Tensor, reference: Tensor | None, splits: int = 10) -> float:
+def inception_or_nan(generated: Tensor, reference: Tensor | None, splits: int = 10) -> float:
     """Inception score over `splits` parts; NaN for fewer clips than parts."""
     return float(inception_score(generated, splits)[0]) if len(generated) >= splits else float("nan")
 
@@ -165,3 +171,13 @@ def inception(generated: Tensor, reference: Tensor | None, splits: int = 10) -> 
 def inception_note(generated: Tensor, reference: Tensor | None) -> str | None:
     """What few clips do to an inception score."""
     return f"{len(generated)} clips: splits of few clips lower the score" if len(generated) < 5000 else None
+
+
+def caption_rows(pair: Pair, side: str) -> Tensor:
+    """The clip's captions as rows (L, 1) of hashed words, for CIDEr-D looks at all clips at once."""
+    return caption_words(*captions(pair))[:, None]
+
+
+def cider(generated: Tensor, reference: Tensor | None) -> float:
+    """CIDEr-D averaged over clips, 0..10."""
+    return float(cider_d_of_words(generated[:, 0]).mean())

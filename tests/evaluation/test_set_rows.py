@@ -1,4 +1,4 @@
-"""FAVD's rows with optical flow: from files, from postsync's own flow, and what is said of files that do not fit."""
+"""Rows of sets: FAVD's with optical flow from files or computed, and what is done with few rows."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from postsync.data.manifest import write_manifest
 from postsync.encoders.i3d import I3d
 from postsync.encoders.published import PROVENANCE, cache_folder
 from postsync.encoders.vggish import Vggish
+from postsync.evaluation import set_rows as sets
 from postsync.evaluation.observation import Pair
-from postsync.evaluation.set_measures import seen_and_heard_rows
-from postsync.evaluation.sides import LeftOut, read_side
+from postsync.evaluation.set_rows import picture_and_sound_rows
+from postsync.evaluation.sides import Skipped, read_side
+from postsync.metrics.kid import kernel_distance
 
 STEP = 4  # pixels a picture, to the right
 
@@ -62,7 +64,7 @@ def test_the_stream_of_the_flow_in_a_file_is_added_to_that_of_the_pictures(tmp_p
     pictures = torch.zeros(25, 3, 16, 16, dtype=torch.uint8)
     flow = torch.randn(24, 2, 256, 256, generator=torch.Generator().manual_seed(0)).half() * 5
     pair = with_flow(pictures, saved(tmp_path, flow))
-    alone, both = (seen_and_heard_rows(pair, "generated", source) for source in (None, "files"))
+    alone, both = (picture_and_sound_rows(pair, "generated", source) for source in (None, "files"))
     expected = networks["i3d_flow"].features(flow.float())["features"]
     assert both.shape == (1, expected.shape[1] + 6)
     torch.testing.assert_close(both[:, :-6] - alone[:, :-6], expected, atol=1e-5, rtol=1e-4)
@@ -74,8 +76,8 @@ def test_postsyncs_own_flow_sees_what_slides(tmp_path):
     still = with_flow(sliding(), saved(tmp_path, known))
     known[:, 0] = STEP
     moving = with_flow(sliding(), saved(tmp_path, known))
-    found = seen_and_heard_rows(moving, "generated", "Farneback")
-    right, wrong = (seen_and_heard_rows(pair, "generated", "files") for pair in (moving, still))
+    found = picture_and_sound_rows(moving, "generated", "Farneback")
+    right, wrong = (picture_and_sound_rows(pair, "generated", "files") for pair in (moving, still))
     assert (found - right).norm() < 0.3 * (wrong - right).norm()
 
 
@@ -83,13 +85,13 @@ def test_flow_that_does_not_fit_is_named(tmp_path):
     pictures = torch.zeros(26, 3, 16, 16, dtype=torch.uint8)
     for shape in ((23, 2, 256, 256), (24, 3, 256, 256), (24, 2, 224, 256), (24, 256, 256)):
         pair = with_flow(pictures, saved(tmp_path, torch.zeros(shape)))
-        with pytest.raises(LeftOut, match="24 pairs of pictures at 25 fps"):
-            seen_and_heard_rows(pair, "generated", "files")
+        with pytest.raises(Skipped, match="24 pairs of pictures at 25 fps"):
+            picture_and_sound_rows(pair, "generated", "files")
     (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(LeftOut, match=r"cannot be read: cut\.npy"):
-        seen_and_heard_rows(with_flow(pictures, tmp_path / "cut.npy"), "generated", "files")
-    with pytest.raises(LeftOut, match="no file of optical flow"):
-        seen_and_heard_rows(with_flow(pictures, None), "generated", "files")
+    with pytest.raises(Skipped, match=r"cannot be read: cut\.npy"):
+        picture_and_sound_rows(with_flow(pictures, tmp_path / "cut.npy"), "generated", "files")
+    with pytest.raises(Skipped, match="no file of optical flow"):
+        picture_and_sound_rows(with_flow(pictures, None), "generated", "files")
 
 
 def test_flow_lies_beside_the_clips_or_where_the_manifest_says(tmp_path):
@@ -102,3 +104,23 @@ def test_flow_lies_beside_the_clips_or_where_the_manifest_says(tmp_path):
                                "features": {"flow": "other.npy"} if name == "b" else {}} for name in "ab"], {})
     assert [clip.flow for clip in read_side(tmp_path, "reference").clips.values()] == [tmp_path / "flow/a.npy",
                                                                                      tmp_path / "other.npy"]
+
+
+def test_frechet_of_few_rows_is_given_with_a_warning():
+    rows = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
+    assert sets.frechet_or_nan(rows, rows) == pytest.approx(0, abs=1e-9)
+    assert "of 8 features: with so few" in sets.frechet_note(rows, rows)
+    many = rows.repeat(4, 1)
+    assert sets.frechet_note(many, many) == "24 rows against 24"
+    assert sets.frechet_or_nan(rows[:1], rows) != sets.frechet_or_nan(rows[:1], rows)  # one row has no covariance
+    assert sets.kid_of_subsets(rows[:1], rows) != sets.kid_of_subsets(rows[:1], rows)
+    assert sets.inception_or_nan(rows, None) != sets.inception_or_nan(rows, None)
+    assert sets.inception_or_nan(torch.eye(10) * 50, None, splits=1) == pytest.approx(10, rel=1e-3)
+
+
+def test_the_kernel_distance_takes_subsets_where_there_are_rows_enough(monkeypatch):
+    monkeypatch.setattr(sets, "KID_ROWS", 4)
+    made, real = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    assert sets.kid_of_subsets(made, real) == float(kernel_distance(made, real, 100, 4)[0])
+    assert sets.kid_note(made, real) == "6 rows against 6"
+    assert "too few" in sets.kid_note(made[:3], real)

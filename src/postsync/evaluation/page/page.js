@@ -1,4 +1,3 @@
-
 // One player at a time; a line shows in the picture of its sound where it is, and a click there goes to that moment.
 const players = document.querySelectorAll("video, audio");
 for (const track of document.querySelectorAll(".track")) {
@@ -7,9 +6,8 @@ for (const track of document.querySelectorAll(".track")) {
   if (!player || !chart) continue;
   const head = chart.querySelector(".playhead");
   const seconds = Number(chart.dataset.seconds);
-  const width = chart.viewBox.baseVal.width;
   const show = () => {
-    head.setAttribute("transform", `translate(${Math.min(1, player.currentTime / seconds) * width} 0)`);
+    head.style.left = `${100 * Math.min(1, player.currentTime / seconds)}%`;
     if (!player.paused) requestAnimationFrame(show);
   };
   player.addEventListener("play", () => {

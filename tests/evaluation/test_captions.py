@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from postsync.metrics.bert_score import bert_scores
 
 from postsync.data.manifest import write_manifest
 from postsync.encoders.byte_pairs import RobertaTokenizer
@@ -18,9 +17,8 @@ from postsync.encoders.published import PROVENANCE, cache_folder
 from postsync.evaluation.document import describe
 from postsync.evaluation.job import Settings, run
 from postsync.evaluation.networks import Networks
-from postsync.evaluation.spec import Suite
-from postsync.evaluation.suites import captions, suite
-from postsync.metrics.captions import TOKENISATION, Bleu, CiderD, RougeL
+from postsync.evaluation.suites import Suite, captions, suite
+from postsync.metrics.captions import TOKENISATION, Bleu, CiderD, RougeL, bert_scores
 from tiny_roberta import write_tiny_roberta
 
 RATE = 48000

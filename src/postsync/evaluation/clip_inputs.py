@@ -1,0 +1,232 @@
+"""What metrics of sums are given of a clip: each function returns the arguments of a torchmetrics class's `update`.
+
+Here is where sounds are resampled, events read and networks run; the formulas are in `postsync.metrics`. Functions
+raise Skipped where a clip cannot give what the metric needs, Absent where one of its sides is missing.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..features.envelope import frame_rms
+from ..features.flow import flow_magnitudes, luma, motion_peaks
+from ..features.onsets import audio_onsets, librosa_onsets
+from ..media.meter import integrated_lufs
+from ..metrics.alignment import FLOW_THRESHOLD, Variant
+from ..metrics.captions import bert_scores
+from ..metrics.onset_protocols import SAMPLE_RATE as ONSET_RATE
+from ..metrics.onset_protocols import OnsetHits, onset_hits
+from ..metrics.signals import RECIPES
+from .networks import ROBERTA
+from .observation import SILENT_PEAK, Observation, Pair
+from .sides import Skipped
+
+ANALYSIS_RATE = 16000
+ONSET_WINDOW = 2048  # samples, librosa's default
+
+
+def onsets_and_events(pair: Pair) -> tuple[Tensor, list[float], list[float]]:
+    """Onsets of the generated sound, visible events and invisible ones, in seconds."""
+    return (*onsets_and_visible_events(pair), [e.t for e in pair.events(visible=False)])
+
+
+def onsets_and_visible_events(pair: Pair) -> tuple[Tensor, list[float]]:
+    """Onsets of the generated sound and visible events, in seconds."""
+    made = pair.generated
+    onsets = made.cached("onsets", lambda: audio_onsets(made.sound(ANALYSIS_RATE), ANALYSIS_RATE))
+    return onsets, [e.t for e in pair.events(visible=True)]
+
+
+def envelope_of(clip: Observation) -> Tensor:
+    """Loudness of a clip, (M,) linear RMS at 100 Hz."""
+    return clip.cached("envelope", lambda: frame_rms(clip.sound(ANALYSIS_RATE), ANALYSIS_RATE))
+
+
+def true_envelope(pair: Pair) -> Tensor:
+    """(M,) at 100 Hz: the one stored with the reference, of its foreground alone, else that of its sound. Raises
+    Skipped for a stored one that is unreadable or no envelope."""
+    path = pair.facts.envelope
+    if path is None:
+        return envelope_of(pair.reference)
+    try:
+        stored = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise Skipped(f"has no readable envelope in {path.name} ({type(error).__name__}); export it again") from error
+    if not isinstance(stored, np.ndarray) or stored.ndim != 1 or not np.issubdtype(stored.dtype, np.floating):
+        raise Skipped(f"has no envelope (M,) of numbers in {path.name}; export it again")
+    return torch.from_numpy(stored).float()
+
+
+def envelopes(pair: Pair) -> tuple[Tensor, Tensor]:
+    """Generated and true envelope over their common length, (M,) each."""
+    made, true = envelope_of(pair.generated), true_envelope(pair)
+    length = min(len(made), len(true))
+    if length < 2:
+        raise Skipped(f"has {length} values of its envelope")
+    return made[:length], true[:length]
+
+
+def varying_envelopes(pair: Pair) -> tuple[Tensor, Tensor]:
+    """`envelopes` of a pair that has a lag. Raises Skipped for silence, which is neither late nor on time."""
+    made, true = envelopes(pair)
+    for side, envelope in (("generated", made), ("reference", true)):
+        if envelope.amax() - envelope.amin() <= SILENT_PEAK:
+            raise Skipped(f"is of one loudness throughout ({side}), so it has no lag")
+    return made, true
+
+
+def loudness(pair: Pair) -> tuple[float, float]:
+    """Integrated loudness of the generated and of the real sound, LUFS."""
+    made, real = (clip.cached("lufs", partial(_lufs, clip)) for clip in (pair.generated, pair.reference))
+    return made, real
+
+
+def _lufs(clip: Observation) -> float:
+    return integrated_lufs(*clip.channels())
+
+
+def families(pair: Pair) -> tuple[list[str], list[str]]:
+    """The family that the classifier names, and the clip's own."""
+    known = pair.networks["scene_classifier"].model.families
+    if pair.facts.label not in known:
+        raise Skipped(f"is labelled {pair.facts.label!r}, which is no family of the scenes")
+    logits = pair.generated.audio_features("scene_classifier")["logits"]
+    return [known[int(logits.argmax())]], [pair.facts.label]
+
+
+def class_logits(pair: Pair, network: str) -> tuple[Tensor, Tensor]:
+    """A network's logits of the generated and of the real sound."""
+    made, real = (side.audio_features(network)["logits"] for side in (pair.generated, pair.reference))
+    return made, real
+
+
+def sound_and_caption(pair: Pair, network: str) -> tuple[Tensor, Tensor]:
+    """Embeddings of generated sound and caption."""
+    return pair.generated.audio_features(network)["embedding"], pair.text_features(network)
+
+
+def sound_and_sound(pair: Pair, network: str) -> tuple[Tensor, Tensor]:
+    """Embeddings of generated and real sound."""
+    made, real = (side.audio_features(network)["embedding"] for side in (pair.generated, pair.reference))
+    return made, real
+
+
+def gram_sound_and_picture(pair: Pair) -> tuple[Tensor, Tensor]:
+    """GRAM's embeddings of generated sound and picture."""
+    return pair.generated.audio_features("gram")["embedding"], pair.picture.video_features("gram")["embedding"]
+
+
+def gram_triplet(pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
+    """GRAM's embeddings of caption, picture and generated sound."""
+    sound, picture = gram_sound_and_picture(pair)
+    return pair.text_features("gram"), picture, sound
+
+
+def imagebind_sound_and_picture(pair: Pair, protocol: str) -> tuple[Tensor, Tensor]:
+    """ImageBind's embeddings of generated sound and picture."""
+    return pair.generated.audio_features("imagebind")["embedding"], _imagebind_picture(pair, protocol)
+
+
+def imagebind_caption_and_picture(pair: Pair, protocol: str) -> tuple[Tensor, Tensor]:
+    """ImageBind's embeddings of caption and picture."""
+    return pair.text_features("imagebind"), _imagebind_picture(pair, protocol)
+
+
+def _imagebind_picture(pair: Pair, protocol: str) -> Tensor:
+    clip, network = pair.picture, pair.networks["imagebind"]
+    fps = 0.5 if protocol == "av-benchmark" else network.module.FPS
+
+    def features() -> dict[str, Tensor]:
+        return network.run(lambda: network.model.video_features(clip.pictures(fps), fps, protocol))
+
+    return clip.cached(("imagebind", protocol), features)["embedding"][None]
+
+
+def aligned_probability(pair: Pair) -> tuple[Tensor]:
+    """Diff-Foley's probability that sound and picture are real and aligned."""
+    classifier, steps = pair.networks["align_classifier"], pair.picture.video_features("cavp")["steps"]
+    waveform = pair.generated.sound(classifier.sample_rate, classifier.resampler)[None]
+
+    def probability() -> dict[str, Tensor]:
+        on = classifier.device
+        return {"probability": classifier.model.probability(waveform.to(on), steps[None].to(on))}
+
+    return (classifier.run(probability)["probability"],)
+
+
+def offset_logits(pair: Pair) -> tuple[Tensor]:
+    """Synchformer's logits of the clip's two windows, (1, 2, 21)."""
+    network = pair.networks["synchformer"]
+    waveform = pair.generated.sound(network.sample_rate, network.resampler)[None].to(network.device)
+    pictures = pair.picture.pictures(network.fps)
+    return (network.run(lambda: network.model.features(pictures, waveform))["logits"][None],)
+
+
+def waveforms(pair: Pair, recipe: str) -> tuple[Tensor, Tensor]:
+    """Generated and real sound at the rate of an E-L1 recipe, over the length that both sides have."""
+    rate = RECIPES[recipe].sample_rate
+    made, real = (side.sound(rate) for side in (pair.generated, pair.reference))
+    length = min(len(made), len(real))
+    if length < rate / 10:
+        raise Skipped("is shorter than 0.1 s")
+    return made[:length], real[:length]
+
+
+def hits(pair: Pair) -> tuple[OnsetHits]:
+    """Which onsets of the real sound the generated one hits."""
+    return (pair.generated.cached("onset hits", lambda: onset_hits(
+        _for_onsets(pair.reference), _for_onsets(pair.generated))),)
+
+
+def audio_and_video_peaks(pair: Pair, variant: Variant) -> tuple[Tensor, Tensor, float]:
+    """Onsets of the generated sound and peaks of motion in seconds, and the frame rate of the pictures."""
+    made, shown = pair.generated, pair.picture
+    heard = made.cached("librosa onsets", lambda: librosa_onsets(_for_onsets(made), ONSET_RATE))
+    trajectory = shown.cached("flow", lambda: _trajectory(shown))
+    return heard, motion_peaks(trajectory, shown.fps(), FLOW_THRESHOLD[variant]), shown.fps()
+
+
+def _for_onsets(clip: Observation) -> Tensor:
+    """The sound (N,) for librosa's onsets. Raises Skipped where it is shorter than one of their windows."""
+    sound = clip.sound(ONSET_RATE)
+    if len(sound) < ONSET_WINDOW:
+        raise Skipped(f"is shorter than the onset window of {ONSET_WINDOW / ONSET_RATE:.3f} s")
+    return sound
+
+
+@torch.no_grad()
+def _trajectory(clip: Observation) -> Tensor:
+    pictures = clip.pictures()
+    if len(pictures) < 2:
+        raise Skipped("has one picture, in which nothing moves")
+    return flow_magnitudes(luma(pictures))
+
+
+def captions(pair: Pair) -> tuple[str, tuple[str, ...]]:
+    """The generated caption and its references; Skipped where a manifest has no caption."""
+    made, real = pair.generated.decoded.files.captions, pair.reference.decoded.files.captions
+    if not made or not real:
+        raise Skipped(f"has no caption in the manifest of the {'reference' if made else 'generated'} side")
+    return made[0], real
+
+
+def caption_scores(pair: Pair, layer: int) -> tuple[dict[str, Tensor]]:
+    """BERTScore of the generated caption against each of its references."""
+    made, real = captions(pair)
+    network = pair.networks[ROBERTA]
+
+    def scores() -> dict[str, Tensor]:
+        return network.run(partial(bert_scores, [made] * len(real), real, layer=layer,
+                                   network=(network.model, network.tokenizer)))
+
+    return (pair.generated.cached((ROBERTA, layer), scores),)
+
+
+def caption_and_sound(pair: Pair, network: str) -> tuple[Tensor, Tensor]:
+    """Embeddings of the generated caption and the real sound."""
+    made, _ = captions(pair)
+    return pair.networks[network].text_features(made), pair.reference.audio_features(network)["embedding"]
