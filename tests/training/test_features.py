@@ -79,6 +79,20 @@ def test_another_shape_is_refused_with_the_clip(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("value", "said"), [(None, "has no values"), (torch.tensor(1.0), r"shape \(\) of float32")])
+def test_another_feature_or_kind_is_refused(tmp_path: Path, value: torch.Tensor | None, said: str) -> None:
+    class Varying(Durations):
+        def prepare(self, clip: Clip) -> Batch:
+            sample = super().prepare(clip)
+            if clip.clip_id == "2":
+                del sample["index"]
+                sample |= {} if value is None else {"index": value}
+            return sample
+
+    with pytest.raises(PostsyncError, match=f"clip 2: 'index' .*{said}"):
+        prepared(tmp_path, objective=Varying())
+
+
 def test_the_folder_is_named_by_the_key_and_read_back(tmp_path: Path) -> None:
     first = prepared(tmp_path, "a")
     again = prepared(tmp_path, "a", Durations(ragged=True))  # would fail if prepared

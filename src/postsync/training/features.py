@@ -111,7 +111,7 @@ class _Writer:
         self.folder, self.total, self.done = folder, total, 0
         self._stack = ExitStack()
         self._files: dict[str, BinaryIO] = {}
-        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._forms: dict[str, str] = {}
 
     def __enter__(self) -> _Writer:
         return self
@@ -120,14 +120,17 @@ class _Writer:
         self._stack.close()
 
     def add(self, sample: Batch) -> None:
-        """Append the sample of the next clip. Raises PostsyncError where a shape is not that of the first clip."""
+        """Append the sample of the next clip. Raises PostsyncError where it has not the form of the first clip's."""
         arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in sample.items()}
+        forms = {name: f"shape {array.shape} of {array.dtype}" for name, array in arrays.items()}
         if not self._files:
             self._begin(arrays)
+            self._forms = forms
+        if differing := sorted(name for name, _form in forms.items() ^ self._forms.items()):
+            name = differing[0]
+            raise PostsyncError(f"clip {self.done}: '{name}' has {forms.get(name, 'no values')}, the first clip's "
+                                f"{self._forms.get(name, 'no values')}; give all clips the same duration.")
         for name, array in arrays.items():
-            if array.shape != self._shapes[name]:
-                raise PostsyncError(f"clip {self.done}: '{name}' has shape {array.shape}, the first clip's was "
-                                    f"{self._shapes[name]}; give all clips the same duration.")
             self._files[name].write(array.tobytes())
         self.done += 1
 
@@ -137,7 +140,6 @@ class _Writer:
             raise PostsyncError(f"{self.folder.parent}: the features take {math.ceil(size / 2**20)} MiB, and "
                                 f"{free // 2**20} MiB are free; name another folder for the run.")
         for name, array in arrays.items():
-            self._shapes[name] = array.shape
             self._files[name] = self._stack.enter_context((self.folder / f"{name}.npy").open("wb"))
             np.lib.format.write_array_header_1_0(self._files[name], {  # the rows follow as they are prepared
                 "descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False,
