@@ -52,6 +52,17 @@ def test_official_numbers(golden) -> None:
 
 
 @pytest.mark.golden
+def test_every_key_of_the_published_checkpoint_is_used(golden) -> None:
+    shapes = json.loads((golden("foleygram_key_shapes") / "stable_audio_open_vae.json").read_text())
+    state = {key.removeprefix("pretransform.model."): torch.empty(shape, device="meta")
+             for key, shape in shapes.items()}
+    ours = {key: tuple(value.shape) for key, value in official_to_diffusers(state).items()}
+    with torch.device("meta"):
+        assert ours == {key: tuple(value.shape) for key, value in stable_audio_open().vae.state_dict().items()}
+        assert from_official(state).vae.config["downsampling_ratios"] == [2, 4, 4, 8, 8]
+
+
+@pytest.mark.golden
 def test_checkpoints_of_other_networks_are_refused(golden) -> None:
     data = load_file(golden("oobleck_vae") / "data.safetensors")
     state = {k.removeprefix("sd."): v for k, v in data.items() if k.startswith("sd.")}

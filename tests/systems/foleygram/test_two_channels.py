@@ -13,7 +13,7 @@ from postsync.features.envelope import CAUSAL, CENTRED, Envelope, causal_window,
 from postsync.media.audio import resample
 from postsync.protocols.clip import Clip
 from postsync.systems.foleygram import presets
-from postsync.systems.foleygram.conditions import envelope_latents, hear, read_envelope
+from postsync.systems.foleygram.conditions import embed_recording, envelope_latents, read_envelope
 from postsync.systems.foleygram.controlnet import DiTControlNet
 from postsync.systems.foleygram.objective import FoleyGRAMObjective
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
@@ -103,8 +103,8 @@ def test_gram_hears_mono_at_its_own_rate(gram):
     sound = torch.randn(1, 16000, generator=seeded())
     faster = torch.from_numpy(resample(sound.numpy(), 16000, 32000))
     with torch.no_grad():
-        right, wrong = hear(gram, sound, 16000), hear(gram, faster, 16000)
-        heard = hear(gram, faster.expand(2, -1), 32000)
+        right, wrong = embed_recording(gram, sound, 16000), embed_recording(gram, faster, 16000)
+        heard = embed_recording(gram, faster.expand(2, -1), 32000)
     assert (heard - right).norm() < 0.2 * (wrong - right).norm()
 
 

@@ -1,4 +1,4 @@
-"""From what the caller gives to what the model is told: tokens and control, cut for each window."""
+"""From what the caller gives to what the model takes: tokens and control, cut for each window."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .prompts import cue_weights
 
 @dataclass(frozen=True)
 class WindowConditions:
-    """What the model is told in one window: token sets (J, B, S, D) with their shares over time (J, T), the tokens of
+    """What the model is given in one window: token sets (J, B, S, D) with their shares over time (J, T), the tokens of
     the unconditional half (B, S, D), the global condition (B, G), the control (B, M or C, T) and that of the
     unconditional half, if any, and whether the control is an estimate."""
 
@@ -63,7 +63,7 @@ class WindowConditioner:
     guide_envelope: bool
 
     def read(self, asked: Asked, windows: Sequence[Window], frames: int) -> dict[Window, WindowConditions]:
-        """Everything the model is told, by window; the windows hold a clip of `frames` latent frames.
+        """Everything the model is given, by window; the windows hold a clip of `frames` latent frames.
 
         Raises ConditionError for what has a wrong form or cannot be followed.
         """
@@ -143,7 +143,7 @@ class WindowConditioner:
 
     def _embed_reference(self, audio: Tensor) -> Tensor:
         """Embedding (1, D) of a recording (N,) or (C, N) at the codec's rate."""
-        return hear(self._towers(), audio, self.codec.sampling_rate, self.device)
+        return embed_recording(self._towers(), audio, self.codec.sampling_rate, self.device)
 
     def _towers(self) -> GramEncoder:
         """GRAM, or ConditionError where this pipeline has none."""
@@ -152,7 +152,7 @@ class WindowConditioner:
         return self.gram
 
 
-def hear(gram: GramEncoder, audio: Tensor, rate: int, device: torch.device | None = None) -> Tensor:
+def embed_recording(gram: GramEncoder, audio: Tensor, rate: int, device: torch.device | None = None) -> Tensor:
     """Embedding (1, D) of a recording (N,) or (C, N) at `rate` Hz, mixed down and at full level; GRAM hears 16 kHz."""
     mono = at_gram_rate(audio.float().reshape(-1, audio.shape[-1]).mean(0), rate)
     return gram.encode_audio((mono / mono.abs().max().clamp(min=1e-4))[None].to(device or mono.device))
