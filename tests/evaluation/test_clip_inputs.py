@@ -76,7 +76,7 @@ def test_events_past_the_measured_time_do_not_count():
 def test_a_clip_without_annotated_events_is_skipped():
     pair = pair_of(clicks(0.3))
     unknown = dataclasses.replace(pair, facts=type(pair.facts)("a", pair.facts.sound, None))
-    with pytest.raises(Skipped, match="no written events"):
+    with pytest.raises(Skipped, match="no annotated events"):
         clips.onsets_and_events(unknown)
 
 

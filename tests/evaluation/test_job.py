@@ -107,7 +107,7 @@ def test_what_is_longer_than_the_reference_is_measured_over_its_length(write, ma
 
 def test_two_sides_without_a_common_clip_are_refused(real, sounds, tmp_path):
     soundfile.write(tmp_path / "x.wav", np.zeros(100), RATE)
-    with pytest.raises(ConditionError, match=r"not one clip.*'x'.*scenes\."):
+    with pytest.raises(ConditionError, match=r"no clip.*'x'.*scenes\."):
         run([tmp_path], real, scenes())
 
 

@@ -71,7 +71,7 @@ def test_the_stream_of_the_flow_in_a_file_is_added_to_that_of_the_pictures(tmp_p
     assert torch.equal(both[:, -6:], alone[:, -6:])
 
 
-def test_postsyncs_own_flow_sees_what_slides(tmp_path):
+def test_computed_flow_sees_what_slides(tmp_path):
     known = torch.zeros(24, 2, 256, 256)
     still = with_flow(sliding(), saved(tmp_path, known))
     known[:, 0] = STEP

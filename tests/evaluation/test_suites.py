@@ -74,3 +74,17 @@ def test_one_model_has_one_divergence_by_each_form():
     forms = {name: next(m for m in suite(name).metrics if m.name == "KL-PANNs").about["eps"]
              for name in ("vggsound", "av-benchmark")}
     assert forms == {"vggsound": 1e-6, "av-benchmark": 0.0}
+
+
+@pytest.mark.parametrize(("installed", "backend"), [(True, "opencv"), (False, "postsync")])
+def test_metrics_of_optical_flow_say_what_computes_it(monkeypatch, installed, backend):
+    monkeypatch.setattr("postsync.features.flow.find_spec", lambda name: object() if installed else None)
+    metrics = {m.name: m for name in ("sounding-video", "mdg") for m in suite(name).metrics}
+    said = {name: metric.about["farneback"] for name, metric in metrics.items() if "farneback" in metric.about}
+    assert said == {name: backend for name in metrics if name.startswith("AV-Align") or "Farneback" in name}
+    assert len(said) == 4
+
+
+def test_directions_are_those_of_the_classes():
+    better = {m.name: m.higher_is_better for m in suite("scenes").metrics}
+    assert (better["Onset-F1@50ms"], better["Onset-lag-abs-ms"], better["Onset-lag-ms"]) == (True, False, None)

@@ -19,9 +19,9 @@ def evaluate(
     plot: Annotated[Path | None, typer.Option(help="also plots, PNG, into this folder", show_default=False)] = None,
     html: Annotated[Path | None, typer.Option(help="also one page that opens offline", show_default=False)] = None,
     num_clips: Annotated[int, typer.Option(help="clips on the page, half the worst and half the best", min=0)] = 6,
-    sort_by: Annotated[str | None, typer.Option(help="the metric that tells worst clips from best",
+    sort_by: Annotated[str | None, typer.Option(help="the metric that orders the clips on the page",
                                                 show_default=False)] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="fail (exit 2) if anything is missing, silent, short or "
+    strict: Annotated[bool, typer.Option("--strict", help="fail (exit 2) if any clip is missing, silent, short or "
                                                           "unreadable")] = False,
     seed: Annotated[int, typer.Option(help="of the bootstrap")] = 0,
     duration: Annotated[float | None, typer.Option(help="seconds of each clip; default: the suite's",
@@ -30,7 +30,7 @@ def evaluate(
     device: Annotated[str, typer.Option(help="cpu, cuda, mps")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no table, no progress")] = False,
 ) -> None:
-    """Measure generated clips: one table, and one JSON that somebody else can reproduce."""
+    """Measure generated clips: one table, and one JSON from which others can reproduce it."""
     from . import evaluate_run
 
     evaluate_run.evaluate(

@@ -12,7 +12,7 @@ import numpy as np
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
-SET_RESAMPLES = (10, 50)  # fewest and most for metrics whose every resample costs as much as the metric itself
+SET_RESAMPLES = (10, 50)  # fewest and most for metrics where each resample costs as much as the metric
 _SET_WIDTH = 320  # features up to which the most are drawn; the cost grows with the third power
 
 Statistic = Callable[[np.ndarray], np.ndarray]  # draws (R, N) -> values (R,)
@@ -43,7 +43,7 @@ def centred_interval(value: float, values: np.ndarray, confidence: float = CONFI
     """The spread of resampled values (R,) about their median, laid around `value`, in proportion if all are > 0.
 
     For distances of sets: a resample repeats clips, which by itself moves a Frechet distance, so that the plain
-    percentiles would lie beside the value.
+    percentiles would miss the value.
     """
     found = percentile_interval(values, confidence)
     if found is None:

@@ -91,11 +91,11 @@ def _lufs(clip: Observation) -> float:
 
 def families(pair: Pair) -> tuple[list[str], list[str]]:
     """The family that the classifier names, and the clip's own."""
-    known = pair.networks["scene_classifier"].model.families
-    if pair.facts.label not in known:
-        raise Skipped(f"is labelled {pair.facts.label!r}, which is no family of the scenes")
+    known, label = pair.networks["scene_classifier"].model.families, pair.facts.label
+    if label is None or label not in known:
+        raise Skipped(f"is labelled {label!r}, which is no family of the scenes")
     logits = pair.generated.audio_features("scene_classifier")["logits"]
-    return [known[int(logits.argmax())]], [pair.facts.label]
+    return [known[int(logits.argmax())]], [label]
 
 
 def class_logits(pair: Pair, network: str) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The job: systems' folders and a reference in, every figure of a suite out. Each file is decoded once for all."""
+"""The job: systems' folders and a reference in, every figure of a suite out. Each file is decoded once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST_S = 600.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is asked for besides suite and folders. `duration_s`: None for the suite's."""
+    """Settings of a run besides suite and folders. `duration_s`: None for the suite's."""
 
     seed: int = 0
     duration_s: float | None = None
@@ -82,7 +82,7 @@ def run(systems: Sequence[Path], reference: Path, suite: Suite, settings: Settin
     for side in made:
         if not side.clips.keys() & real.clips.keys():
             raise ConditionError(
-                f"{side.folder}: not one clip has the name of a clip in {reference} (here {_example(side)}, there "
+                f"{side.folder}: no clip has the name of a clip in {reference} (here {_example(side)}, there "
                 f"{_example(real)}); clips are paired by clip id, which is the file name without its suffix")
     obstacles = {m.name: reason for m in suite.metrics if (reason := m.obstacle(networks))}
     metrics = [m for m in suite.metrics if m.name not in obstacles]
@@ -103,7 +103,7 @@ def _example(side: Side) -> str:
 
 
 def _load(clip_id: str, real: Side, made: Sequence[Side], suite: Suite, duration_s: float, pictures: bool) -> _Loaded:
-    """Decode a clip's files; pictures only where a metric looks at them."""
+    """Decode a clip's files; pictures only where a metric needs them."""
     reference = real.clips.get(clip_id)
     only_reference = suite.picture_of == "reference" and reference is not None and reference.picture is not None
 
@@ -115,20 +115,20 @@ def _load(clip_id: str, real: Side, made: Sequence[Side], suite: Suite, duration
 
 
 def _measure(clip: _Loaded, measured: Sequence[Measured], suite: Suite, duration_s: float, networks: Networks) -> None:
-    """Add a clip to all tallies of all systems; the reference is looked at once for all of them."""
+    """Add a clip to all tallies of all systems; the reference is observed once for all of them."""
 
-    def look(decoded: Decoded | None, seconds: float) -> Observation | None:
+    def observe(decoded: Decoded | None, seconds: float) -> Observation | None:
         return None if decoded is None else Observation(decoded, networks, seconds)
 
-    real = look(clip.reference, duration_s)
-    # what a codec, or a system, adds after the end of the real clip is not measured
+    real = observe(clip.reference, duration_s)
+    # nothing after the end of the real clip is measured, such as a codec's padding
     made_s = duration_s if clip.reference is None else min(duration_s, clip.reference.duration_s or duration_s)
     for system, generated in zip(measured, clip.generated):
         facts = system.reference.clips.get(clip.clip_id) or system.side.clips.get(clip.clip_id)
-        if facts is None:  # a clip of another system of this run
+        if facts is None:  # a clip that only another system of this run has
             continue
         system.problems += _problems(clip.clip_id, generated, clip.reference, system, duration_s)
-        sides = {"generated": look(generated, made_s), "reference": real}
+        sides = {"generated": observe(generated, made_s), "reference": real}
         names = sorted(sides, key=lambda name: name != suite.picture_of)
         shown = next((n for n in names if (one := sides[n]) is not None and one.decoded.frames is not None), None)
         if shown is not None:
@@ -141,7 +141,7 @@ def _measure(clip: _Loaded, measured: Sequence[Measured], suite: Suite, duration
 
 def _problems(clip_id: str, generated: Decoded | None, reference: Decoded | None, system: Measured,
               duration_s: float) -> list[Missing]:
-    """Everything that is not as it should be with a clip of one system."""
+    """Everything that is wrong with a clip of one system."""
     known = {(p.clip_id, p.side) for p in (*system.side.problems, *system.reference.problems)}
     found: list[Missing] = []
     for side, one in (("generated", generated), ("reference", reference)):

@@ -37,7 +37,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was in the files of one clip; `problems` say why a part of it is not here."""
+    """The decoded files of one clip; `problems` say why a part of it is missing."""
 
     files: ClipFiles
     waveform: Tensor | None  # (C, N) float32
@@ -231,7 +231,7 @@ class Pair:
     def events(self, visible: bool) -> list[Event]:
         """Events within the time that is measured, visible or invisible ones; Skipped where they are not annotated."""
         if self.facts.events is None:
-            raise Skipped("has no written events")
+            raise Skipped("has no annotated events")
         return [e for e in self.facts.events if e.visible == visible and e.t < self.duration_s]
 
     def text_features(self, network: str) -> Tensor:

@@ -107,7 +107,7 @@ def video_rows(pair: Pair, side: str, seed: int = 0) -> Tensor:
     draws = torch.Generator().manual_seed(seed + crc32(pair.clip_id.encode())) if side == "reference" else None
     first = first_frame(len(pictures), draws)
     if first is None:
-        raise Skipped(f"has {len(pictures)} pictures, FVD looks at {NUM_FRAMES}")
+        raise Skipped(f"has {len(pictures)} pictures; FVD needs {NUM_FRAMES}")
 
     def features() -> dict[str, Tensor]:
         frames = F.interpolate(pictures[first:first + NUM_FRAMES].float(), (224, 224), mode="bilinear",
@@ -174,7 +174,7 @@ def inception_note(generated: Tensor, reference: Tensor | None) -> str | None:
 
 
 def caption_rows(pair: Pair, side: str) -> Tensor:
-    """The clip's captions as rows (L, 1) of hashed words, for CIDEr-D looks at all clips at once."""
+    """The clip's captions as rows (L, 1) of hashed words, since CIDEr-D needs all clips at once."""
     return caption_words(*captions(pair))[:, None]
 
 

@@ -17,7 +17,7 @@ from ..protocols.clip import Event
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
 LEFT_OUT = ": left out of "  # between the reason and the metrics that it concerns
 FLOW = "flow"  # folder beside the clips, and key of a manifest's features, of precomputed optical flow
-IN_SUBFOLDER = "lies in a subfolder, where clips are not looked for; move it up or evaluate that folder"
+IN_SUBFOLDER = "is in a subfolder, which is not searched; move it up or evaluate that folder"
 RESULT_MARK = ".postsync"  # in the names of what `postsync generate` writes
 
 
@@ -78,15 +78,15 @@ class Side:
 def read_side(folder: Path, side: str) -> Side:
     """The clips of a folder of media (clip id: file name without suffix) or of a folder with a manifest.
 
-    Raises MediaError where there is no such folder, or nothing in it that could be a clip.
+    Raises MediaError where there is no such folder, or nothing in it is a clip.
     """
     if not folder.is_dir():
         raise MediaError(f"{folder}: no such folder; name the folder that holds the {side} clips")
     found = _from_manifest(folder, side) if (folder / MANIFEST).is_file() else _from_files(folder, side)
     if not found.clips and all(problem.reason == IN_SUBFOLDER for problem in found.problems):
         below = f" itself, only below it (such as {found.problems[0].clip_id})" if found.problems else ""
-        raise MediaError(f"{folder}: holds no sound or video{below}; name the folder in which the {side} clips lie "
-                         "themselves")
+        raise MediaError(f"{folder}: holds no sound or video{below}; name the folder that holds the {side} clips "
+                         "directly")
     return found
 
 

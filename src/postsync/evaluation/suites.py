@@ -45,7 +45,7 @@ class Suite:
 
 
 def frechet(name: str, network: str, key: str, **about: Any) -> SetMetric:
-    """A Frechet distance of what `network` makes of the sound."""
+    """A Frechet distance of a network's features of the sound."""
     return SetMetric(name, False, sets.sound_rows, sets.frechet_or_nan, note=sets.frechet_note, networks=(network,),
                      settings={"network": network, "key": key}, about={"ddof": 1, **about})
 
@@ -61,7 +61,7 @@ def fd_panns(name: str = "FD-PANNs") -> Metric:
 
 
 def kid(name: str, network: str, **about: Any) -> Metric:
-    """KID of what `network` makes of the sound; unlike a Frechet distance it can be read for few clips."""
+    """KID of a network's features of the sound; unlike a Frechet distance it is meaningful for few clips."""
     return SetMetric(name, False, sets.sound_rows, sets.kid_of_subsets, note=sets.kid_note, resampled=False,
                      networks=(network,), settings={"network": network, "key": "embedding"},
                      about={"kernel": "(x . y / D + 1)^3", "subsets": 100, "subset_size": sets.KID_ROWS,
@@ -108,7 +108,7 @@ def clap_score(name: str = "CLAP-score", audio: bool = False) -> Metric:
 def favd() -> tuple[Metric, ...]:
     """FAVD with the clips' precomputed flow, with postsync's own flow, and with I3D's picture stream alone.
 
-    The published flow is that of a network that is not here (PWC-Net): who has it gives it in files.
+    The published flow is that of PWC-Net, which postsync does not include: users who have it provide it in files.
     """
     def metric(name: str, networks: tuple[str, ...], caution: str = "", about: dict[str, Any] | None = None,
                **settings: Any) -> SetMetric:

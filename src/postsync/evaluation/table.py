@@ -1,4 +1,4 @@
-"""An evaluation for people: one table, what is missing, and what could not be computed."""
+"""An evaluation in the terminal: one table, what is missing, and what could not be computed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rich.table import Table
 
 from .sides import LEFT_OUT
 
-NAMED = 3  # clips named of each kind of trouble; the JSON names them all
-_WANTED = {True: "higher", False: "lower", None: ""}
+NAMED = 3  # clips named of each kind of problem; the JSON names them all
+_BETTER = {True: "higher", False: "lower", None: ""}
 
 
 def print_evaluation(document: Mapping[str, Any], console: Console) -> None:
@@ -28,12 +28,12 @@ def print_evaluation(document: Mapping[str, Any], console: Console) -> None:
     table.add_column("better")
     for metric in document["metrics"]:
         table.add_row(_named(metric), figure(metric["value"]), span(metric["interval"]), str(metric["count"]),
-                      _WANTED[metric["higher_is_better"]])
+                      _BETTER[metric["higher_is_better"]])
     console.print(table)
     for metric in document["metrics"]:
         if metric["note"]:
             console.print(f"{metric['name']}: {escape(metric['note'])}", soft_wrap=True, highlight=False)
-    print_troubles(document, console)
+    print_problems(document, console)
 
 
 def print_comparison(document: Mapping[str, Any], console: Console) -> None:
@@ -51,22 +51,22 @@ def print_comparison(document: Mapping[str, Any], console: Console) -> None:
         table.add_column(f"A - {letter}, 95 %", justify="right")
     for row in document["comparison"]:
         against_first = {d["second"]: d for d in row["differences"] if d["first"] == 0}
-        table.add_row(_named(row), _WANTED[row["higher_is_better"]], *map(figure, row["values"]),
+        table.add_row(_named(row), _BETTER[row["higher_is_better"]], *map(figure, row["values"]),
                       *(_difference(against_first.get(k)) for k in range(1, len(letters))))
     console.print(table)
     console.print("differences over common clips with common resamples; * lies on one side of 0", style="dim")
     for letter, system in zip(letters, systems):
-        print_troubles(system, console, f"{letter}: ")
+        print_problems(system, console, f"{letter}: ")
 
 
-def print_troubles(document: Mapping[str, Any], console: Console, before: str = "") -> None:
+def print_problems(document: Mapping[str, Any], console: Console, before: str = "") -> None:
     """What is missing, by kind, and what could not be computed."""
     kinds = Counter((entry["side"], _kind(entry["reason"])) for entry in document["missing"])
     for (side, kind), count in sorted(kinds.items()):
         entries = [e for e in document["missing"] if (e["side"], _kind(e["reason"])) == (side, kind)]
         names = ", ".join(e["clip_id"] for e in entries[:NAMED]) + (", ..." if count > NAMED else "")
-        told = entries[0]["reason"] if count == 1 else kind
-        console.print(f"{before}{side}: {count} x {escape(told)} ({escape(names)})", soft_wrap=True, highlight=False)
+        reason = entries[0]["reason"] if count == 1 else kind
+        console.print(f"{before}{side}: {count} x {escape(reason)} ({escape(names)})", soft_wrap=True, highlight=False)
     reasons: dict[str, list[str]] = {}
     for entry in document["not_computed"]:
         reasons.setdefault(entry["reason"], []).append(entry["name"])
@@ -109,6 +109,6 @@ def _title(document: Mapping[str, Any]) -> str:
 
 
 def _kind(reason: str) -> str:
-    """The reason without its numbers, so that like troubles are told together."""
+    """The reason without its numbers, so that similar problems are reported together."""
     _, left_out, metrics = reason.partition(LEFT_OUT)
     return f"left out of {metrics}" if left_out else re.sub(r"\d[\d.]*", "#", reason.split(":")[0].split(" (")[0])

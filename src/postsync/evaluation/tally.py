@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConditionError
-from ..metrics.accumulators import ClipMean, ClipSums
+from ..metrics.accumulators import ClipSums
 from .bootstrap import centred_interval, percentile_interval, set_resamples
 from .networks import Networks
 from .observation import Pair
@@ -91,7 +91,7 @@ class ClipTally:
         """Measure a clip; one that cannot be measured is noted with its reason."""
         try:
             terms = self.metric.metric.terms(*self.metric.inputs(pair, **self.metric.settings)).double()
-            if not terms.isfinite().all() or (isinstance(self.metric.metric, ClipMean) and terms[2]):
+            if not self.metric.metric.defined(terms):
                 raise Skipped("gives a value that is no number")
         except Absent:
             return

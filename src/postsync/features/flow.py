@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -103,9 +104,9 @@ def _opencv_flow(before: Tensor, after: Tensor, config: FlowConfig) -> Tensor:
     """Flow (1, 2, H, W) between two luma frames (H, W) uint8 by OpenCV."""
     import cv2
 
-    flow = cv2.calcOpticalFlowFarneback(before.cpu().numpy(), after.cpu().numpy(), None, config.pyramid_scale,
-                                        config.levels, config.window, config.iterations, config.poly_radius,
-                                        config.poly_sigma, 0)
+    flow = np.zeros((*before.shape, 2), np.float32)
+    cv2.calcOpticalFlowFarneback(before.cpu().numpy(), after.cpu().numpy(), flow, config.pyramid_scale, config.levels,
+                                 config.window, config.iterations, config.poly_radius, config.poly_sigma, 0)
     return torch.from_numpy(flow).permute(2, 0, 1)[None].to(before.device)
 
 

@@ -34,6 +34,10 @@ class ClipSums(Metric):
         """The figure of sums (..., num_terms), (...) float64; NaN where they hold nothing to take it of."""
         raise NotImplementedError(f"{type(self).__name__} does not say how its sums are read")
 
+    def defined(self, terms: Tensor) -> bool:
+        """Whether every clip behind these terms (num_terms,) has a value that is a number."""
+        return bool(terms.isfinite().all())
+
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Add one or several clips; arguments of `terms`."""
         self.sums += self.terms(*args, **kwargs).to(self.sums)
@@ -64,6 +68,10 @@ class ClipMean(ClipSums):
     def value(self, sums: Tensor) -> Tensor:
         """Mean over the clips that have a value; NaN where none has."""
         return sums[..., 0] / sums[..., 1]
+
+    def defined(self, terms: Tensor) -> bool:
+        """Whether every clip behind these terms (3,) has a value that is a number."""
+        return super().defined(terms) and not terms[2]
 
     @property
     def count(self) -> int:

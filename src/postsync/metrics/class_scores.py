@@ -1,6 +1,6 @@
 """What a classifier's answers say of generated sounds: Kullback-Leibler divergence and inception score.
 
-KL compares what a classifier hears in the real and in the generated sound of a clip, in nats, always reference against
+KL compares a classifier's answers for the real and the generated sound of a clip, in nats, always reference against
 generated, in all published forms (metrics.md section 6):
 - "softmax": sum q (ln q - ln(p + eps)); eps 1e-6 in audioldm_eval, SpecVQGAN and audiocraft, 0 (log domain) in
   av-benchmark;

@@ -4,7 +4,7 @@ float64 throughout and without a matrix square root. With factors S = F F^T of b
 the sum of the singular values of F_x^T F_y: taken as such where there are fewer rows than features, as square roots of
 the eigenvalues of the symmetric F_x^T S_y F_x otherwise (metrics.md section 1). ddof is 1 for audio and 0 for FVD.
 
-FAVD (section 11) takes clips seen and heard at once, row by row of 0.96 s: I3D beside VGGish. I3D sums its rgb and its
+FAVD (section 11) takes picture and sound together, row by row of 0.96 s: I3D beside VGGish. I3D sums its rgb and its
 flow stream; without flow, or with another flow than PWC-Net's, the result bears another name. FVD (section 12) takes
 16-frame pieces of video as I3D's 400 Kinetics logits. Published code (universome/stylegan-v `fvd2048_16f`) takes the
 first 2048 videos of a set, a real one's piece at a random place and a generated one's at its start, and leaves out what
@@ -56,7 +56,7 @@ def frechet_from_statistics(mean: Tensor, covariance: Tensor, reference_mean: Te
 
 def frechet_infinity(features: Tensor, reference: Tensor, generator: np.random.Generator, num_points: int = 25,
                      least_rows: int = 500, ddof: int = 1) -> tuple[float, float]:
-    """The distance for infinitely many generated rows, and the r^2 of the line that foretells it.
+    """The distance for infinitely many generated rows, and the r^2 of the line that predicts it.
 
     Distances of `num_points` draws (with replacement) of `least_rows` to n of the `features` (n, D), fitted by a line
     in 1/n, whose intercept is returned (microsoft/fadtk `score_inf`). Raises ValueError for n <= `least_rows`.

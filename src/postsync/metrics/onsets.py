@@ -120,11 +120,11 @@ def onset_counts(found: Times, truth: Times, tolerance_s: float = TOLERANCE_S, e
     `excused`: times at which a sound is neither wanted nor wrong, such as those of events that are not seen; what is
     left of `found` after matching and lies at one of them does not count.
     """
-    heard, wanted = sorted(float(t) for t in found), sorted(float(t) for t in truth)
-    pairs = match_onsets(heard, wanted, tolerance_s)
-    left = sorted(set(range(len(heard))) - {i for i, _ in pairs})
-    excuses = match_onsets([heard[i] for i in left], excused, tolerance_s)
-    return torch.tensor([len(pairs), len(heard) - len(excuses), len(wanted)], dtype=torch.float64)
+    sounds, wanted = sorted(float(t) for t in found), sorted(float(t) for t in truth)
+    pairs = match_onsets(sounds, wanted, tolerance_s)
+    left = sorted(set(range(len(sounds))) - {i for i, _ in pairs})
+    excuses = match_onsets([sounds[i] for i in left], excused, tolerance_s)
+    return torch.tensor([len(pairs), len(sounds) - len(excuses), len(wanted)], dtype=torch.float64)
 
 
 def _precision(counts: Tensor) -> Tensor:
@@ -216,8 +216,8 @@ class InventedOnsets(_OnsetMean):
 
     def values(self, found: Times, truth: Times, excused: Times = ()) -> Tensor:
         """Of one clip; arguments of `onset_counts`."""
-        matched, heard, _ = onset_counts(found, truth, self.tolerance_s, excused)
-        return heard - matched
+        matched, counted, _ = onset_counts(found, truth, self.tolerance_s, excused)
+        return counted - matched
 
 
 class OnsetLag(_OnsetMean):

@@ -26,8 +26,8 @@ def cosine_similarity(first: Tensor, second: Tensor, dtype: torch.dtype = torch.
     if first.shape != second.shape or first.dim() not in (2, 3):
         raise ValueError(f"embeddings of {tuple(first.shape)} and {tuple(second.shape)}; give (N, D) or "
                          "(N, T, D) twice")
-    one, other = (finite_rows(embeddings, "embeddings").to(dtype) for embeddings in (first, second))
-    values = F.cosine_similarity(one, other, dim=-1, eps=1e-6)
+    first, second = (finite_rows(rows, "embeddings").to(dtype) for rows in (first, second))
+    values = F.cosine_similarity(first, second, dim=-1, eps=1e-6)
     return values if values.dim() == 1 else values.mean(1)
 
 

@@ -27,7 +27,7 @@ from ...media.mux import mux
 from ...media.video import Frame, iter_frames, probe
 from ...protocols.clip import Clip
 from ...scenes.export import render_mp4
-from .figures import Picture, SoundPlot, data_uri, timeline
+from .figures import SoundPlot, Timeline, data_uri, timeline
 from .results import Evaluation
 
 MAX_CLIP_S = 12.0
@@ -172,8 +172,7 @@ class Track:
     note: str | None = None  # why a sound has no picture, where it should have one
     kind: str = "audio"  # "audio" | "video"
     uri: Markup | None = None
-    timeline: Picture | None = None
-    seconds: float = 0.0
+    timeline: Timeline | None = None
 
 
 @dataclass(frozen=True)
@@ -250,7 +249,7 @@ class Cards:
             problem = str(error)
         uri = data_uri("audio/mp4", encoded_sound(sound.waveform)) if video is None else data_uri("video/mp4", video)
         drawn = timeline(sound, f"{file.name}, clip {clip_id}", seconds, self.reference.events(clip_id), other)
-        return Track(file.name, problem, note, "audio" if video is None else "video", uri, drawn, seconds)
+        return Track(file.name, problem, note, "audio" if video is None else "video", uri, drawn)
 
     def _picture(self, file: _File, clip_id: str) -> tuple[Path | None, tuple[float, float]]:
         """The file's own picture, else the first of the named ones that has one; and (start, length) in it."""

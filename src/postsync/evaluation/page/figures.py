@@ -1,6 +1,7 @@
 """Pictures of an evaluation by matplotlib: distributions of clip values, and sounds over time.
 
-On the page each is an SVG inside a `data:` URI, drawn once for light and once for dark; `--plot` writes PNG files.
+On the page they are `data:` URIs: SVG, drawn once for light and once for dark, and PNG for spectrograms. `--plot`
+writes PNG files.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
 
 BINS = 24
 FLOOR_DB = -60.0
-_WIDTH, _STRIP, _DPI = 360, 66, 100  # pixels on the page; of a histogram's strip; that make an inch
-_TOP, _CURVE, _GAP, _MEL, _AXIS = 10, 70, 4, 72, 16  # heights of a timeline's parts, from the top
+_WIDTH, _DPI = 360, 100  # pixels of a picture on the page; pixels that make an inch
+_STRIP, _FOOT, _MARGIN = 66, 20, 12  # heights of a histogram's strip and of a line of text; its margin at both sides
+_TOP, _CURVE, _AXIS, _MEL = 10, 70, 16, 72  # heights of a timeline's parts, from the top
 _COLUMNS = 600  # of a spectrogram's picture at most
 _LOG_MEL_RANGE = (-11.0, 1.0)
 _FONT = 8.5  # points
+_PLOT_SCALE = 1.6  # of a PNG file, against the page
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,15 @@ class Picture:
     light: Markup
     dark: Markup
     alt: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A sound over `seconds`: its loudness, and its mel spectrogram (PNG, the same for light and dark)."""
+
+    level: Picture
+    spectrogram: Markup
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -124,27 +136,33 @@ def histogram_figure(evaluations: Sequence[Evaluation], metric: str, names: Sequ
     from matplotlib.figure import Figure
 
     edges, counts = histograms(evaluations, metric)
-    shares = [count / max(count.sum(), 1) for count in counts]
-    figure = Figure((_WIDTH / _DPI, (len(counts) * _STRIP + 24 + 16 * bool(label)) / _DPI), layout="constrained")
-    strips = figure.subplots(len(counts), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for row, (axes, evaluation, name, share) in enumerate(zip(strips, evaluations, names, shares)):
-        _bare(axes, theme)
+    height, foot = len(counts) * _STRIP + _FOOT * (1 + bool(label)), _FOOT * (1 + bool(label))
+    figure, last = Figure((_WIDTH / _DPI, height / _DPI)), None
+    for row in reversed(range(len(counts))):  # the lowest has the axis that the others share
+        bottom = foot + (len(counts) - 1 - row) * _STRIP
+        axes = figure.add_axes((_MARGIN / _WIDTH, bottom / height, 1 - 2 * _MARGIN / _WIDTH, (_STRIP - _FOOT) / height),
+                               sharex=last, sharey=last)
+        _bare(axes, theme, labelled=last is None)
+        last = last or axes
+        share = counts[row] / max(counts[row].sum(), 1)
         axes.stairs(share, edges, fill=True, color=theme.series[row % len(theme.series)])
-        values = [*clip_values(evaluation, metric).values()]
+        values = [*clip_values(evaluations[row], metric).values()]
         if values:
             axes.axvline(float(np.median(values)), color=theme.ink, lw=1.2)
         if len(names) > 1:
-            axes.set_title(_printable(name), fontsize=_FONT, color=theme.soft, loc="left", pad=2, parse_math=False)
-    strips[-1].locator_params(axis="x", nbins=5)
-    strips[-1].tick_params(axis="x", labelsize=_FONT, labelcolor=theme.soft, color=theme.soft)
+            axes.set_title(_printable(names[row]), fontsize=_FONT, color=theme.soft, loc="left", pad=2,
+                           parse_math=False)
+    assert last is not None
+    last.locator_params(axis="x", nbins=5)
     if label:
-        strips[-1].set_xlabel(_printable(label), fontsize=_FONT, color=theme.ink, parse_math=False)
+        last.set_xlabel(_printable(label), fontsize=_FONT, color=theme.ink, parse_math=False)
     return figure
 
 
-def _bare(axes: Axes, theme: Theme) -> None:
-    """Leave only the base line."""
+def _bare(axes: Axes, theme: Theme, labelled: bool) -> None:
+    """Leave only the base line, with ticks and, where `labelled`, their values."""
     axes.set_yticks([])
+    axes.tick_params(axis="x", labelsize=_FONT, labelcolor=theme.soft, color=theme.line, labelbottom=labelled)
     axes.patch.set_visible(False)
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
@@ -152,52 +170,68 @@ def _bare(axes: Axes, theme: Theme) -> None:
 
 
 def timeline(sound: SoundPlot, what: str, seconds: float, events: Sequence[tuple[float, bool]] | None = None,
-             other: Tensor | None = None) -> Picture:
-    """The picture of a sound over `seconds`.
+             other: Tensor | None = None) -> Timeline:
+    """The pictures of a sound over `seconds`.
 
     Args:
         what: names the sound in the text for those who do not see the picture.
         events: when it should sound (seconds) and whether the cause is visible; None where that is not annotated.
         other: an envelope (M,) at 100 Hz to compare with, drawn dashed.
     """
+    seconds = max(seconds, 1e-3)
     shown = [(t, visible) for t, visible in events or () if 0 <= t <= seconds]
-    alt = f"Loudness and mel spectrogram of {what} over {seconds:.1f} s: {len(sound.onsets_s)} onsets found"
+    alt = f"Loudness of {what} over {seconds:.1f} s: {len(sound.onsets_s)} onsets found"
     if events is not None:
         alt += f", {len(shown)} true onsets {', '.join(f'{t:.2f}' for t, _ in shown[:20])}"
-    return picture(lambda theme: timeline_figure(sound, seconds, shown, other, theme), alt)
+    level = picture(lambda theme: level_figure(sound, seconds, shown, other, theme), alt)
+    buffer = io.BytesIO()
+    spectrogram_figure(sound, seconds, shown).savefig(buffer, format="png", dpi=_COLUMNS * _DPI / _WIDTH,
+                                                      transparent=True)
+    return Timeline(level, data_uri("image/png", buffer.getvalue()), seconds)
 
 
-def timeline_figure(sound: SoundPlot, seconds: float, events: Sequence[tuple[float, bool]], other: Tensor | None,
-                    theme: Theme) -> Figure:
-    """Loudness in dB with onsets above (triangles: found; lines: true, dotted where the cause is not visible), and the
-    mel spectrogram below. The full width is `seconds`, so that the page can draw where it plays."""
+def level_figure(sound: SoundPlot, seconds: float, events: Sequence[tuple[float, bool]], other: Tensor | None,
+                 theme: Theme) -> Figure:
+    """Loudness in dB with onsets: triangles above for those found, lines for true ones, dotted where the cause is not
+    visible. The full width is `seconds`, so that the page can draw where a sound plays."""
     from matplotlib.figure import Figure
 
-    seconds, height = max(seconds, 1e-3), _TOP + _CURVE + _GAP + _MEL + _AXIS
+    height = _TOP + _CURVE + _AXIS
     figure = Figure((_WIDTH / _DPI, height / _DPI))
-    level = figure.add_axes((0, (_AXIS + _MEL + _GAP) / height, 1, _CURVE / height), xlim=(0, seconds),
-                            ylim=(FLOOR_DB, 0))
-    mel = figure.add_axes((0, _AXIS / height, 1, _MEL / height), xlim=(0, seconds), ylim=(0, sound.log_mel.shape[1]))
-    for axes in (level, mel):
-        axes.set_axis_off()
+    axes = figure.add_axes((0, _AXIS / height, 1, _CURVE / height), xlim=(0, seconds), ylim=(FLOOR_DB, 0))
+    axes.set_axis_off()
     for db in (-20, -40):
-        level.axhline(db, color=theme.line, lw=0.8)
-        level.text(0.005 * seconds, db, f"{db} dB", fontsize=_FONT, color=theme.soft, va="bottom")
+        axes.axhline(db, color=theme.line, lw=0.8)
+        axes.text(0.005 * seconds, db, f"{db} dB", fontsize=_FONT, color=theme.soft, va="bottom")
     if other is not None:
-        level.plot(*_level_curve(other), color=theme.soft, lw=0.8, ls=(0, (3, 2)))
-    level.plot(*_level_curve(sound.envelope), color=theme.series[0], lw=1.1)
+        axes.plot(*_level_curve(other), color=theme.soft, lw=0.8, ls=(0, (3, 2)))
+    axes.plot(*_level_curve(sound.envelope), color=theme.series[0], lw=1.1)
     above = np.full(len(sound.onsets_s), 3.5)
-    level.plot(sound.onsets_s, above, "v", ms=5, mew=0, color=theme.series[1], clip_on=False)
-    low, high = _LOG_MEL_RANGE
-    mel.imshow(_columns(sound.log_mel).T, origin="lower", aspect="auto", interpolation="none", cmap="magma", vmin=low,
-               vmax=high, extent=(0, sound.duration_s, 0, sound.log_mel.shape[1]))
-    mel.set_xlim(0, seconds)
-    for t, visible in events:
-        for axes in (level, mel):
-            axes.axvline(t, color=theme.truth, lw=0.9, ls="-" if visible else (0, (2, 3)))
+    axes.plot(sound.onsets_s, above, "v", ms=5, mew=0, color=theme.series[1], clip_on=False)
+    _draw_events(axes, events, theme)
     for t in _ticks(seconds):
         figure.text(t / seconds + 0.003, 4 / height, f"{t:g} s", fontsize=_FONT, color=theme.soft)
     return figure
+
+
+def spectrogram_figure(sound: SoundPlot, seconds: float, events: Sequence[tuple[float, bool]]) -> Figure:
+    """The mel spectrogram, low bands at the bottom, with lines at true onsets, over the same `seconds`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((_WIDTH / _DPI, _MEL / _DPI))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    low, high = _LOG_MEL_RANGE
+    axes.imshow(_columns(sound.log_mel).T, origin="lower", aspect="auto", interpolation="nearest", cmap="magma",
+                vmin=low, vmax=high, extent=(0, sound.duration_s, 0, sound.log_mel.shape[1]))
+    axes.set_xlim(0, seconds)
+    _draw_events(axes, events, DARK)
+    return figure
+
+
+def _draw_events(axes: Axes, events: Sequence[tuple[float, bool]], theme: Theme) -> None:
+    for t, visible in events:
+        axes.axvline(t, color=theme.truth, lw=0.9, ls="-" if visible else (0, (2, 3)))
 
 
 def _level_curve(envelope: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -235,6 +269,8 @@ def write_plots(results: Evaluation | Sequence[Evaluation], folder: Path | str) 
     for metric in clip_metrics(evaluations):
         label = f"{metric}   (height: share of the clips; line: median)"
         figure = histogram_figure(evaluations, metric, names, LIGHT, label)
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(_PLOT_SCALE * width, _PLOT_SCALE * height)
         written.append(folder / f"{_file_name(metric, written)}.png")
         save_figure(figure, written[-1])
     return written
