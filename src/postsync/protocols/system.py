@@ -102,6 +102,7 @@ class Assembly:
 
     function: str  # "module:function" taking (checkpoint, **parts, **options) and giving a pipeline
     parts: Mapping[str, str] = field(default_factory=dict)  # folder that can be named -> what it holds
+    required: frozenset[str] = frozenset()  # parts that must be named
     options: Mapping[str, Option] = field(default_factory=dict)
 
 
