@@ -39,7 +39,7 @@ def plot_soundtrack(waveform: np.ndarray, sample_rate: int, timing: Timing, path
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
     values, scale = timing.envelope.values, 1.0
     if asked:
-        top.plot(np.arange(len(values)) / ENVELOPE_RATE, values.numpy(), label="envelope asked for")
+        top.plot(np.arange(len(values)) / ENVELOPE_RATE, values.numpy(), label="requested envelope")
         scale = float(values.max()) / max(float(rms.max()), 1e-9)
     top.plot(np.arange(len(rms)) / ENVELOPE_RATE, (rms * scale).numpy(), lw=0.8,
              label="loudness of the soundtrack" + (" (scaled)" if scale != 1.0 else ""))

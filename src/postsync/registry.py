@@ -80,7 +80,7 @@ def default_system() -> str:
 def trainable(name: str) -> Trainable:
     """The trainable `name`; raises PostsyncError naming those that exist."""
     if name not in TRAINABLES:
-        raise PostsyncError(f"nothing to train is called '{name}'; there are: {', '.join(TRAINABLES)}.")
+        raise PostsyncError(f"no trainable '{name}'; choose from: {', '.join(TRAINABLES)}.")
     return TRAINABLES[name]
 
 
@@ -117,8 +117,8 @@ def _preset_folder(entry: System, preset: str) -> Path:
         return weights.bundled(entry.presets[preset])
     folder = Path(preset)
     if not folder.is_dir():
-        raise PostsyncError(f"{entry.name} has no preset '{preset}', nor is that the folder of a saved pipeline; there "
-                            f"is: {', '.join(entry.presets)}.")
+        raise PostsyncError(f"{entry.name} has no preset '{preset}', and that is not the folder of a saved pipeline; "
+                            f"choose from: {', '.join(entry.presets)}.")
     index, kind = folder / "model_index.json", str(entry.pipeline).split(":")[1]
     if index.is_file() and f'"{kind}"' not in index.read_text(encoding="utf-8"):
         raise PostsyncError(f"{preset} is the folder of another system's pipeline, not of {kind}; name the system that "
@@ -166,7 +166,7 @@ def checked_parts(owner: str, given: Mapping[str, str | Path], known: Iterable[s
         raise ConditionError(f"{owner} has no part {', '.join(unknown)}; {there}.")
     folders = {name: Path(folder) for name, folder in given.items()}
     if absent := [f"{name}={folder}" for name, folder in folders.items() if not folder.is_dir()]:
-        raise ConditionError(f"{', '.join(absent)}: there is no such folder; name one that holds it.")
+        raise ConditionError(f"{', '.join(absent)}: no such folder; name an existing one.")
     return folders
 
 
@@ -179,7 +179,7 @@ def load_objective(name: str, preset: str = "mini", parts: Mapping[str, str | Pa
     """
     entry = trainable(name)
     if preset not in entry.presets:
-        raise PostsyncError(f"{name} has no preset '{preset}' to train; there is: {', '.join(entry.presets)}.")
+        raise PostsyncError(f"{name} has no preset '{preset}' to train; choose from: {', '.join(entry.presets)}.")
     folders = checked_parts(name, parts or {}, entry.parts)
     own = checked_options(options or {}, entry.options, name)
     objective: Objective = resolve(entry.objective)(preset, **folders, **own)

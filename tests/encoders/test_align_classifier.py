@@ -93,7 +93,7 @@ def test_folder_there_and_back(tiny, tmp_path):
 
 
 def test_bad_input_is_refused(tiny):
-    with pytest.raises(ValueError, match="no pairs"):
+    with pytest.raises(ValueError, match="do not pair"):
         tiny.probability(torch.zeros(2, 16000), torch.zeros(1, 32, 6))
     with pytest.raises(WeightsError, match="not a checkpoint of the alignment"):
         from_official({"surprise": torch.zeros(1)}, **TINY)

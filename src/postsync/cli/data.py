@@ -15,7 +15,7 @@ from .train import Options, Parts, Preset, load, manifest_features
 app = typer.Typer(no_args_is_help=True, help="Import, audit and prepare data sets.")
 
 Folder = Annotated[Path, typer.Argument(help="folder of a manifest")]
-Workers = Annotated[int, typer.Option(min=1, max=256, help="threads that decode")]
+Workers = Annotated[int, typer.Option(min=1, max=256, help="decoding threads")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bar")]
 
 
@@ -24,13 +24,13 @@ def import_(
     format_name: Annotated[str, typer.Argument(metavar="FORMAT", help="vggsound-csv, audioset-csv, audiocaps-csv, "
                                                "landscape-csv, greatesthits-times, unav-json or folder")],
     annotations: Annotated[Path, typer.Argument(help="the official annotation file or folder")],
-    out: Annotated[Path, typer.Option(help="folder that gets the manifest")],
-    media: Annotated[Path | None, typer.Option(help="folder of the media; default: beside the annotations")] = None,
-    split: Annotated[str | None, typer.Option(help="of lists that do not tell it: train, val or test")] = None,
+    out: Annotated[Path, typer.Option(help="folder to write the manifest to")],
+    media: Annotated[Path | None, typer.Option(help="folder of the media; default: that of the annotations")] = None,
+    split: Annotated[str | None, typer.Option(help="for lists that do not name it: train, val or test")] = None,
     lists: Annotated[Path | None, typer.Option(help="folder of split lists (greatesthits-times)")] = None,
-    window: Annotated[float | None, typer.Option(min=0.1, help="cut clips into windows of so many seconds")] = None,
+    window: Annotated[float | None, typer.Option(min=0.1, help="cut clips into windows of this many seconds")] = None,
     workers: Workers = 1,
-    replace: Annotated[bool, typer.Option("--replace", help="write over an earlier manifest")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="overwrite an earlier manifest")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the media of official annotations and write them as a manifest; what is wrong with a clip is flagged."""
@@ -92,13 +92,13 @@ def cache(
     features: Annotated[Path | None, typer.Option(help="where to keep them; default: FOLDER/features/NAME")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Prepare the features of all clips of a split, as training does; what is there already is kept."""
+    """Prepare the features of all clips of a split, as training does; what is cached already is kept."""
     from ..data.feature_cache import fill
 
     clips = manifest_features(trainable, load(trainable, preset, part, set_), folder, split, features)
     with _progress("preparing", quiet) as on_clip:
         filled = fill(clips, on_clip)
-    typer.echo(f"{clips.folder}: {filled.made} clips prepared, {filled.kept} were there")
+    typer.echo(f"{clips.folder}: {filled.made} clips prepared, {filled.kept} already cached")
     if filled.failures:
         typer.echo(f"postsync: {len(filled.failures)} of {len(clips)} clips failed:", err=True)
         for sentence in filled.failures:

@@ -1,4 +1,4 @@
-"""What `postsync evaluate` does with its options: measures, prints, writes, and fails where it is to be strict."""
+"""What `postsync evaluate` does with its options: measures, prints, writes, and fails where asked to be strict."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Written:
             if path is not None:
                 check_writable(path)
                 if path.exists() and path.suffix.lower() != suffix:
-                    raise ConditionError(f"{path}: is there and is no {suffix} file, so it is left as it is; name "
+                    raise ConditionError(f"{path}: exists and is not a {suffix} file, so it is not overwritten; name "
                                          f"another output that ends in {suffix}")
         if self.plot is not None and self.plot.exists() and not self.plot.is_dir():
             raise ConditionError(f"{self.plot}: is a file; --plot names the folder that plots go into")

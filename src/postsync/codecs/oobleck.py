@@ -41,7 +41,7 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.vae, self.chunk_frames, self.checkpointing = vae, chunk_frames, checkpointing
         self.strides = tuple(vae.config["downsampling_ratios"])
         if any(stride % 2 for stride in self.strides):
-            raise ConditionError(f"strides {self.strides}: this codec needs even ones.")
+            raise ConditionError(f"strides {self.strides}: this codec needs even strides.")
         self.hop_length = prod(self.strides)
 
     @property
@@ -114,7 +114,7 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         try:
             vae = AutoencoderOobleck.from_pretrained(pretrained_model_name_or_path, torch_dtype=torch_dtype)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise WeightsError(f"{pretrained_model_name_or_path} holds no AutoencoderOobleck that can be read "
+            raise WeightsError(f"{pretrained_model_name_or_path} holds no readable AutoencoderOobleck "
                                f"({' '.join(str(error).split())[:200]}); name a folder in the diffusers layout."
                                ) from error
         return cls(vae).eval()

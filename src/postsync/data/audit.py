@@ -88,7 +88,7 @@ def _check(row: dict[str, Any], dataset: ManifestDataset, index: int, limits: Li
     unflag(row, ("missing", "unreadable"))
     paths = {dataset.root / row[name] for name in ("video_path", "audio_path") if row[name]}
     if gone := sorted(str(path) for path in paths if not path.is_file()):
-        flag(row, "missing", f"{', '.join(gone)} is no longer there")
+        flag(row, "missing", f"{', '.join(gone)} no longer exists")
         return
     try:
         found = examine(dataset[index], row["stats"].get("nominal_s"), limits)
@@ -105,7 +105,7 @@ def _flag_mismatched(rows: Sequence[dict[str, Any]], name: str) -> None:
     scored = sorted((row for row in rows if row["stats"].get("av_score") is not None),
                     key=lambda row: (row["stats"]["av_score"], row["clip_id"]))
     for row in scored[:int(len(scored) * MISMATCHED_QUANTILE)]:
-        flag(row, "mismatched", f"likeness {row['stats']['av_score']:.3f} by {name}: among the least "
+        flag(row, "mismatched", f"similarity {row['stats']['av_score']:.3f} by {name}: among the least "
                                 f"{MISMATCHED_QUANTILE:.0%} of {len(scored)} clips")
 
 

@@ -46,7 +46,7 @@ class FeatureCache(Dataset):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise MediaError(f"{folder}: cannot be made ({error.strerror}); keep the features elsewhere") from error
+            raise MediaError(f"{folder}: cannot be created ({error.strerror}); keep the features elsewhere") from error
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -67,8 +67,8 @@ class FeatureCache(Dataset):
             features = {name: torch.as_tensor(v).detach().cpu().clone(memory_format=torch.contiguous_format)
                         for name, v in self.objective.prepare(self.dataset[index]).items()}
         if self.path(index) != path:
-            raise MediaError(f"clip {self.dataset.rows[index]['clip_id']}: its files were changed while they were "
-                             "read; run again when they are at rest")
+            raise MediaError(f"clip {self.dataset.rows[index]['clip_id']}: its files changed while they were "
+                             "read; run again when nothing writes to them")
         write_entry(path, features)
         return features, True
 

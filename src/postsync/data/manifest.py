@@ -70,7 +70,7 @@ def read_manifest(folder: Path | str) -> list[dict[str, Any]]:
     path = Path(folder)
     path = path / MANIFEST if path.is_dir() else path
     if not path.is_file():
-        raise MediaError(f"{path}: no manifest there; write one, for instance with `postsync data import` or "
+        raise MediaError(f"{path}: contains no manifest; write one, for instance with `postsync data import` or "
                          "`postsync scenes export FOLDER`")
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -94,7 +94,7 @@ def read_meta(folder: Path | str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise MediaError(f"cannot read {path}: {error}; import the data set again") from error
     if not isinstance(meta, dict):
-        raise MediaError(f"{path}: is no JSON object; import the data set again")
+        raise MediaError(f"{path}: is not a JSON object; import the data set again")
     return meta
 
 
@@ -155,7 +155,7 @@ class ManifestDataset(Dataset):
             times.append(frame.time_s - row["start"])
         if not images:
             raise MediaError(f"{self.root / row['video_path']}: no frame between {row['start']} and {row['end']} s; "
-                             f"mend start and end of clip {row['clip_id']} in the manifest")
+                             f"correct start and end of clip {row['clip_id']} in the manifest")
         return (torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
                 torch.tensor(times, dtype=torch.float64) - times[0])
 

@@ -29,7 +29,7 @@ def check_guides(guides: Sequence[Guide]) -> None:
     """Raise ConditionError for an object that is no guide."""
     for guide in guides:
         if not isinstance(guide, BeforeStep | AfterStep):
-            raise ConditionError(f"{type(guide).__name__} is no guide: it has neither before_step nor after_step.")
+            raise ConditionError(f"{type(guide).__name__} is not a guide: it has neither before_step nor after_step.")
 
 
 def guided_before(guides: Sequence[Guide], step: Step) -> Tensor:

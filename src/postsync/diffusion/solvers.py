@@ -130,7 +130,7 @@ def flow_times(num_steps: int, solver: FlowSolverName = "euler") -> Tensor:
     Raises ValueError for less than one step.
     """
     if num_steps < 1:
-        raise ValueError(f"{num_steps} steps lead nowhere; take 1 or more")
+        raise ValueError(f"{num_steps} steps cannot be taken; use 1 or more")
     if solver == "euler_maruyama":
         return torch.cat([torch.linspace(1, LAST_SDE_TIME, num_steps, dtype=torch.float64), torch.zeros(1).double()])
     return torch.linspace(1, 0, num_steps + 1, dtype=torch.float64)

@@ -156,7 +156,7 @@ class AlignClassifier(ModelMixin, ConfigMixin):
         Raises ValueError for counts that differ.
         """
         if len(waveform) != len(cavp_steps) or cavp_steps.shape[1] == 0:
-            raise ValueError(f"{len(waveform)} waveforms and CAVP steps {tuple(cavp_steps.shape)} are no pairs")
+            raise ValueError(f"{len(waveform)} waveforms and CAVP steps {tuple(cavp_steps.shape)} do not pair")
         waveform = nn.functional.pad(waveform, (0, NUM_SAMPLES - waveform.shape[-1]))  # a negative padding cuts
         posterior = self.posterior(cavp_mel(waveform, HOP_LENGTH))
         latents = posterior.mean

@@ -36,8 +36,8 @@ class ClipTokenizer:
         words = [*characters, *(f"{c}</w>" for c in characters), *("".join(pair) for pair in merges)]
         known = set(words)
         if strange := next((pair for pair in merges if not known.issuperset(pair)), None):
-            raise WeightsError(f"{vocabulary} joins '{strange[0]}' and '{strange[1]}', which it does not make; it "
-                               "is no list of CLIP's byte pairs.")
+            raise WeightsError(f"{vocabulary} joins '{strange[0]}' and '{strange[1]}', which it does not list; it "
+                               "is not CLIP's list of byte pairs.")
         self.start, self.end = len(words), len(words) + 1
         self._tokenizer = Tokenizer(models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=merges,
                                                end_of_word_suffix="</w>", unk_token=None))

@@ -159,7 +159,7 @@ def load_cavp(folder: str | PathLike[str]) -> Cavp:
     try:
         return Cavp.from_pretrained(folder).float().eval()
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        raise WeightsError(f"{folder} holds no CAVP that can be read ({' '.join(str(error).split())[:200]}); name a "
+        raise WeightsError(f"{folder} holds no readable CAVP ({' '.join(str(error).split())[:200]}); name a "
                            "folder that postsync weights convert or postsync train cavp wrote.") from error
 
 

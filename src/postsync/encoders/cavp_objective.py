@@ -102,11 +102,11 @@ class CavpObjective(Objective):
         """
         steps = self.settings.clip_steps
         if clip.frames is None or clip.times is None or clip.waveform is None or clip.sample_rate != SAMPLE_RATE:
-            raise ConditionError(f"clip {clip.clip_id} has not both pictures and sound at {SAMPLE_RATE} Hz; resample "
-                                 "it, or leave it out.")
+            raise ConditionError(f"clip {clip.clip_id} needs both pictures and sound at {SAMPLE_RATE} Hz; resample "
+                                 "it, or drop it.")
         if clip.duration_s * FPS + 1e-6 < steps:
             raise ConditionError(f"clip {clip.clip_id} lasts {clip.duration_s:.2f} s; CAVP is trained on "
-                                 f"{steps / FPS:g} s here. Leave it out, or shorten `clip_steps`.")
+                                 f"{steps / FPS:g} s here. Drop it, or shorten `clip_steps`.")
         frames = frames_at(clip.frames, clip.times, torch.arange(steps, dtype=torch.float64) / FPS)
         sound = clip.waveform.float().mean(0)[:round(steps / FPS * SAMPLE_RATE)]
         sound = F.pad(sound, (0, round(steps / FPS * SAMPLE_RATE) - len(sound)))

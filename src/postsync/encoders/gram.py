@@ -141,7 +141,7 @@ class GramEncoder(ModelMixin, ConfigMixin):
     def filterbank(self, waveform: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """waveform (B, N) at 16 kHz -> one normalised slice (B, slice_frames, mel_bins) as the audio tower reads it."""
         if waveform.shape[-1] < 400:
-            raise ConditionError(f"GRAM hears sounds of 400 samples (25 ms) or more, not {waveform.shape[-1]}; "
+            raise ConditionError(f"GRAM takes sounds of 400 samples (25 ms) or more, not {waveform.shape[-1]}; "
                                  "pad the sound with silence.")
         fbank = beats_normalise(kaldi_fbank(waveform, num_mel_bins=self.config["mel_bins"]))
         return take_slice(fbank, self.config["slice_frames"], generator)

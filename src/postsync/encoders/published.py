@@ -97,7 +97,7 @@ def available(name: str) -> bool:
 def missing(name: str) -> str:
     """One sentence for who lacks the network `name`: which file, from where, under which licence, what to do."""
     entry = entry_of(name)
-    return (f"the weights of {name} are not here: download {entry.file} from {entry.source} (licence: "
+    return (f"the weights of {name} are not installed: download {entry.file} from {entry.source} (licence: "
             f"{entry.licence}), then run: postsync weights convert {name} {entry.file}")
 
 
@@ -173,7 +173,7 @@ def _provenance(name: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: cannot be read. {_again(name)}") from error
     if not isinstance(provenance, dict) or not {"sha256", "class", "files", "postsync"} <= provenance.keys():
-        raise WeightsError(f"{path}: is not a provenance of postsync. {_again(name)}")
+        raise WeightsError(f"{path}: is not a provenance file of postsync. {_again(name)}")
     return provenance
 
 

@@ -75,7 +75,7 @@ def varying_envelopes(pair: Pair) -> tuple[Tensor, Tensor]:
     made, true = envelopes(pair)
     for side, envelope in (("generated", made), ("reference", true)):
         if envelope.amax() - envelope.amin() <= SILENT_PEAK:
-            raise Skipped(f"is of one loudness throughout ({side}), so it has no lag")
+            raise Skipped(f"has constant loudness ({side}), so it has no lag")
     return made, true
 
 
@@ -93,7 +93,7 @@ def families(pair: Pair) -> tuple[list[str], list[str]]:
     """The family that the classifier names, and the clip's own."""
     known, label = pair.networks["scene_classifier"].model.families, pair.facts.label
     if label is None or label not in known:
-        raise Skipped(f"is labelled {label!r}, which is no family of the scenes")
+        raise Skipped(f"is labelled {label!r}, which is not a family of the scenes")
     logits = pair.generated.audio_features("scene_classifier")["logits"]
     return [known[int(logits.argmax())]], [label]
 

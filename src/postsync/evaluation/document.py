@@ -104,7 +104,7 @@ def _metric(run: Run, tally: Tally, value: float | None, system: Measured, draws
     metric = tally.metric
     interval = tally.interval(system.ids, draws, value)
     clips = {clip_id for clip_id, _ in tally.left_out}
-    left = f"{len(clips)} clips left out, see missing" if clips else None
+    left = f"{len(clips)} clips skipped, see missing" if clips else None
     return {
         "name": metric.name, "value": value,
         "higher_is_better": metric.higher_is_better, "unit": metric.unit, "count": tally.count,

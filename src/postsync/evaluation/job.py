@@ -29,9 +29,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.duration_s is not None and not 0 < self.duration_s <= LONGEST_S:
-            raise ConditionError(f"a duration of {self.duration_s:g} s; it lies between 0 and {LONGEST_S:g} s")
+            raise ConditionError(f"a duration of {self.duration_s:g} s; it must be between 0 and {LONGEST_S:g} s")
         if self.seed < 0:
-            raise ConditionError(f"seed {self.seed}; it is 0 or more")
+            raise ConditionError(f"seed {self.seed}; it must be 0 or more")
         if not 10 <= self.resamples <= 100_000:
             raise ConditionError(f"{self.resamples} resamples; give 10 to 100000")
 

@@ -111,4 +111,4 @@ def _title(document: Mapping[str, Any]) -> str:
 def _kind(reason: str) -> str:
     """The reason without its numbers, so that similar problems are reported together."""
     _, left_out, metrics = reason.partition(LEFT_OUT)
-    return f"left out of {metrics}" if left_out else re.sub(r"\d[\d.]*", "#", reason.split(":")[0].split(" (")[0])
+    return f"skipped by {metrics}" if left_out else re.sub(r"\d[\d.]*", "#", reason.split(":")[0].split(" (")[0])

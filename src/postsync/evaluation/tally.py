@@ -92,7 +92,7 @@ class ClipTally:
         try:
             terms = self.metric.metric.terms(*self.metric.inputs(pair, **self.metric.settings)).double()
             if not self.metric.metric.defined(terms):
-                raise Skipped("gives a value that is no number")
+                raise Skipped("gives a value that is not a number")
         except Absent:
             return
         except (Skipped, ConditionError) as reason:
@@ -155,7 +155,7 @@ class SetTally:
             try:
                 found = self.metric.rows(pair, side, **self.metric.settings)
                 if not torch.isfinite(found).all():
-                    raise Skipped("gives features that are no numbers")
+                    raise Skipped("gives features that are not numbers")
             except Absent:
                 continue
             except (Skipped, ConditionError) as reason:

@@ -94,8 +94,8 @@ def check_unchanged(sidecar: Sidecar, video: Path, provenance: Provenance) -> No
     for recipe, known in zip(sidecar.recipes, sidecar.reference_sha256):
         reference = recipe.options.reference
         if reference is not None and sha256_of(reference) != known:
-            raise MediaError(f"{reference}: is not the reference that {sidecar.path.name} was made with; bring the "
-                             "original back, or generate the clip again")
+            raise MediaError(f"{reference}: is not the reference that {sidecar.path.name} was made with; restore the "
+                             "original, or generate the clip again")
     names = sidecar.provenance.weights.keys() | provenance.weights.keys()
     if changed := sorted(n for n in names if sidecar.provenance.weights.get(n) != provenance.weights.get(n)):
         raise WeightsError(f"{sidecar.path}: was made with other weights ({', '.join(changed)}); use the version of "
@@ -139,7 +139,7 @@ def earlier_result(sidecar: Sidecar, video: Path, pipeline: Pipeline) -> Result:
         result, advice = Result(ClipPicture(video), soundtrack), "delete it to have it rebuilt"
     else:
         log.warning("%s is missing; the earlier soundtrack is rebuilt from its sidecar", kept)
-        result, advice = repeat(sidecar, video, pipeline), "bring the file back, or generate the whole clip again"
+        result, advice = repeat(sidecar, video, pipeline), "restore the file, or generate the whole clip again"
     if fingerprint(result.waveform) != sidecar.soundtrack_sha256:
         raise MediaError(f"{kept}: is not the soundtrack that {sidecar.path.name} describes; {advice}")
     return result
@@ -201,7 +201,7 @@ def _targets(sidecar: Sidecar, outputs: Outputs, word: str) -> Iterator[Path]:
 def _check(sidecar: Sidecar, video: Path, outputs: Outputs, targets: Mapping[Path, str], own: tuple[Path, ...]) -> None:
     """Raise MediaError where the clip is gone or a file cannot be written."""
     if not video.exists():
-        raise MediaError(f"{video}: the clip of {sidecar.path.name} is no longer there; bring it back, or name it: "
+        raise MediaError(f"{video}: the clip of {sidecar.path.name} no longer exists; restore it, or name it: "
                          "postsync generate CLIP --from SIDECAR")
     check_readable(video)
     for target, mark in targets.items():

@@ -83,7 +83,7 @@ class Outputs:
         for path in paths:
             check_writable(path, inputs)
             if paths.count(path) > 1:
-                raise MediaError(f"{path}: is to hold two things; give each a name of its own")
+                raise MediaError(f"{path}: two outputs have this name; give each its own")
         if self.save_onsets is not None:
             check_marker_suffix(self.save_onsets)
         if self.wav is not None and self.wav.suffix.lower() != ".wav":

@@ -42,7 +42,7 @@ def read_requests(source: Path, options: Options) -> list[Request]:
         clips = sorted(p for p in source.iterdir() if p.is_file() and p.suffix.lower() in VIDEO_SUFFIXES
                        and not p.name.startswith(".") and ".postsync." not in p.name)
         if not clips:
-            raise MediaError(f"{source}: no video lies in this folder; name a clip, or a folder with clips")
+            raise MediaError(f"{source}: contains no video; name a clip, or a folder with clips")
         return _distinguished([Request(clip, options) for clip in clips], [clip.suffix[1:] for clip in clips])
     if source.suffix.lower() == ".csv":
         return _read_table(source, options)
@@ -53,7 +53,7 @@ def _read_table(path: Path, options: Options) -> list[Request]:
     rows = read_rows(path, FORM)
     names = [cell.lower() for cell in rows[0][1]] if rows else []
     if "video" not in names or set(names) - set(COLUMNS) or len(names) != len(set(names)):
-        raise ConditionError(f"{path}: its first row must name the columns {FORM}, divided by commas; it reads "
+        raise ConditionError(f"{path}: its first row must name the columns {FORM}, separated by commas; it reads "
                              f"'{','.join(names)}'.")
     if len(rows) < 2:
         raise ConditionError(f"{path}: holds no clip; write one on each row.")

@@ -163,7 +163,7 @@ class Result:
         """
         clip, base = self.picture.path, self.recipes[0].options
         if path is None and clip is None:
-            raise MediaError(f"{self.picture.name}: such a result has no place of its own; name the file to write")
+            raise MediaError(f"{self.picture.name}: it has no default path; name the file to write")
         target = default_output(clip) if path is None and clip is not None else Path(str(path))
         if target.suffix.lower() == ".wav":
             check_writable(target, inputs=() if clip is None else (clip,))

@@ -115,7 +115,7 @@ class Sidecar:
             return cls._of(data, path)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ConditionError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-            raise ConditionError(f"{path}: not a sidecar that can be read ({what}); name one as postsync wrote "
+            raise ConditionError(f"{path}: not a readable sidecar ({what}); name one as postsync wrote "
                                  "it.") from error
 
     @classmethod

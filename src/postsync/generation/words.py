@@ -42,9 +42,9 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
         named = "; ".join(f"'{word}'" + (f" (nearest: {', '.join(near)})" if near else "")
                           for word, near in new.items())
         if new:
-            sentences.append(f"words that these weights do not know, so that anything may be heard: {named}")
+            sentences.append(f"words that these weights do not know, so the sound may be anything: {named}")
     if any(pipeline.pictures_wanted(1.0, asked_of(options)) is not None for options in runs):
-        more = "; say what is to be heard with a prompt" if takes_words else ""
+        more = "; describe the sound with a prompt" if takes_words else ""
         sentences.append("the picture alone says what sounds, and this preset knows only the drawn pictures of its "
                          f"scenes{more}")
     return sentences

@@ -87,5 +87,5 @@ class ClipMean(ClipSums):
 def finite_rows(rows: Tensor, what: str) -> Tensor:
     """The rows (..., D) in float64. Raises ValueError where a value is not finite: such clips are for the caller."""
     if not torch.isfinite(rows).all():
-        raise ValueError(f"{what} hold values that are not finite; leave out the clips they come from")
+        raise ValueError(f"{what} hold values that are not finite; drop the clips they come from")
     return rows.double()

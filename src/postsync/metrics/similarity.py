@@ -72,7 +72,7 @@ def retrieval_hits(scores: Tensor, k: int = 1, query_labels: Tensor | None = Non
     relevant = query_labels.to(scores.device)[:, None] == candidate_labels.to(scores.device)
     if not relevant.any(1).all():
         index = int(torch.nonzero(~relevant.any(1))[0])
-        raise ValueError(f"no candidate answers query {index}; leave such queries out")
+        raise ValueError(f"no candidate matches query {index}; drop such queries")
     best = scores.masked_fill(~relevant, -torch.inf).amax(1, keepdim=True)
     ahead = (scores >= best) & ~relevant
     return ahead.sum(1) < k

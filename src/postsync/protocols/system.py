@@ -19,7 +19,7 @@ from .train_config import TrainConfig
 
 @dataclass(frozen=True)
 class Option:
-    """A knob of a system, a trainable or a guide: `--set NAME=VALUE`. `default` None: the preset decides."""
+    """A setting of a system, a trainable or a guide: `--set NAME=VALUE`. `default` None: the preset decides."""
 
     kind: type[bool] | type[int] | type[float] | type[str]
     help: str
@@ -33,14 +33,14 @@ class Option:
         """`value`, or its text, as one of this option's. Raises ConditionError, naming `name`."""
         found = self._converted(value)
         if found is None or (self.choices and found not in self.choices):
-            raise ConditionError(f"{name} is {value!r}; {self.range_text()}.")
+            raise ConditionError(f"{name} is {value!r}; it must be {self.range_text()}.")
         if self.kind in (int, float) and not (isfinite(found) and (self.low is None or found >= self.low)
                                               and (self.high is None or found <= self.high)):
-            raise ConditionError(f"{name} is {value}; {self.range_text()}.")
+            raise ConditionError(f"{name} is {value}; it must be {self.range_text()}.")
         return found
 
     def _converted(self, value: Any) -> Any:
-        """The value in this option's type, None where it has another."""
+        """The value in this option's type, None where it cannot be converted."""
         if self.kind is bool:
             words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False,
                      "0": False}
@@ -58,13 +58,13 @@ class Option:
         return int(number) if isfinite(number) and number.is_integer() else None
 
     def range_text(self) -> str:
-        """Which values there are, in words."""
+        """The allowed values in words, such as "a number from 0 to 1"."""
         if self.choices:
-            return f"choose {' or '.join(self.choices)}"
+            return " or ".join(self.choices)
         if self.kind is bool:
-            return "write true or false"
-        kinds = {int: "a whole number", float: "a number", str: "a text"}
-        text = f"it is {kinds[self.kind]}"
+            return "true or false"
+        kinds = {int: "a whole number", float: "a number", str: "text"}
+        text = kinds[self.kind]
         if self.low is not None and self.high is not None:
             text += f" from {self.low:g} to {self.high:g}"
         elif self.low is not None:
@@ -89,7 +89,7 @@ def read_pairs(pairs: Iterable[str], form: str) -> dict[str, str]:
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign or not name.strip() or not value.strip():
-            raise ConditionError(f"'{pair}' has no name and value; write {form}.")
+            raise ConditionError(f"'{pair}' lacks a name or a value; write {form}.")
         if name.strip() in found:
             raise ConditionError(f"{name.strip()} is given twice; write {form} once.")
         found[name.strip()] = value.strip()

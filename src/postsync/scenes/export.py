@@ -51,7 +51,7 @@ def export(folder: Path | str, seeds: Iterable[int], config: SceneConfig | None 
         for part in ("clips", "envelopes"):
             (folder / part).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MediaError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
+        raise MediaError(f"{folder}: cannot be created ({error.strerror}); choose another folder") from error
     rows = []
     for seed in seeds:
         clip = render_scene(seed, config, bank=bank)

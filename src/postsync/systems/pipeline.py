@@ -139,5 +139,5 @@ def _import_parts(index: Path) -> None:
 
 def _loaded(load: LoadPart, folder: Path, name: str, torch_dtype: torch.dtype) -> nn.Module:
     if not folder.is_dir():
-        raise WeightsError(f"{folder}: there is no such folder; name the one that holds the {name}.")
+        raise WeightsError(f"{folder}: no such folder; name the one that holds the {name}.")
     return load(folder, torch_dtype)

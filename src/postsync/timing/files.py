@@ -40,7 +40,7 @@ def read_envelope(path: str | Path, duration_s: float) -> Tensor:
     rows = _envelope_rows(path)
     check_envelope(rows, str(path))
     if rows[-1][0] > duration_s + 1 / ENVELOPE_RATE:
-        log.warning("%s reaches to %.2f s, the clip to %.2f s; what lies beyond is cut", path, rows[-1][0], duration_s)
+        log.warning("%s reaches to %.2f s, the clip to %.2f s; the rest is cut", path, rows[-1][0], duration_s)
     t, value = np.array(rows, dtype=np.float64).T
     grid = np.arange(round(duration_s * ENVELOPE_RATE)) / ENVELOPE_RATE
     return torch.from_numpy(np.interp(grid, t, value, left=0.0, right=0.0).astype(np.float32))
@@ -177,7 +177,7 @@ _WRITERS: dict[str, Callable[[Hits, float], str]] = {".csv": _csv, ".json": _jso
 def _onset_rows(path: Path) -> list[tuple[int, list]]:
     suffix = path.suffix.lower()
     if suffix == ".edl":
-        raise ConditionError(f"{path}: edit lists are written, not read; export the markers as {ONSETS_FORM}.")
+        raise ConditionError(f"{path}: edit lists can be written, not read; export the markers as {ONSETS_FORM}.")
     if suffix == ".json":
         return [(n, cells) for n, cells in read_json_rows(path, ("seconds", "strength"), ONSETS_FORM)]
     rows = read_rows(path, ONSETS_FORM, "\t" if suffix == ".txt" else ",")

@@ -41,7 +41,7 @@ class PreparedFeatures:
             raise PostsyncError(f"{folder}: the prepared features are damaged ({error}); delete the folder, and they "
                                 "are prepared again.") from error
         if len({len(value) for value in self._features.values()}) != 1:
-            raise PostsyncError(f"{folder}: the prepared features are not whole; delete the folder, and they are "
+            raise PostsyncError(f"{folder}: the prepared features are incomplete; delete the folder, and they are "
                                 "prepared again.")
 
     def __len__(self) -> int:
@@ -72,12 +72,12 @@ def prepare_features(objective: Objective, dataset: Dataset, root: Path, *, key:
     """
     folder = features_folder(root, key)
     if key is not None and folder.is_dir():
-        logger.info("the features in %s are used", folder)
+        logger.info("using the features in %s", folder)
         return
     _remove_stale(root)
     total = len(dataset)  # type: ignore[arg-type]
     if total == 0:
-        raise PostsyncError("there are no clips to train on; ask for more with --count.")
+        raise PostsyncError("there are no clips to train on; increase --count.")
     prepared = dataset if isinstance(dataset, FeatureCache) else _Prepared(objective, dataset)
     try:
         with whole_folder(folder) as partial, _Writer(partial, total) as writer:

@@ -169,7 +169,7 @@ class _Run:
             return
         scalars = {name: float(value.detach()) for name, value in values.items()}
         if not math.isfinite(scalars["loss"]):
-            raise PostsyncError(f"the loss is {scalars['loss']} at step {step}; start again with a lower --lr.")
+            raise PostsyncError(f"the loss is {scalars['loss']} at step {step}; restart with a lower --lr.")
         self.run_log.step(step, config.done(step, self.position.elapsed_s), scalars)
         self.accelerator.log(scalars, step=step)
 

@@ -30,7 +30,7 @@ def tracker_named(name: str | None) -> str | None:
     if name == NO_TRACKER:
         return None
     if name not in installed:
-        raise PostsyncError(f"there is no tracker '{name}' here; use {', '.join((*installed, NO_TRACKER))}, or install "
+        raise PostsyncError(f"tracker '{name}' is not installed; use {', '.join((*installed, NO_TRACKER))}, or install "
                             "its package.")
     return name
 

@@ -129,7 +129,7 @@ class SavedState:
             raise PostsyncError(f"nothing to resume in {folder}; start without --resume.")
         if not (folder / FILE).is_file() and any((folder / name).is_file() for name in _EARLIER):
             raise PostsyncError(f"{folder} was saved by an earlier version, whose states this one does not read; "
-                                "finish the run with that version, or start again without --resume.")
+                                "finish the run with that version, or restart without --resume.")
         try:
             with safe_open(folder / FILE, framework="pt") as file:
                 position = file.metadata()
@@ -139,7 +139,7 @@ class SavedState:
             self.position.step, self.position.elapsed_s = int(position["step"]), float(position["elapsed_s"])
         except (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError,
                 pickle.UnpicklingError) as error:
-            raise PostsyncError(f"{folder}: the saved state is damaged, or another run's ({error}); start again "
+            raise PostsyncError(f"{folder}: the saved state is damaged, or another run's ({error}); restart "
                                 "without --resume.") from error
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:

@@ -24,7 +24,7 @@ def test_every_clip_name_is_read_back(source_id: str, start_s: float) -> None:
 
 @pytest.mark.parametrize("name", ["zxpo56cpUBU", "short_000007", "zxpo56cpUBU_9000_2000", "zxpo56cpUBU_x"])
 def test_other_names_are_refused_with_their_place(name: str) -> None:
-    with pytest.raises(MediaError, match=r"list\.csv, line 3.*no clip name"):
+    with pytest.raises(MediaError, match=r"list\.csv, line 3.*not a clip name"):
         parse_clip_name(name, "list.csv, line 3")
 
 

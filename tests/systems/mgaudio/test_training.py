@@ -101,7 +101,7 @@ def test_mgaudio_of_the_papers_size_needs_the_published_parts(folders, cavp, tmp
         mgaudio("paper")
     with pytest.raises(PostsyncError, match="vectors of 12 values"):
         mgaudio("paper", codec=folders["codec"], cavp=tmp_path / "cavp")
-    with pytest.raises(PostsyncError, match="holds no CAVP that can be read"):
+    with pytest.raises(PostsyncError, match="holds no readable CAVP"):
         mgaudio("mini", cavp=tmp_path)
     with pytest.raises(PostsyncError, match="postsync weights convert cavp"):
         mgaudio("paper", codec=folders["codec"])

@@ -57,12 +57,12 @@ def import_dataset(format_name: str, annotations: Path, media: Path | None, out:
     if not annotations.exists():
         raise MediaError(f"{annotations}: no such file or folder; name the annotations")
     if (out / MANIFEST).exists() and not replace:
-        raise MediaError(f"{out}: holds a manifest already; name another folder, or replace it with --replace")
+        raise MediaError(f"{out}: contains a manifest already; name another folder, or replace it with --replace")
     form, asked = FORMATS[format_name], asked or Asked()
     read = list(form.read(annotations, asked))
     entries = merged(read)
     if not entries:
-        raise MediaError(f"{annotations}: annotates no clip; give the file that lists the clips")
+        raise MediaError(f"{annotations}: contains no annotated clip; give the file that lists the clips")
     index = MediaIndex(media or (annotations if annotations.is_dir() else annotations.parent))
     rows = _rows(entries, index, out, workers, on_clip)
     if all("missing" in row["flags"] for row in rows):
@@ -73,7 +73,7 @@ def import_dataset(format_name: str, annotations: Path, media: Path | None, out:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MediaError(f"{out}: cannot be made ({error.strerror}); choose another folder") from error
+        raise MediaError(f"{out}: cannot be created ({error.strerror}); choose another folder") from error
     return write_manifest(out, rows, {
         "command": f"postsync data import {format_name}", "annotations": annotations.name,
         "split_lists": str(asked.lists) if asked.lists else None, "split": asked.split, "window_s": window_s,

@@ -115,7 +115,7 @@ def seconds(cell: str, place: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e7:
-        raise MediaError(f"{place}: '{cell}' is no time in seconds; mend the row")
+        raise MediaError(f"{place}: '{cell}' is not a time in seconds; correct the row")
     return value
 
 
@@ -132,7 +132,7 @@ def split_of_file(path: Path, asked: Asked) -> str:
         return split_called(asked.split, "--split")
     found = split_in_name(path)
     if found is None:
-        raise MediaError(f"{path}: its name does not tell its split; say it with --split train, val or test")
+        raise MediaError(f"{path}: its name does not state its split; give it with --split train, val or test")
     return found
 
 

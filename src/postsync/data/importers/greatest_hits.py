@@ -27,14 +27,14 @@ _ENDING = re.compile(r"(?:_denoised|_mic)(?:_thumb(?:-\d+)?)?$")
 def greatest_hits(folder: Path, asked: Asked) -> Iterator[Entry]:
     """The takes of a folder, each a whole file with its events. Lists lie in the folder, or in `asked.lists`."""
     if not folder.is_dir():
-        raise MediaError(f"{folder}: is no folder; give the folder of the {TIMES} files")
+        raise MediaError(f"{folder}: is not a folder; give the folder of the {TIMES} files")
     annotated = {file.name.removesuffix(TIMES): file for file in sorted(folder.rglob("*" + TIMES))}
     if not annotated:
         raise MediaError(f"{folder}: holds no {TIMES} files; give the folder of the annotations")
     splits = _listed(asked.lists or folder)
     if not splits and asked.split is None:
-        raise MediaError(f"{asked.lists or folder}: no lists of takes such as train.txt and test.txt lie there; name "
-                         "their folder with --lists, or say --split")
+        raise MediaError(f"{asked.lists or folder}: contains no lists of takes such as train.txt and test.txt; name "
+                         "their folder with --lists, or give --split")
     for take in sorted({_take(name): None for name in annotated} | splits):
         file = annotated.get(take) or annotated.get(take + "_denoised") or annotated.get(take + "_mic")
         names = splits.get(take, [])
@@ -118,7 +118,7 @@ def _names(path: Path) -> list[str]:
     except (OSError, ValueError, csv.Error) as error:
         raise MediaError(f"cannot read {path}: {error}. Give a list of takes, one a line or in JSON.") from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise MediaError(f"{path}: is no JSON list of takes")
+        raise MediaError(f"{path}: is not a JSON list of takes")
     return names
 
 

@@ -29,7 +29,7 @@ class MediaIndex:
         self._videos: dict[str, list[Path]] = {}
         self._sounds: dict[str, list[Path]] = {}
         if not root.is_dir():
-            raise MediaError(f"{root}: is no folder; name the folder of the media with --media")
+            raise MediaError(f"{root}: is not a folder; name the folder of the media with --media")
         walked: set[str] = set()
         for place, folders, files in os.walk(root, followlinks=True):
             if (real := os.path.realpath(place)) in walked:  # a circle of links
@@ -44,7 +44,7 @@ class MediaIndex:
                 if kind is not None and not name.startswith("."):
                     kind.setdefault(path.stem, []).append(path)
         if not self._videos and not self._sounds:
-            raise MediaError(f"{root}: no media lies there; name the folder of the media with --media")
+            raise MediaError(f"{root}: contains no media; name the folder of the media with --media")
 
     def find(self, names: Iterable[str]) -> Found | None:
         """The files of the first of `names` that has any, videos before sounds; None where none has."""

@@ -62,7 +62,7 @@ def _probe(row: dict[str, Any], found: Found, folder: Path) -> MediaFacts:
             "channels": facts.channels, "sha256": facts.sha256}
     row["stats"] = {**row["stats"], "picture_s": facts.picture_s, "sound_s": facts.sound_s}
     if audio is None:
-        flag(row, "no_sound", f"{found.video} has no sound track, and no sound file bears its name")
+        flag(row, "no_sound", f"{found.video} has no sound track, and no sound file has its name")
     if found.video is None:
         flag(row, "no_picture", f"only the sound {found.audio} was found")
     return facts

@@ -47,8 +47,8 @@ def parse_clip_name(name: str, place: str) -> tuple[str, float, float]:
             end_s = float(found["end"]) * unit if "end" in pattern.groupindex else start_s + CLIP_S
             if end_s > start_s:
                 return found["id"], start_s, end_s
-    raise MediaError(f"{place}: '{name}' is no clip name; those are ID_SSSSSS and ID_STARTMS_ENDMS, with an id of 11 "
-                     "characters")
+    raise MediaError(f"{place}: '{name}' is not a clip name; clip names are ID_SSSSSS and ID_STARTMS_ENDMS, "
+                     "with an id of 11 characters")
 
 
 def vggsound(path: Path, asked: Asked) -> Iterator[Entry]:

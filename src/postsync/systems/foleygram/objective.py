@@ -54,7 +54,7 @@ class FoleyGRAMObjective(Objective):
         """
         super().__init__()
         if stage == "control" and base is None:
-            raise PostsyncError("the control stage stands on a trained base; train foleygram-base first, then name its "
+            raise PostsyncError("the control stage builds on a trained base; train foleygram_base first, then name its "
                                 "folder.")
         self.preset, self.stage = preset, stage
         self.transformer = base.transformer if base else StableAudioDiT(**preset.dit)
@@ -124,7 +124,7 @@ class FoleyGRAMObjective(Objective):
         """
         codec, gram = self.codec, self.gram
         if codec is None or gram is None:
-            raise PostsyncError("preparing clips takes the codec and the GRAM towers; give both to FoleyGRAMObjective.")
+            raise PostsyncError("preparing clips needs the codec and the GRAM towers; give both to FoleyGRAMObjective.")
         if clip.waveform is None or clip.sample_rate != codec.sampling_rate:
             raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first.")
         samples = round(self.preset.native_frames / codec.latent_rate * codec.sampling_rate)

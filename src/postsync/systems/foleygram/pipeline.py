@@ -45,7 +45,7 @@ def load_gram(folder: Path, torch_dtype: torch.dtype) -> GramEncoder:
     try:
         return GramEncoder.from_pretrained(folder, torch_dtype=torch_dtype)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        raise WeightsError(f"{folder} holds no GRAM towers that can be read ({' '.join(str(error).split())[:200]}); "
+        raise WeightsError(f"{folder} holds no readable GRAM towers ({' '.join(str(error).split())[:200]}); "
                            "name a folder that postsync weights convert or postsync train gram wrote.") from error
 
 
@@ -110,7 +110,7 @@ class FoleyGRAMPipeline(LatentPipeline):
         if choice == "never" or (choice == "auto" and silent):
             return None
         if self.gram is None:
-            raise ConditionError("this pipeline was loaded without GRAM, so it sees no video.")
+            raise ConditionError("this pipeline was loaded without GRAM, so it takes no video.")
         return Pictures(self.gram.num_frames * max(1, ceil(duration_s / self.native_s)), self.gram.image_size)
 
     @torch.no_grad()

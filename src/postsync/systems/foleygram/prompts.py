@@ -46,7 +46,7 @@ def cue_weights(cues: Sequence[Cue], times_s: Tensor) -> tuple[tuple[str | None,
 def _read_cue(item: object, duration_s: float) -> Cue:
     """A cue from (start_s, end_s, text); one that touches an end of the clip reaches beyond it without a fade."""
     if not (isinstance(item, Sequence) and len(item) == 3 and isinstance(item[2], str | None)):
-        raise ConditionError(f"{item!r} is no cue; a cue is (start_s, end_s, text).")
+        raise ConditionError(f"{item!r} is not a cue; a cue is (start_s, end_s, text).")
     start_s, end_s = float(item[0]), float(item[1])
     if not start_s < end_s:
         raise ConditionError(f"the cue '{item[2]}' ends at {end_s} s, not after its start at {start_s} s.")

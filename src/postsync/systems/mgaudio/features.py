@@ -83,7 +83,7 @@ def read_feature_file(path: Path, duration_s: float, feature_dim: int) -> Tensor
                                      f"{' or '.join(FILE_KEYS)}; is it a file of CAVP features?")
             loaded = loaded[key]
     except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise ConditionError(f"{path} cannot be read as features ({error}); make it again.") from error
+        raise ConditionError(f"{path} cannot be read as features ({error}); extract it again.") from error
     return checked_features(torch.from_numpy(np.asarray(loaded, dtype=np.float32)), duration_s, feature_dim, str(path))
 
 

@@ -130,11 +130,11 @@ class MGAudioObjective(Objective):
         training, align = self.preset.training, self.preset.alignment
         codec, listener = self.codec, self.cavp if align.encoder == "cavp" else self.listener
         if codec is None or listener is None:
-            raise PostsyncError(f"preparing clips takes the codec and {align.encoder.upper()}; give both to "
+            raise PostsyncError(f"preparing clips needs the codec and {align.encoder.upper()}; give both to "
                                 "MGAudioObjective.")
         if clip.waveform is None or clip.sample_rate != codec.sampling_rate:
             raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first, or "
-                                 "leave it out.")
+                                 "drop it.")
         video = self._seen(clip)
         sound, steps = clip.waveform.float().mean(0), steps_in(training.cached_s)
         samples = round(training.cached_s * codec.sampling_rate)
@@ -159,9 +159,9 @@ class MGAudioObjective(Objective):
         if self.feature_folder is not None:
             return read_feature_file(self.reads(clip.clip_id)[0], clip.duration_s, self.transformer.feature_shape[1])
         if self.cavp is None:
-            raise PostsyncError("preparing clips takes CAVP or a folder of its features; give one to MGAudioObjective.")
+            raise PostsyncError("preparing clips needs CAVP or a folder of its features; give one to MGAudioObjective.")
         if clip.frames is None or clip.times is None:
-            raise ConditionError(f"clip {clip.clip_id} has no pictures; leave it out.")
+            raise ConditionError(f"clip {clip.clip_id} has no pictures; drop it.")
         return see(self.cavp, clip.frames, clip.times, clip.duration_s)
 
     def _crop(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, ...]:
