@@ -35,17 +35,17 @@ def import_(
 ) -> None:
     """Find the media of official annotations and write them as a manifest; what is wrong with a clip is flagged."""
     from ..data.importers import import_dataset
-    from ..data.importers.entries import Asked
+    from ..data.importers.entries import ImportOptions
     from ..data.manifest import read_meta
 
     if lists is not None and (format_name != "greatesthits-times" or not lists.is_dir()):
         raise PostsyncError(f"--lists {lists}: names the folder of the split lists of greatesthits-times.")
     with _progress("probing", quiet) as on_clip:
-        path = import_dataset(format_name, annotations, media, out, asked=Asked(split, lists), window_s=window,
-                              workers=workers, replace=replace, on_clip=on_clip)
+        path = import_dataset(format_name, annotations, media, out, options=ImportOptions(split, lists),
+                              window_s=window, workers=workers, replace=replace, on_clip=on_clip)
     counts = read_meta(out)["imported"]
     typer.echo(f"{path}: {counts['annotated']} annotations, {counts['rows']} rows, {counts['usable']} usable")
-    _say_flags(counts["flags"])
+    _print_flags(counts["flags"])
 
 
 @app.command()
@@ -75,7 +75,7 @@ def audit(
         report = examine(folder, correspondence=judge, held_out=elsewhere, workers=workers, on_clip=on_clip)
     typer.echo(f"{folder / REPORT}: {report['clips']} clips, {report['usable']} usable, "
                f"{report['fit_for_training']} fit for training")
-    _say_flags(report["flags"])
+    _print_flags(report["flags"])
     if strict and report["fit_for_training"] < report["clips"]:
         raise PostsyncError(f"{report['clips'] - report['fit_for_training']} of {report['clips']} clips are not fit "
                             f"for training; their reasons are in {folder / REPORT}.")
@@ -106,7 +106,7 @@ def cache(
         raise typer.Exit(2)
 
 
-def _say_flags(counts: Mapping[str, int]) -> None:
+def _print_flags(counts: Mapping[str, int]) -> None:
     from ..data.flags import FLAGS
 
     for name, count in counts.items():

@@ -75,7 +75,7 @@ def generate(
     replace: Annotated[bool, option("replace it (default)", "--replace", group=OWN)] = False,
     mix: Annotated[float | None, option("DB, or no value for 0: keep it and add the new sound at this gain",
                                         group=OWN)] = None,
-    keep: Annotated[bool, option("keep it as the first track; the new sound is the second", "--keep", group=OWN)] = False,
+    keep: Annotated[bool, option("keep it as the first track, the new sound as second", "--keep", group=OWN)] = False,
     output: Annotated[Path | None, option("a file for one result, else a folder; default: beside the clip, "
                                           "<stem>.postsync.<ext>", "--output", "-o")] = None,
     skip_existing: Annotated[bool, option("skip results whose file exists", "--skip-existing")] = False,

@@ -49,7 +49,7 @@ def generate(video: Path | None, asked: Mapping[str, Any], pairs: Mapping[str, S
     read = tuple(files + ([] if cues is None else [cues]))
     with _warnings(quiet), reporter.bars:
         if span is not None or from_ is not None:
-            report = _again(video, given, num_samples, span, from_, outputs, read, reporter)
+            report = _repeat_or_redo(video, given, num_samples, span, from_, outputs, read, reporter)
         else:
             report = _new(video, given, num_samples, skip_existing, outputs, read, reporter)
     reporter.end(report)
@@ -88,12 +88,12 @@ def _new(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_ex
                on_progress=reporter.on_progress)
 
 
-def _again(video: Path | None, given: Mapping[str, Any], num_samples: int, span: tuple[float, float] | None,
+def _repeat_or_redo(video: Path | None, given: Mapping[str, Any], num_samples: int, span: tuple[float, float] | None,
            from_: Path | None, outputs: Outputs, read: tuple[Path, ...], reporter: _Reporter) -> Report:
     from .lean_imports import import_diffusers
 
     import_diffusers()
-    from ..generation.again import redo_run, repeat_run
+    from ..generation.repeat import redo_run, repeat_run
 
     if span is not None and from_ is not None:
         raise ConditionError("--redo and --from cannot be combined; give the earlier result with --redo alone.")

@@ -109,6 +109,6 @@ def manifest_features(name: str, objective: Objective, manifest: Path, split: st
     from ..training.clips import manifest_clips
 
     clips = manifest_clips(name, objective, manifest, split, folder)
-    if clips.left_out:
-        typer.echo("left out: " + clips.left_out, err=True)
+    if clips.skipped:
+        typer.echo("left out: " + clips.skipped, err=True)
     return clips

@@ -19,8 +19,8 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import WeightsError
 from ..features.spectrogram import audioldm_log_mel
-from .long_decoder import decode_in_pieces, decodes_in_pieces
-from .pieces import LatentPosterior, check_waveform, in_pieces
+from .chunking import LatentPosterior, check_waveform, in_chunks
+from .long_decoder import decode_in_chunks, supports_chunking
 from .vocoder import VocosVocoder
 
 NUM_MELS = 64
@@ -98,20 +98,20 @@ class MelCodec(ModelMixin, ConfigMixin):
         """
         length = max(self.chunk_frames // self.ratio, 8)
         if latents.shape[2] <= length:
-            return self._decode_piece(latents)
-        if decodes_in_pieces(self.vae.decoder):
-            return self._decode_piece(latents, None if torch.is_grad_enabled() and latents.requires_grad else length)
+            return self._decode_chunk(latents)
+        if supports_chunking(self.vae.decoder):
+            return self._decode_chunk(latents, None if torch.is_grad_enabled() and latents.requires_grad else length)
         overlap = length // 8
         starts = range(0, latents.shape[2] - overlap, length - overlap)
         ramp = torch.linspace(0, 1, overlap * self.ratio, device=latents.device)[:, None]
-        log_mel = self._decode_piece(latents[:, :, :length])
+        log_mel = self._decode_chunk(latents[:, :, :length])
         for start in starts[1:]:
-            piece = self._decode_piece(latents[:, :, start : start + length])
+            piece = self._decode_chunk(latents[:, :, start : start + length])
             faded = torch.lerp(log_mel[:, -len(ramp) :], piece[:, : len(ramp)], ramp)
             log_mel = torch.cat([log_mel[:, : -len(ramp)], faded, piece[:, len(ramp) :]], dim=1)
         return log_mel
 
-    def _decode_piece(self, latents: Tensor, length: int | None = None) -> Tensor:
+    def _decode_chunk(self, latents: Tensor, length: int | None = None) -> Tensor:
         """`decode_mel` in one pass, or `length` latent frames at a time."""
         p = self.config.patch_size
         z = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
@@ -121,7 +121,7 @@ class MelCodec(ModelMixin, ConfigMixin):
             x = self._decode_vae(z)
         else:
             z = z if self.vae.post_quant_conv is None else self.vae.post_quant_conv(z)
-            x = decode_in_pieces(self.vae.decoder, z, length)
+            x = decode_in_chunks(self.vae.decoder, z, length)
         x = rearrange(x, "b (p q) t f -> b 1 (t p) (f q)", p=p, q=p)
         return x[:, 0].float() * self.config.mel_std + self.config.mel_mean
 
@@ -131,7 +131,7 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     def vocode(self, log_mel: Tensor) -> Tensor:
         """Log-mel (B, T, 64) -> waveform (B, 160 T), in pieces whose overlap exceeds the vocoder's receptive field."""
-        return in_pieces(self.vocoder, log_mel, self.chunk_frames, self._vocoder_margin, dim=1, steps=(1, HOP_LENGTH),
+        return in_chunks(self.vocoder, log_mel, self.chunk_frames, self._vocoder_margin, dim=1, steps=(1, HOP_LENGTH),
                          checkpointing=self.checkpointing)
 
     def encode(self, waveform: Tensor) -> LatentPosterior:

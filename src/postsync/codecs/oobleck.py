@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import ConditionError, WeightsError
-from .pieces import LatentPosterior, check_waveform, in_pieces
+from .chunking import LatentPosterior, check_waveform, in_chunks
 
 RESIDUAL_REACH = 3 * (1 + 3 + 9)
 """Values on either side that the three residual units of a block see: kernel 7, dilations 1, 3 and 9."""
@@ -81,7 +81,7 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         check_waveform(waveform, self.channels)
         missing = -waveform.shape[-1] % self.hop_length
         padded = functional.pad(waveform, (0, missing)).to(self.vae.dtype)
-        found = in_pieces(self.vae.encoder, padded, self.chunk_frames, self.context_frames, dim=2,
+        found = in_chunks(self.vae.encoder, padded, self.chunk_frames, self.context_frames, dim=2,
                           steps=(self.hop_length, 1), checkpointing=self.checkpointing)
         mean, scale = found.chunk(2, dim=1)
         return LatentPosterior(mean, functional.softplus(scale) + 1e-4)
@@ -96,7 +96,7 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         if num_samples > available:
             raise ValueError(f"{latents.shape[2]} latent frames hold {available} samples, not {num_samples}; "
                              f"use latents of shape {self.latent_shape(num_samples)}")
-        waveform = in_pieces(self.vae.decoder, latents.to(self.vae.dtype), self.chunk_frames, self.context_frames,
+        waveform = in_chunks(self.vae.decoder, latents.to(self.vae.dtype), self.chunk_frames, self.context_frames,
                              dim=2, steps=(1, self.hop_length), checkpointing=self.checkpointing)
         return waveform[..., :num_samples].float()
 

@@ -17,7 +17,7 @@ from ..errors import MediaError, PostsyncError
 from ..media.output import whole_file
 from ..protocols.clip import Clip
 from .examination import FLAGS_SET, PICTURE_FPS, PICTURE_SIZE, Limits, examine
-from .flags import FLAGS, UNFIT_FOR_TRAINING, UNUSABLE, counts_of_flags, flag, left_out, unflag
+from .flags import FLAGS, UNFIT_FOR_TRAINING, UNUSABLE, disqualifying_flags, flag, flag_counts, unflag
 from .manifest import ManifestDataset, read_meta, write_manifest
 
 REPORT = "audit.json"
@@ -57,7 +57,7 @@ def audit(folder: Path, *, limits: Limits | None = None, correspondence: Corresp
     def check(index: int) -> None:
         row = rows[index]
         _check(row, dataset, index, limits)
-        if correspondence and judged and not left_out(row, UNUSABLE | {"no_sound", "no_picture"}):
+        if correspondence and judged and not disqualifying_flags(row, UNUSABLE | {"no_sound", "no_picture"}):
             try:
                 row["stats"]["av_score"] = round(correspondence(judged[index]), 4)
             except PostsyncError as error:
@@ -122,13 +122,13 @@ def _flag_leaks(rows: Sequence[dict[str, Any]], held_out: Collection[str]) -> No
 
 
 def _report(rows: Sequence[Mapping[str, Any]], limits: Limits, correspondence: str | None) -> dict[str, Any]:
-    counts = counts_of_flags(rows)
+    counts = flag_counts(rows)
     filters = [{"flag": name, "rows": counts.get(name, 0),
                 "keeps_out_of": "everything" if name in UNUSABLE else "training"}
                for name in FLAGS if name in UNFIT_FOR_TRAINING]
     return {
-        "clips": len(rows), "usable": sum(not left_out(row, UNUSABLE) for row in rows),
-        "fit_for_training": sum(not left_out(row, UNFIT_FOR_TRAINING) for row in rows), "flags": counts,
+        "clips": len(rows), "usable": sum(not disqualifying_flags(row, UNUSABLE) for row in rows),
+        "fit_for_training": sum(not disqualifying_flags(row, UNFIT_FOR_TRAINING) for row in rows), "flags": counts,
         "filters": filters, "limits": asdict(limits), "correspondence": correspondence,
         "rows": [{"clip_id": row["clip_id"], "split": row["split"], "flags": row["flags"],
                   "reasons": row["stats"].get("reasons", {})} for row in rows if row["flags"]]}

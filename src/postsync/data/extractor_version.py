@@ -32,8 +32,8 @@ def extractor_version(objective: Objective) -> str:
     """
     digest = hashlib.sha256()
     settings, parts = objective.preparation()
-    told = [line for name, part in sorted(parts.items()) for line in (name, *_settings(part))]
-    for line in (*_code(objective), _text(settings, 0), *told):
+    lines = [line for name, part in sorted(parts.items()) for line in (name, *_settings(part))]
+    for line in (*_code(objective), _text(settings, 0), *lines):
         digest.update(line.encode() + b"\0")
     trained = {id(p) for group in objective.parameter_groups() for p in group["params"]}
     values = [(f"{name}.{key}", value) for name, part in parts.items()
@@ -59,7 +59,7 @@ def _code(objective: Objective) -> list[str]:
     owners = {type(module).__module__ for module in objective.modules()} | {prepare.__module__}
     packages = {owner.split(".")[0] for owner in owners} - _FOREIGN | {__name__.split(".")[0]}
     for owner in owners & set(sys.modules):
-        _lean(sys.modules[owner], packages, seen)
+        _add_dependencies(sys.modules[owner], packages, seen)
     for name in sorted(seen):
         file = getattr(seen[name], "__file__", None)
         if file is not None and Path(file).is_file():
@@ -67,7 +67,7 @@ def _code(objective: Objective) -> list[str]:
     return parts
 
 
-def _lean(module: ModuleType, packages: set[str], seen: dict[str, ModuleType]) -> None:
+def _add_dependencies(module: ModuleType, packages: set[str], seen: dict[str, ModuleType]) -> None:
     """Gather `module` and those of `packages` whose functions, classes or selves it has among its names.
 
     The submodules that a package happens to have loaded do not count: they differ from process to process.
@@ -80,7 +80,7 @@ def _lean(module: ModuleType, packages: set[str], seen: dict[str, ModuleType]) -
         if not isinstance(name, str) or name not in sys.modules:
             continue
         if not (isinstance(value, ModuleType) and name.startswith(module.__name__ + ".")):
-            _lean(sys.modules[name], packages, seen)
+            _add_dependencies(sys.modules[name], packages, seen)
 
 
 def _byte_code(code: CodeType) -> str:

@@ -32,7 +32,7 @@ from .extractor_version import extractor_version, tensor_bytes
 from .manifest import ManifestDataset
 
 STALE_S = 3600.0  # a temporary file older than this was left by a process that was killed
-_SEEN_BY_PREPARE = ("clip_id", "start", "end", "duration", "sample_rate", "label", "captions", "events")
+_USED_BY_PREPARE = ("clip_id", "start", "end", "duration", "sample_rate", "label", "captions", "events")
 _logger = logging.getLogger(__name__)
 
 
@@ -73,9 +73,9 @@ class FeatureCache(Dataset):
         return features, True
 
     @property
-    def left_out(self) -> str:
+    def skipped(self) -> str:
         """The clips that the data set left out, in words: how many carry which flag; empty where none was."""
-        return ", ".join(f"{count} {name}" for name, count in sorted(self.dataset.left_out.items()))
+        return ", ".join(f"{count} {name}" for name, count in sorted(self.dataset.skipped.items()))
 
     @property
     def key(self) -> str:
@@ -103,7 +103,7 @@ class FeatureCache(Dataset):
 
     def _about(self, index: int) -> dict[str, Any]:
         row, dataset = self.dataset.rows[index], self.dataset
-        return {"version": self.version, "row": {name: row[name] for name in _SEEN_BY_PREPARE},
+        return {"version": self.version, "row": {name: row[name] for name in _USED_BY_PREPARE},
                 "decoded": [sorted(dataset.needs), dataset.size, dataset.fps, dataset.sample_rate]}
 
 
@@ -128,12 +128,12 @@ def read_entry(path: Path) -> Batch | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            said = (file.metadata() or {}).get("sha256")
+            stored = (file.metadata() or {}).get("sha256")
             features = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError, ValueError) as error:
         _logger.warning("%s: not a whole entry (%s); it is prepared again", path, error)
         return None
-    if said != _hash(path.name, features):
+    if stored != _hash(path.name, features):
         _logger.warning("%s: its values are not those that were written under this name; it is prepared again", path)
         return None
     return features

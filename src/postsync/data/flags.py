@@ -57,12 +57,12 @@ def unflag(row: MutableMapping[str, Any], names: Iterable[str]) -> None:
         row["stats"]["reasons"] = kept
 
 
-def left_out(row: Mapping[str, Any], unfit: frozenset[str]) -> list[str]:
+def disqualifying_flags(row: Mapping[str, Any], unfit: frozenset[str]) -> list[str]:
     """Those of the flags `unfit` that a row carries: empty where the row is to be used."""
     return sorted(unfit & set(row["flags"]))
 
 
-def counts_of_flags(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+def flag_counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """Flag -> number of rows that carry it, in the order of FLAGS; flags that none carries are not named."""
     counts = dict.fromkeys(FLAGS, 0)
     for row in rows:

@@ -24,7 +24,7 @@ from ..media.audio import read_audio
 from ..media.output import whole_file
 from ..media.video import iter_frames
 from ..protocols.clip import Clip, Event
-from .flags import left_out
+from .flags import disqualifying_flags
 
 SCHEMA_VERSION = 1
 MANIFEST, META = "manifest.jsonl", "manifest.meta.json"
@@ -119,7 +119,7 @@ class ManifestDataset(Dataset):
     `needs`: which of "frames" and "waveform" to decode. `size`: (width, height) of the frames, None for the file's own;
     `fps`: None for every frame at its own time; `sample_rate`: None for the file's own. The envelope comes from
     features["envelope"] (.npy, 100 Hz) where the manifest names one, else from the waveform. `split` keeps one split;
-    rows with one of the flags `unfit` (see flags.py) are passed over and counted in `left_out` (flag -> rows).
+    rows with one of the flags `unfit` (see flags.py) are skipped and counted in `skipped` (flag -> rows).
     """
 
     def __init__(self, folder: Path | str, needs: frozenset[str] = frozenset({"frames", "waveform"}), *,
@@ -128,8 +128,8 @@ class ManifestDataset(Dataset):
         path = Path(folder)
         self.root = path if path.is_dir() else path.parent
         rows = [row for row in read_manifest(folder) if split in (None, row["split"])]
-        self.rows = [row for row in rows if not left_out(row, unfit)]
-        self.left_out = Counter(flag for row in rows for flag in left_out(row, unfit))
+        self.rows = [row for row in rows if not disqualifying_flags(row, unfit)]
+        self.skipped = Counter(flag for row in rows for flag in disqualifying_flags(row, unfit))
         self.needs, self.size, self.fps, self.sample_rate = needs, size, fps, sample_rate
 
     def __len__(self) -> int:

@@ -43,7 +43,7 @@ LAST_SDE_TIME = 0.04
 
 
 @dataclass(frozen=True)
-class Past:
+class PastEstimate:
     """An earlier clean estimate and the length of its step in log sigma."""
 
     denoised: Tensor
@@ -53,7 +53,8 @@ class Past:
 class SolverStep(Protocol):
     """One deterministic update from `sigma` to `sigma_next` > 0; `history` holds the newest step first."""
 
-    def __call__(self, x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[Past], eta: float) -> Tensor: ...
+    def __call__(self, x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[PastEstimate],
+                 eta: float) -> Tensor: ...
 
 
 def polyexponential_sigmas(num_steps: int, sigma_min: float, sigma_max: float, rho: float = 1.0) -> Tensor:
@@ -63,7 +64,7 @@ def polyexponential_sigmas(num_steps: int, sigma_min: float, sigma_max: float, r
     return torch.cat([torch.exp(ramp * (high - low) + low), torch.zeros(1, dtype=torch.float64)]).float()
 
 
-def dpmpp_2m_step(x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[Past], eta: float) -> Tensor:
+def dpmpp_2m_step(x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[PastEstimate], eta: float) -> Tensor:
     """DPM-Solver++(2M) SDE, midpoint form, without its noise. Source: k-diffusion `sample_dpmpp_2m_sde`."""
     g = h * (1 + eta)
     x = torch.exp(-g) * x - torch.expm1(-g) * denoised
@@ -73,7 +74,7 @@ def dpmpp_2m_step(x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[Past
     return x
 
 
-def dpmpp_3m_step(x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[Past], eta: float) -> Tensor:
+def dpmpp_3m_step(x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[PastEstimate], eta: float) -> Tensor:
     """DPM-Solver++(3M) SDE without its noise. Source: k-diffusion `sample_dpmpp_3m_sde`."""
     g = h * (1 + eta)
     x = torch.exp(-g) * x - torch.expm1(-g) * denoised
@@ -102,7 +103,7 @@ def sample(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, so
     the callbacks see the module; their `output` is the clean estimate.
     """
     update = SOLVERS[solver]
-    history: list[Past] = []
+    history: list[PastEstimate] = []
     for i in range(len(sigmas) - 1):
         sigma, sigma_next = sigmas[i], sigmas[i + 1]
         start = x if before_step is None else before_step(i, x)
@@ -116,7 +117,7 @@ def sample(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, so
             after = update(x, denoised, h, history, eta)
             if eta > 0:
                 after = after + noise(i) * sigma_next * (-torch.expm1(-2 * h * eta)).sqrt()
-            history = [Past(denoised, h), *history[:1]]
+            history = [PastEstimate(denoised, h), *history[:1]]
         guided = after if after_step is None else after_step(i, x, after, denoised)
         if guided is not after:
             history = []
@@ -141,7 +142,7 @@ def score_drift(state: Tensor, velocity: Tensor, time: float) -> Tensor:
     return velocity + (1 - time) * velocity + state
 
 
-def exact(x: Tensor) -> Tensor:
+def to_float64(x: Tensor) -> Tensor:
     """`x` in float64, or in float32 on a device that has no float64 (Apple's)."""
     return x.float() if x.device.type == "mps" else x.double()
 
@@ -157,11 +158,11 @@ def sample_flow(velocity: Velocity, x: Tensor, times: Tensor, *, noise: StepNois
     """
     if solver == "euler_maruyama" and noise is None:
         raise ValueError("the SDE draws noise at every step; give `noise`")
-    x, last = exact(x), len(times) - 2
+    x, last = to_float64(x), len(times) - 2
     for i, (time, after_time) in enumerate(pairwise(times.tolist())):
         step = after_time - time
-        x = x if before_step is None else exact(before_step(i, x))
-        slope = exact(velocity(x, time, time))
+        x = x if before_step is None else to_float64(before_step(i, x))
+        slope = to_float64(velocity(x, time, time))
         if solver == "euler_maruyama":
             after = x + score_drift(x, slope, time) * step
             if noise is not None and i < last:
@@ -169,8 +170,8 @@ def sample_flow(velocity: Velocity, x: Tensor, times: Tensor, *, noise: StepNois
         else:
             after = x + step * slope
             if solver == "heun" and i < last:
-                after = x + step * (slope + exact(velocity(after, after_time, time))) / 2
-        x = after if after_step is None else exact(after_step(i, x, after, slope))
+                after = x + step * (slope + to_float64(velocity(after, after_time, time))) / 2
+        x = after if after_step is None else to_float64(after_step(i, x, after, slope))
     return x
 
 

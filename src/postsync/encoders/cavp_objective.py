@@ -21,7 +21,7 @@ from ..errors import ConditionError
 from ..features.resize import resize_pictures
 from ..features.spectrogram import cavp_mel
 from ..protocols.clip import Clip, frames_at
-from ..protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
+from ..protocols.objective import NATIVE_S, SPARSE_FRAMES, Batch, ClipRequest, Objective
 from .cavp import FPS, SAMPLE_RATE, Cavp
 
 MEL_PER_STEP = 16  # mel frames to one vector
@@ -70,7 +70,7 @@ class CavpObjective(Objective):
     @property
     def wants(self) -> ClipRequest:
         """A few pictures, and sound."""
-        return ClipRequest(GLANCES, SAMPLE_RATE, NATIVE_S)
+        return ClipRequest(SPARSE_FRAMES, SAMPLE_RATE, NATIVE_S)
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:

@@ -37,9 +37,9 @@ class GramCorrespondence:
 
         Raises ConditionError for a clip that lacks one of them.
         """
-        shown, heard = _both(clip, self.sample_rate)
+        shown, sound = _both(clip, self.sample_rate)
         frames = shown[pick_frames(len(shown), self.encoder.num_frames)].float() / 255
-        video, audio = self.encoder.encode_video(frames[None]), self.encoder.encode_audio(heard[None])
+        video, audio = self.encoder.encode_video(frames[None]), self.encoder.encode_audio(sound[None])
         return float((video * audio).sum())
 
 
@@ -61,9 +61,9 @@ class CavpCorrespondence:
 
         Raises ConditionError for a clip that lacks one of them or is shorter than 4 s.
         """
-        shown, heard = _both(clip, self.sample_rate)
+        shown, sound = _both(clip, self.sample_rate)
         seen = self.encoders.video_features(shown)["windows"]
-        audio = self.encoders.audio_features(heard[None])["windows"][0] if len(seen) else seen
+        audio = self.encoders.audio_features(sound[None])["windows"][0] if len(seen) else seen
         count = min(len(seen), len(audio))
         if count == 0:
             raise ConditionError(f"clip {clip.clip_id} is shorter than the {WINDOW_STEPS / 4:g} s that CAVP compares")
@@ -94,5 +94,5 @@ def _both(clip: Clip, sample_rate: int) -> tuple[Tensor, Tensor]:
 def _named(kind: str, folder: Path | None, place: Path) -> str:
     """The judge in words, with the beginning of its weights' hash."""
     digest = sha256_of(next(iter(sorted(place.rglob("*.safetensors")))))[:12]
-    said = f"{kind} of {folder}" if folder else f"the bundled {kind} mini, trained on procedural scenes"
-    return f"{said} ({digest})"
+    description = f"{kind} of {folder}" if folder else f"the bundled {kind} mini, trained on procedural scenes"
+    return f"{description} ({digest})"

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..errors import ConditionError
 from ..features.spectrogram import BEATS_STD
 from ..protocols.clip import Clip
-from ..protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
+from ..protocols.objective import NATIVE_S, SPARSE_FRAMES, Batch, ClipRequest, Objective
 from .eva_clip import normalize_images
 from .gram import SAMPLE_RATE, GramEncoder, pick_frames
 from .volume import cosine_contrastive_loss, hard_negative_weights, pairwise_volume, volume_contrastive_loss
@@ -92,7 +92,7 @@ class GramObjective(Objective):
     @property
     def wants(self) -> ClipRequest:
         """A few pictures, and sound."""
-        return ClipRequest(GLANCES, SAMPLE_RATE, NATIVE_S)
+        return ClipRequest(SPARSE_FRAMES, SAMPLE_RATE, NATIVE_S)
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:

@@ -146,17 +146,17 @@ def load(name: str) -> nn.Module:
     provenance, folder = _provenance(name), cache_folder(name)
     for file, size in provenance["files"].items():
         if not (folder / file).is_file() or (folder / file).stat().st_size != size:
-            raise WeightsError(f"{folder / file}: is damaged, it had {size} bytes. {_again(name)}")
+            raise WeightsError(f"{folder / file}: is damaged, it had {size} bytes. {_convert_again(name)}")
     module = import_module(entry_of(name).loader.partition(":")[0])
     network = getattr(module, str(provenance["class"]), None)
     if network is None:
         raise WeightsError(f"{folder}: was converted by postsync {provenance['postsync']}, which this "
-                           f"version does not read. {_again(name)}")
+                           f"version does not read. {_convert_again(name)}")
     try:
         return network.from_pretrained(folder).eval().requires_grad_(False)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: is damaged ({' '.join(str(error).split())[:200]}). "
-                           f"{_again(name)}") from error
+                           f"{_convert_again(name)}") from error
 
 
 def weights_hash(name: str) -> str:
@@ -171,13 +171,13 @@ def _provenance(name: str) -> dict[str, Any]:
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: cannot be read. {_again(name)}") from error
+        raise WeightsError(f"{path}: cannot be read. {_convert_again(name)}") from error
     if not isinstance(provenance, dict) or not {"sha256", "class", "files", "postsync"} <= provenance.keys():
-        raise WeightsError(f"{path}: is not a provenance file of postsync. {_again(name)}")
+        raise WeightsError(f"{path}: is not a provenance file of postsync. {_convert_again(name)}")
     return provenance
 
 
-def _again(name: str) -> str:
+def _convert_again(name: str) -> str:
     return f"Convert it again: postsync weights convert {name} {entry_of(name).file}"
 
 

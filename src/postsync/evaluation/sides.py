@@ -15,7 +15,7 @@ from ..media.container import VIDEO_SUFFIXES
 from ..protocols.clip import Event
 
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
-LEFT_OUT = ": skipped by "  # between the reason and the metrics that it concerns
+SKIPPED_BY = ": skipped by "  # between the reason and the metrics that it concerns
 FLOW = "flow"  # folder beside the clips, and key of a manifest's features, of precomputed optical flow
 IN_SUBFOLDER = "is in a subfolder, which is not searched; move it up or evaluate that folder"
 RESULT_MARK = ".postsync"  # in the names of what `postsync generate` writes

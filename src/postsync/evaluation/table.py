@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .sides import LEFT_OUT
+from .sides import SKIPPED_BY
 
 NAMED = 3  # clips named of each kind of problem; the JSON names them all
 _BETTER = {True: "higher", False: "lower", None: ""}
@@ -110,5 +110,5 @@ def _title(document: Mapping[str, Any]) -> str:
 
 def _kind(reason: str) -> str:
     """The reason without its numbers, so that similar problems are reported together."""
-    _, left_out, metrics = reason.partition(LEFT_OUT)
-    return f"skipped by {metrics}" if left_out else re.sub(r"\d[\d.]*", "#", reason.split(":")[0].split(" (")[0])
+    _, skipped, metrics = reason.partition(SKIPPED_BY)
+    return f"skipped by {metrics}" if skipped else re.sub(r"\d[\d.]*", "#", reason.split(":")[0].split(" (")[0])

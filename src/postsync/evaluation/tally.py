@@ -85,7 +85,7 @@ class ClipTally:
     def __init__(self, metric: ClipMetric) -> None:
         self.metric = metric
         self.terms: dict[str, Tensor] = {}  # clip -> (num_terms,) float64
-        self.left_out: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
+        self.skipped: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
 
     def add(self, pair: Pair) -> None:
         """Measure a clip; one that cannot be measured is noted with its reason."""
@@ -96,7 +96,7 @@ class ClipTally:
         except Absent:
             return
         except (Skipped, ConditionError) as reason:
-            self.left_out[pair.clip_id, "generated"] = str(reason)
+            self.skipped[pair.clip_id, "generated"] = str(reason)
         else:
             self.terms[pair.clip_id] = terms
 
@@ -144,7 +144,7 @@ class SetTally:
     def __init__(self, metric: SetMetric) -> None:
         self.metric = metric
         self.rows: dict[str, dict[str, Tensor]] = {side: {} for side in self._sides()}
-        self.left_out: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
+        self.skipped: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
 
     def _sides(self) -> tuple[str, ...]:
         return ("generated", "reference") if self.metric.two_sides else ("generated",)
@@ -159,7 +159,7 @@ class SetTally:
             except Absent:
                 continue
             except (Skipped, ConditionError) as reason:
-                self.left_out[pair.clip_id, side] = str(reason)
+                self.skipped[pair.clip_id, side] = str(reason)
             else:
                 rows[pair.clip_id] = found
 

@@ -43,7 +43,7 @@ class Conditions:
 
 
 @dataclass
-class Known:
+class PictureCache:
     """What was read of a clip's picture so far: timings by reader and its folder, pictures by their plan."""
 
     timings: dict[tuple[str, str | None], Timing] = field(default_factory=dict)
@@ -58,21 +58,21 @@ class Known:
 
 
 def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timing: Timing | None = None,
-                    part: tuple[float, float] | None = None, *, known: Known | None = None,
+                    part: tuple[float, float] | None = None, *, known: PictureCache | None = None,
                     on_progress: OnProgress | None = None) -> Conditions:
     """Read all that the options name; the picture is decoded once at most.
 
     `timing`: given already; `part`: start and end in seconds, by default that of the options; `known`: what was read
     before, to which is added. Raises MediaError, ConditionError, WeightsError.
     """
-    known = Known() if known is None else known
-    source, asked = timing_source(options, pipeline), asked_of(options)
+    known = PictureCache() if known is None else known
+    source, asked = timing_source(options, pipeline), pipeline_arguments(options)
     reader = source if timing is None and source in READERS else None
 
     def plan(info: VideoInfo) -> FramePlan | None:
         return plan_pictures(pipeline, info, part or part_of(info.duration_s, options), asked)
 
-    images = look(picture, known, plan, reader, options.parts.get(TIMING_PART), on_progress)
+    images = read_picture(picture, known, plan, reader, options.parts.get(TIMING_PART), on_progress)
     duration_s = picture.info.duration_s
     if reader is not None:
         timing = known.timings[reader, options.parts.get(TIMING_PART)]
@@ -86,8 +86,8 @@ def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timi
     return Conditions(picture, start_s, end_s, timing and timing.fitted(duration_s), frames, reference)
 
 
-def look(picture: Picture, known: Known, plan: Callable[[VideoInfo], FramePlan | None], reader: str | None,
-         folder: str | None = None, on_progress: OnProgress | None = None) -> np.ndarray | None:
+def read_picture(picture: Picture, known: PictureCache, plan: Callable[[VideoInfo], FramePlan | None],
+                 reader: str | None, folder: str | None = None, on_progress: OnProgress | None = None) -> np.ndarray | None:
     """The pictures of a plan; with a `reader` (whose weights lie in `folder`), the timing becomes known as well.
 
     The picture is decoded where something of it is not known yet.
@@ -126,7 +126,7 @@ def plan_pictures(pipeline: Pipeline, info: VideoInfo, part: tuple[float, float]
     return spread(info, wanted.count, (wanted.size, wanted.size), first, last)
 
 
-def asked_of(options: Options) -> dict[str, Any]:
+def pipeline_arguments(options: Options) -> dict[str, Any]:
     """The arguments of the pipeline's call, time and chance apart, that the options give, by name."""
     asked = {"prompt": options.cues or None if options.prompt is None else options.prompt,
              "negative_prompt": options.negative_prompt,
@@ -161,7 +161,7 @@ def read_timing_file(options: Options, duration_s: float) -> Timing:
 
 def check_accepted(pipeline: Pipeline, options: Options, more: Iterable[str] = ()) -> None:
     """Raise ConditionError for what is asked of the pipeline and it does not take. `more`: further arguments."""
-    asked = asked_of(options)
+    asked = pipeline_arguments(options)
     own = {name for name in options.settings if "." not in name}
     if refused := sorted({*asked, *more} - own - pipeline.accepts):
         names = {"envelope": "a timing", "reference_audio": "a reference"}

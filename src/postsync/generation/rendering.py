@@ -72,11 +72,11 @@ def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept
 def _arguments(conditions: Conditions, options: Options) -> dict[str, Any]:
     """What the pipeline is asked for besides time, chance and guides; what was not given is left to its preset."""
     cues = cues_within(options.cues, options.prompt, conditions.start_s, conditions.end_s)
-    asked = {"prompt": cues or options.prompt, "negative_prompt": options.negative_prompt,
+    arguments = {"prompt": cues or options.prompt, "negative_prompt": options.negative_prompt,
              "num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale,
              "control_scale": options.control_scale, "reference_audio": conditions.reference,
              "video": conditions.frames, **{k: v for k, v in options.settings.items() if "." not in k}}
-    return {name: value for name, value in asked.items() if value is not None}
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def _named_guides(options: Options, pipeline: Pipeline) -> list[Guide]:

@@ -191,4 +191,4 @@ class Result:
         quoted = [f"“{self.prompt}”"] if self.prompt else []
         plot_soundtrack(self.waveform, self.sample_rate, self.timing, Path(path),
                         title="   ".join([name, *quoted, f"seed {self.seed}"]),
-                        asked=self.recipes[0].timing is not None)
+                        requested=self.recipes[0].timing is not None)

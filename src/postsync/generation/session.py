@@ -23,7 +23,15 @@ from ..protocols.pipeline import Callback, Pipeline
 from ..protocols.system import checked_options
 from ..timing.readers import READERS, reader_name
 from ..timing.timing import Timing
-from .conditions import TIMING_PART, Known, check_accepted, look, plan_pictures, read_conditions, timing_source
+from .conditions import (
+    TIMING_PART,
+    PictureCache,
+    check_accepted,
+    plan_pictures,
+    read_conditions,
+    read_picture,
+    timing_source,
+)
 from .options import Options
 from .progress import OnProgress, noted
 from .rendering import make_soundtrack
@@ -41,7 +49,7 @@ class ClipSession:
 
     def __init__(self, picture: Picture, pipeline: Pipeline) -> None:
         self.picture, self.pipeline = picture, pipeline
-        self._known = Known()
+        self._known = PictureCache()
 
     @property
     def info(self) -> VideoInfo:
@@ -54,7 +62,7 @@ class ClipSession:
         Raises MediaError for a clip that cannot be read, ConditionError for a reader that does not exist.
         """
         name = reader_name(reader)
-        look(self.picture, self._known,
+        read_picture(self.picture, self._known,
              lambda info: plan_pictures(self.pipeline, info, (0.0, info.duration_s), {}), name, on_progress=on_progress)
         return self._known.timings[name, None]
 

@@ -12,12 +12,12 @@ from difflib import SequenceMatcher
 
 from ..protocols.pipeline import Pipeline
 from ..scenes.captions import vocabulary_words, words_of
-from .conditions import asked_of
+from .conditions import pipeline_arguments
 from .options import Options
 
 log = logging.getLogger(__name__)
 
-_SAY_NOTHING = frozenset(words_of(
+_STOP_WORDS = frozenset(words_of(
     "a an the and or but of in on at by to from with without into onto over under against off up down out for as is "
     "are was be being it its his her their this that some no not very while then again"))
 _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly", "y", "e")
@@ -43,7 +43,7 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
                           for word, near in new.items())
         if new:
             sentences.append(f"words that these weights do not know, so the sound may be anything: {named}")
-    if any(pipeline.pictures_wanted(1.0, asked_of(options)) is not None for options in runs):
+    if any(pipeline.pictures_wanted(1.0, pipeline_arguments(options)) is not None for options in runs):
         more = "; describe the sound with a prompt" if takes_words else ""
         sentences.append("the picture alone says what sounds, and this preset knows only the drawn pictures of its "
                          f"scenes{more}")
@@ -56,15 +56,15 @@ def new_words(prompts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     Articles, prepositions and the like, and numbers, are skipped.
     """
     known = vocabulary_words()
-    asked = dict.fromkeys(word for prompt in prompts for word in words_of(prompt))
-    return {word: _nearest(word, known) for word in asked
-            if word not in known and word not in _SAY_NOTHING and not word.isdigit()}
+    words = dict.fromkeys(word for prompt in prompts for word in words_of(prompt))
+    return {word: _nearest(word, known) for word in words
+            if word not in known and word not in _STOP_WORDS and not word.isdigit()}
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> tuple[str, ...]:
     stem = stem_of(word)
     likeness = {k: (stem_of(k) == stem, SequenceMatcher(None, word, k).ratio()) for k in known
-                if k not in _SAY_NOTHING}
+                if k not in _STOP_WORDS}
     near = [k for k, (same_stem, ratio) in likeness.items() if same_stem or ratio >= _NEAR]
     return tuple(sorted(near, key=lambda k: likeness[k], reverse=True)[:3])
 

@@ -58,8 +58,8 @@ def timed(
             yield _checked(held[0] - first, usual, base, path), float(usual), held[1]
         held = (ticks, frame)
     if held is not None and first is not None:
-        said = ((held[1].duration or 0) * base, usual, Fraction(1, 25))
-        length = next(one for one in said if MIN_HOLD_S <= one <= MAX_HOLD_S)
+        declared = ((held[1].duration or 0) * base, usual, Fraction(1, 25))
+        length = next(one for one in declared if MIN_HOLD_S <= one <= MAX_HOLD_S)
         yield _checked(held[0] - first, length, base, path), float(length), held[1]
 
 
@@ -88,13 +88,13 @@ def warn_of_missing_end(container: InputContainer, stream: VideoStream, length_s
     Not an error, for headers err as well; the picture is what was decoded, here and in the output.
     """
     if stream.duration is not None and stream.time_base is not None:
-        said = float(stream.duration * stream.time_base)
+        declared = float(stream.duration * stream.time_base)
     else:
-        said = (container.duration or 0) / av.time_base
-    if said - length_s > max(0.5, 0.05 * length_s):
+        declared = (container.duration or 0) / av.time_base
+    if declared - length_s > max(0.5, 0.05 * length_s):
         _logger.warning(
             "%s: its picture ends at %.3f s, but its header says %.1f s: the rest is damaged or missing",
-            path, length_s, said,
+            path, length_s, declared,
         )
 
 

@@ -25,7 +25,7 @@ class FrameRequest:
     fps: float | None = None
 
 
-GLANCES = FrameRequest(64, 4.0)  # for what looks at a few frames of a scene: rendering them all is slow
+SPARSE_FRAMES = FrameRequest(64, 4.0)  # for what looks at a few frames of a scene: rendering them all is slow
 NATIVE_S = 8.16  # native length of the mini systems: 204 latent frames at 25 a second
 
 

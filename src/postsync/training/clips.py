@@ -65,9 +65,9 @@ def manifest_clips(name: str, objective: Objective, manifest: Path, split: str =
                               unfit=unfit)
     there = [row for row in dataset.rows if all(path.is_file() for path in objective.reads(row["clip_id"]))]
     if len(there) < len(dataset.rows):
-        dataset.left_out["without a file of features"] = len(dataset.rows) - len(there)
+        dataset.skipped["without a file of features"] = len(dataset.rows) - len(there)
     dataset.rows = there
     if not len(dataset):
-        why = ", ".join(f"{count} {flag}" for flag, count in sorted(dataset.left_out.items())) or "it is empty"
+        why = ", ".join(f"{count} {flag}" for flag, count in sorted(dataset.skipped.items())) or "it is empty"
         raise PostsyncError(f"{manifest}: no clip of the {split} split can be used ({why}); import or name another.")
     return FeatureCache(objective, dataset, folder or dataset.root / "features" / name)

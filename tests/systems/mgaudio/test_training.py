@@ -116,10 +116,10 @@ def test_a_manifest_is_prepared_from_files_of_features(folders, tmp_path) -> Non
     objective = mgaudio("paper-S", **folders, video_features=tmp_path / "cavp")
     assert objective.wants.frames is None
     clips = manifest_clips("mgaudio", objective, tmp_path / "clips")
-    assert (len(clips), clips.left_out) == (2, "")
+    assert (len(clips), clips.skipped) == (2, "")
     sample = clips[0]
     assert sample["latent_mean"].shape == (8, 204, 16)
     assert torch.allclose(sample["video"].float(), torch.full((32, 512), 512**-0.5), atol=1e-3)
     next((tmp_path / "cavp").iterdir()).unlink()
     clips = manifest_clips("mgaudio", objective, tmp_path / "clips")
-    assert (len(clips), clips.left_out) == (1, "1 without a file of features")
+    assert (len(clips), clips.skipped) == (1, "1 without a file of features")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import MediaError, PostsyncError
-from ..flags import UNUSABLE, counts_of_flags
+from ..flags import UNUSABLE, flag_counts
 from ..manifest import MANIFEST, write_manifest
 from ..windows import Words, cut_windows
 from . import folder, greatest_hits, unav, youtube
-from .entries import Asked, Entry, merged
+from .entries import Entry, ImportOptions, merged
 from .media_index import MediaIndex
 from .rows import build_row
 
@@ -24,7 +24,7 @@ from .rows import build_row
 class Format:
     """An official form of annotations."""
 
-    read: Callable[[Path, Asked], Iterator[Entry]]
+    read: Callable[[Path, ImportOptions], Iterator[Entry]]
     annotation_licence: str | None  # of the annotations; the media have their own
     label_of: Words | None = None  # events -> label of a window, where the events say it
     captions_of: Words | None = None
@@ -42,8 +42,8 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-def import_dataset(format_name: str, annotations: Path, media: Path | None, out: Path, *, asked: Asked | None = None,
-                   window_s: float | None = None, workers: int = 1, replace: bool = False,
+def import_dataset(format_name: str, annotations: Path, media: Path | None, out: Path, *,
+                   options: ImportOptions | None = None, window_s: float | None = None, workers: int = 1, replace: bool = False,
                    on_clip: Callable[[int, int], None] | None = None) -> Path:
     """Write the manifest of a data set into the folder `out` and return its path.
 
@@ -58,8 +58,8 @@ def import_dataset(format_name: str, annotations: Path, media: Path | None, out:
         raise MediaError(f"{annotations}: no such file or folder; name the annotations")
     if (out / MANIFEST).exists() and not replace:
         raise MediaError(f"{out}: contains a manifest already; name another folder, or replace it with --replace")
-    form, asked = FORMATS[format_name], asked or Asked()
-    read = list(form.read(annotations, asked))
+    form, options = FORMATS[format_name], options or ImportOptions()
+    read = list(form.read(annotations, options))
     entries = merged(read)
     if not entries:
         raise MediaError(f"{annotations}: contains no annotated clip; give the file that lists the clips")
@@ -76,11 +76,11 @@ def import_dataset(format_name: str, annotations: Path, media: Path | None, out:
         raise MediaError(f"{out}: cannot be created ({error.strerror}); choose another folder") from error
     return write_manifest(out, rows, {
         "command": f"postsync data import {format_name}", "annotations": annotations.name,
-        "split_lists": str(asked.lists) if asked.lists else None, "split": asked.split, "window_s": window_s,
+        "split_lists": str(options.lists) if options.lists else None, "split": options.split, "window_s": window_s,
         "annotation_licence": form.annotation_licence, "filters": [],
         "imported": {"annotated": len(read), "clips": len(entries), "rows": len(rows),
                      "usable": sum(not UNUSABLE & set(row["flags"]) for row in rows),
-                     "flags": counts_of_flags(rows), "splits": dict(Counter(row["split"] for row in rows))}})
+                     "flags": flag_counts(rows), "splits": dict(Counter(row["split"] for row in rows))}})
 
 
 def _rows(entries: list[Entry], index: MediaIndex, out: Path, workers: int,

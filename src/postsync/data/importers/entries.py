@@ -47,7 +47,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ImportOptions:
     """What the user says besides naming the annotations."""
 
     split: str | None = None  # of lists that do not tell their own
@@ -126,10 +126,10 @@ def split_called(name: str, place: str) -> str:
     return SPLITS[name.lower()]
 
 
-def split_of_file(path: Path, asked: Asked) -> str:
+def split_of_file(path: Path, options: ImportOptions) -> str:
     """The split of a file that lists one: as asked, else from its name; raises MediaError where that tells nothing."""
-    if asked.split is not None:
-        return split_called(asked.split, "--split")
+    if options.split is not None:
+        return split_called(options.split, "--split")
     found = split_in_name(path)
     if found is None:
         raise MediaError(f"{path}: its name does not state its split; give it with --split train, val or test")

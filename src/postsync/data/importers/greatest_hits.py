@@ -17,23 +17,23 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import MediaError
-from .entries import Asked, Entry, seconds, split_called, split_in_name
+from .entries import Entry, ImportOptions, seconds, split_called, split_in_name
 
 TIMES = "_times.txt"
 _MEDIA = ("_denoised", "_mic", "", "_denoised_thumb", "_mic_thumb")  # after the take, best first
 _ENDING = re.compile(r"(?:_denoised|_mic)(?:_thumb(?:-\d+)?)?$")
 
 
-def greatest_hits(folder: Path, asked: Asked) -> Iterator[Entry]:
-    """The takes of a folder, each a whole file with its events. Lists lie in the folder, or in `asked.lists`."""
+def greatest_hits(folder: Path, options: ImportOptions) -> Iterator[Entry]:
+    """The takes of a folder, each a whole file with its events. Lists lie in the folder, or in `options.lists`."""
     if not folder.is_dir():
         raise MediaError(f"{folder}: is not a folder; give the folder of the {TIMES} files")
     annotated = {file.name.removesuffix(TIMES): file for file in sorted(folder.rglob("*" + TIMES))}
     if not annotated:
         raise MediaError(f"{folder}: holds no {TIMES} files; give the folder of the annotations")
-    splits = _listed(asked.lists or folder)
-    if not splits and asked.split is None:
-        raise MediaError(f"{asked.lists or folder}: contains no lists of takes such as train.txt and test.txt; name "
+    splits = _listed(options.lists or folder)
+    if not splits and options.split is None:
+        raise MediaError(f"{options.lists or folder}: contains no lists of takes such as train.txt and test.txt; name "
                          "their folder with --lists, or give --split")
     for take in sorted({_take(name): None for name in annotated} | splits):
         file = annotated.get(take) or annotated.get(take + "_denoised") or annotated.get(take + "_mic")
@@ -43,7 +43,7 @@ def greatest_hits(folder: Path, asked: Asked) -> Iterator[Entry]:
             notes["repeated"] = f"listed in {' and '.join(names)}"
         if not names and splits:
             notes["unlisted"] = "no list names this take"
-        split = names[-1] if names else split_called(asked.split, "--split") if asked.split else "unlisted"
+        split = names[-1] if names else split_called(options.split, "--split") if options.split else "unlisted"
         events = tuple(read_times(file)) if file else ()
         yield Entry("greatesthits", take, split, whole_names=tuple(take + ending for ending in _MEDIA), notes=notes,
                     label=label_of(events), captions=captions_of(events), caption_source="events", events=events)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...errors import MediaError
 from ...media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from .entries import Asked, Entry, named_rows, seconds, split_called, split_of_file, table
+from .entries import Entry, ImportOptions, named_rows, seconds, split_called, split_of_file, table
 
 CLIP_S = 10.0  # length of a clip where the annotation says the start alone
 _ID = r"(?P<id>[A-Za-z0-9_-]{11})"
@@ -51,7 +51,7 @@ def parse_clip_name(name: str, place: str) -> tuple[str, float, float]:
                      "with an id of 11 characters")
 
 
-def vggsound(path: Path, asked: Asked) -> Iterator[Entry]:
+def vggsound(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """`vggsound.csv` (id, start, label, split), or a list of clip names with or without labels (`test.csv`, a tsv with
     a header `id<TAB>label`, a text file of names), whose split is the one asked for or that of the file's name.
     """
@@ -64,31 +64,31 @@ def vggsound(path: Path, asked: Asked) -> Iterator[Entry]:
             if cells[0].lower() == "id":  # a header
                 continue
             source_id, start_s, end_s = parse_clip_name(cells[0], place)
-            yield _stretch("vggsound", source_id, start_s, end_s, split_of_file(path, asked),
+            yield _stretch("vggsound", source_id, start_s, end_s, split_of_file(path, options),
                            cells[1] if len(cells) == 2 else None)
         else:
             raise MediaError(f"{place}: {len(cells)} cells; rows are {form}, labels with a comma in quotes")
 
 
-def audioset(path: Path, asked: Asked) -> Iterator[Entry]:
+def audioset(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """`*_segments.csv`: YTID, start, end, "mid,mid"; comment lines, blanks after commas. `labels` holds the MIDs."""
     for place, cells in table(path, "`YTID, start, end, \"labels\"`"):
         if len(cells) != 4:
             raise MediaError(f"{place}: {len(cells)} cells; rows are `YTID, start, end, \"mid,mid\"`")
         yield _stretch("audioset", cells[0], seconds(cells[1], place), seconds(cells[2], place),
-                       split_of_file(path, asked), None, tuple(mid.strip() for mid in cells[3].split(",")))
+                       split_of_file(path, options), None, tuple(mid.strip() for mid in cells[3].split(",")))
 
 
-def audiocaps(path: Path, asked: Asked) -> Iterator[Entry]:
+def audiocaps(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """`train.csv`, `val.csv`, `test.csv`: audiocap_id, youtube_id, start_time, caption; a row for each caption."""
     for place, row in named_rows(path, ("youtube_id", "start_time", "caption")):
         start_s = seconds(row["start_time"], place)
-        yield Entry("audiocaps", row["youtube_id"], split_of_file(path, asked), start_s, start_s + CLIP_S,
+        yield Entry("audiocaps", row["youtube_id"], split_of_file(path, options), start_s, start_s + CLIP_S,
                     cut_names=clip_names(row["youtube_id"], start_s, start_s + CLIP_S),
                     whole_names=_whole(row["youtube_id"]), captions=(row["caption"],), caption_source="human")
 
 
-def landscape(path: Path, asked: Asked) -> Iterator[Entry]:
+def landscape(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """TempoTokens' `landscape.csv`: ytid, start_time, class, set."""
     for place, row in named_rows(path, ("ytid", "start_time", "class", "set")):
         start_s = seconds(row["start_time"], place)

@@ -38,7 +38,7 @@ class WindowConditions:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunConditions:
     """What is asked of one run: the cues of each sound of the batch, and arguments of the pipeline's call."""
 
     sounds: Sequence[Sequence[Cue]]
@@ -62,7 +62,7 @@ class WindowConditioner:
     native_s: float
     guide_envelope: bool
 
-    def read(self, asked: Asked, windows: Sequence[Window], frames: int) -> dict[Window, WindowConditions]:
+    def read(self, asked: RunConditions, windows: Sequence[Window], frames: int) -> dict[Window, WindowConditions]:
         """Everything the model is given, by window; the windows hold a clip of `frames` latent frames.
 
         Raises ConditionError for what has a wrong form or cannot be followed.

@@ -76,9 +76,9 @@ def ride_fader(waveform: Tensor, envelope: Tensor, sample_rate: float, limit_db:
     num_values = round(waveform.shape[-1] / sample_rate * ENVELOPE_RATE)
     if num_values == 0:  # under 5 ms
         return waveform
-    asked = envelope[..., :num_values].to(waveform)
-    asked = functional.pad(asked, (0, num_values - asked.shape[-1])).expand(len(waveform), -1)
-    gain = _gains(_loudness(waveform, sample_rate, num_values), asked, limit_db)
+    target = envelope[..., :num_values].to(waveform)
+    target = functional.pad(target, (0, num_values - target.shape[-1])).expand(len(waveform), -1)
+    gain = _gains(_loudness(waveform, sample_rate, num_values), target, limit_db)
     result = torch.empty_like(waveform)
     step = round(BLOCK * sample_rate / ENVELOPE_RATE)
     for start in range(0, waveform.shape[-1], step):
@@ -91,9 +91,9 @@ def ride_fader(waveform: Tensor, envelope: Tensor, sample_rate: float, limit_db:
     return result
 
 
-def _gains(loudness: Tensor, asked: Tensor, limit_db: float) -> Tensor:
+def _gains(loudness: Tensor, target: Tensor, limit_db: float) -> Tensor:
     limit = 10 ** (limit_db / 20)
-    return ((asked + NOISE_FLOOR) / (loudness + NOISE_FLOOR)).clamp(1 / limit, limit)
+    return ((target + NOISE_FLOOR) / (loudness + NOISE_FLOOR)).clamp(1 / limit, limit)
 
 
 def _loudness(waveform: Tensor, sample_rate: float, num_values: int) -> Tensor:

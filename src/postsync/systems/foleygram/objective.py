@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...codecs.pieces import with_channels
+from ...codecs.chunking import with_channels
 from ...diffusion.parameterization import Parameterization, cosine_path
 from ...encoders.gram import GramEncoder, pick_frames
 from ...errors import ConditionError, PostsyncError
 from ...features.envelope import causal_window, frame_rms
-from ...features.spoil import spoil_envelope
+from ...features.perturb import perturb_envelope
 from ...protocols.clip import Clip
 from ...protocols.codec import Codec
-from ...protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
+from ...protocols.objective import NATIVE_S, SPARSE_FRAMES, Batch, ClipRequest, Objective
 from ...scenes.captions import paraphrases
 from ...scenes.families import FAMILIES
 from .conditioning import FoleyConditioner
@@ -80,7 +80,7 @@ class FoleyGRAMObjective(Objective):
         codec = self.codec
         rate, duration_s = (16000, NATIVE_S) if codec is None else (
             codec.sampling_rate, self.preset.native_frames / codec.latent_rate)
-        return ClipRequest(GLANCES, rate, duration_s)
+        return ClipRequest(SPARSE_FRAMES, rate, duration_s)
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:
@@ -230,11 +230,11 @@ class FoleyGRAMObjective(Objective):
             dropped = torch.rand(len(control), generator=generator) < self.preset.training.envelope_drop
             dropped = dropped.to(control.device)
             return torch.where(dropped[:, None, None], none, control), torch.zeros_like(dropped)
-        control = spoil_envelope(envelope, generator, self.preset.training.envelope_spoil)
-        spoiled = control.ne(envelope).any(-1)
+        control = perturb_envelope(envelope, generator, self.preset.training.envelope_perturbed)
+        perturbed = control.ne(envelope).any(-1)
         dropped = torch.rand(len(control), generator=generator) < self.preset.training.envelope_drop
         dropped = dropped.to(control.device)
-        return torch.where(dropped[:, None], NO_CONTROL, control), spoiled & ~dropped
+        return torch.where(dropped[:, None], NO_CONTROL, control), perturbed & ~dropped
 
 
 def _published(part: Any) -> Any:

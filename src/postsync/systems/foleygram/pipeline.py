@@ -30,7 +30,7 @@ from ...protocols.pipeline import Callback, OutputType, Pictures, Prompt, SoundO
 from ..latent_pipeline import LatentPipeline, Levels, StepHooks
 from . import OPTIONS
 from .conditioning import FoleyConditioner
-from .conditions import Asked, WindowConditioner, WindowConditions, at_rate, read_envelope
+from .conditions import RunConditions, WindowConditioner, WindowConditions, at_rate, read_envelope
 from .controlnet import DiTControlNet
 from .dit import StableAudioDiT
 from .latents import LatentLayout, ride_fader
@@ -150,7 +150,7 @@ class FoleyGRAMPipeline(LatentPipeline):
         total = max(frames, self.config["native_frames"])
         windows = plan_windows(total, self.config["native_frames"], settings.window_overlap)
         conditions = self._conditioner(settings).read(
-            Asked(sounds, negative_prompt, video, reference_audio, curve), windows, frames)
+            RunConditions(sounds, negative_prompt, video, reference_audio, curve), windows, frames)
 
         def network(x: Tensor, t: Tensor) -> Tensor:
             now = scale_at(scale, float(t[0]), settings.guidance_interval)

@@ -35,7 +35,7 @@ class TrainingDefaults:
     audio_drop: float = 0.3
     text_drop: float = 0.1
     envelope_drop: float = 0.2  # the "no control" code instead of the envelope
-    envelope_spoil: float = 0.5  # share of envelopes made imperfect, as predicted ones are
+    envelope_perturbed: float = 0.5  # share of envelopes made imperfect, as predicted ones are
     crop_frames: int = 0  # length of the crops that most steps train on, 0 for none: short ones make more steps an hour
     crop_share: float = 0.75  # of the steps; the others see the native length
     time_mean: float = 0.0  # of the normal number whose sigmoid is the time: above 0, more noise

@@ -53,7 +53,7 @@ def from_official(state: Mapping[str, Tensor], preset: MGAudioPreset, *, sign: S
     with torch.device("meta"):
         model = FBDT(**preset.transformer | ({} if projector else {"align_dim": None}))
     _check(ours, {k: v.shape for k, v in model.state_dict().items()})
-    model.load_state_dict(turned(ours) if sign == "paper" else ours, assign=True)
+    model.load_state_dict(negated(ours) if sign == "paper" else ours, assign=True)
     model.pos_embed.requires_grad_(bool(model.config["train_positions"]))
     return model.eval(), ignored
 
@@ -98,10 +98,10 @@ def published_cavp(folder: Path | None = None) -> Cavp:
 def to_official(model: FBDT, *, sign: Sign = "velocity") -> State:
     """The state dict in the names of SiT, REPA and MDSGen, predicting with the sign asked for."""
     state = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    return turned(state) if sign == "paper" else state
+    return negated(state) if sign == "paper" else state
 
 
-def turned(state: Mapping[str, Tensor]) -> State:
+def negated(state: Mapping[str, Tensor]) -> State:
     """A state dict whose network says the opposite: its last layer, linear, is negated."""
     return {k: -v if k in OUTPUT else v for k, v in state.items()}
 

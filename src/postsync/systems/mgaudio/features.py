@@ -27,7 +27,7 @@ def steps_in(seconds: float) -> int:
     return max(1, int(FPS * seconds + 1e-6))
 
 
-def see(cavp: Cavp, frames: Tensor, times_s: Tensor, duration_s: float) -> Tensor:
+def video_features(cavp: Cavp, frames: Tensor, times_s: Tensor, duration_s: float) -> Tensor:
     """Frames (F, 3, H, W), uint8 or float in 0..1, shown from times_s (F,) on -> unit vectors (S, E), four a second."""
     frames = frames_at(frames, times_s, torch.arange(steps_in(duration_s), dtype=torch.float64) / FPS)
     if frames.dtype != torch.uint8:
@@ -35,7 +35,7 @@ def see(cavp: Cavp, frames: Tensor, times_s: Tensor, duration_s: float) -> Tenso
     return cavp.video_features(frames)["steps"]
 
 
-def hear(encoder: Any, kind: str, sound: Tensor, sample_rate: int) -> Tensor:
+def audio_features(encoder: Any, kind: str, sound: Tensor, sample_rate: int) -> Tensor:
     """Sound (N,) at 16 kHz -> unit vectors (S, E): four a second of "cavp", one of the whole of "clap" or "gram"."""
     if kind == "cavp":
         return encoder.audio_features(sound[None])["steps"][0]
@@ -48,7 +48,7 @@ def hear(encoder: Any, kind: str, sound: Tensor, sample_rate: int) -> Tensor:
     return encoder.features(wave.to(sound.device))["embedding"]
 
 
-def looped(values: Tensor, length: int) -> Tensor:
+def repeated(values: Tensor, length: int) -> Tensor:
     """The first `length` rows of `values` (N, ...), which start again where they end."""
     return values[torch.arange(length, device=values.device) % len(values)]
 

@@ -18,9 +18,9 @@ from ...diffusion.solvers import draw_noise
 from ...encoders.cavp import FPS, Cavp
 from ...errors import ConditionError, PostsyncError
 from ...protocols.clip import Clip
-from ...protocols.objective import GLANCES, Batch, ClipRequest, FrameRequest, Objective
+from ...protocols.objective import SPARSE_FRAMES, Batch, ClipRequest, FrameRequest, Objective
 from .checkpoint import without_projector
-from .features import fitted, hear, looped, read_feature_file, see, steps_in
+from .features import audio_features, fitted, read_feature_file, repeated, steps_in, video_features
 from .losses import alignment_loss, guidance_weights, guided_target
 from .pipeline import MGAudioPipeline, latent_factor
 from .presets import MGAudioPreset
@@ -39,14 +39,15 @@ class MGAudioObjective(Objective):
     """
 
     def __init__(self, preset: MGAudioPreset, *, codec: MelCodec | None = None, cavp: Cavp | None = None,
-                 listener: nn.Module | None = None, feature_folder: Path | None = None, whole: bool = False) -> None:
-        """`codec` and `cavp` serve `prepare`. `listener`: CLAP or GRAM, where the preset aligns with it instead of
+                 audio_encoder: nn.Module | None = None, feature_folder: Path | None = None,
+                 whole: bool = False) -> None:
+        """`codec` and `cavp` serve `prepare`. `audio_encoder`: CLAP or GRAM, where the preset aligns with it instead of
         CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used in place of the pictures. `whole`: the
         export holds codec and CAVP as well, because they are not the bundled ones."""
         super().__init__()
         self.preset = preset
         self.transformer = FBDT(**preset.transformer | ({} if preset.alignment.weight else {"align_dim": None}))
-        self.codec, self.cavp, self.listener = codec, cavp, listener
+        self.codec, self.cavp, self.audio_encoder = codec, cavp, audio_encoder
         self.feature_folder, self.whole = feature_folder, whole
         for module in self.frozen():
             module.requires_grad_(False).eval()
@@ -56,7 +57,7 @@ class MGAudioObjective(Objective):
         """Sound at the codec's rate, and pictures as CAVP sees them, unless their features come from files."""
         frames = None
         if self.feature_folder is None:
-            frames = GLANCES if self.cavp is None else FrameRequest(self.cavp.image_size, GLANCES.fps)
+            frames = SPARSE_FRAMES if self.cavp is None else FrameRequest(self.cavp.image_size, SPARSE_FRAMES.fps)
         return ClipRequest(frames, 16000 if self.codec is None else self.codec.sampling_rate,
                            self.preset.training.cached_s)
 
@@ -86,8 +87,8 @@ class MGAudioObjective(Objective):
         level = t[:, None, None, None]
         state = (1 - level) * clean + level * noise
         plain = FLOW.target(clean, noise, 1 - level, level)
-        seen = self.transformer.reduce(video)
-        condition = torch.where(dropped[:, None], self.transformer.nothing(len(video)).to(seen), seen)
+        seen = self.transformer.pool_features(video)
+        condition = torch.where(dropped[:, None], self.transformer.null_condition(len(video)).to(seen), seen)
         align = self.preset.alignment
         v, projected = self.transformer(state, t, condition, project=align.weight != 0)
         target = guided_target(plain, state, t, video, weights, teacher)
@@ -105,7 +106,7 @@ class MGAudioObjective(Objective):
 
     def frozen(self) -> list[nn.Module]:
         """Parts kept in eval mode, without gradients."""
-        parts: list[Any] = [self.codec, self.cavp, self.listener]
+        parts: list[Any] = [self.codec, self.cavp, self.audio_encoder]
         return [p for p in parts if p is not None]
 
     def preparation(self) -> tuple[dict[str, Any], dict[str, nn.Module]]:
@@ -113,7 +114,7 @@ class MGAudioObjective(Objective):
         training, encoder = self.preset.training, self.preset.alignment.encoder
         settings = {"latent_scale": self.preset.latent_scale, "waveform_peak": training.waveform_peak,
                     "cached_s": training.cached_s, "encoder": encoder, "files": self.feature_folder is not None}
-        parts = {"codec": self.codec, "cavp": self.cavp, "listener": self.listener}
+        parts = {"codec": self.codec, "cavp": self.cavp, "audio_encoder": self.audio_encoder}
         return settings, {name: part for name, part in parts.items() if part is not None}
 
     def reads(self, clip_id: str) -> list[Path]:
@@ -128,25 +129,25 @@ class MGAudioObjective(Objective):
         rate or without pictures, and for a feature file that does not fit.
         """
         training, align = self.preset.training, self.preset.alignment
-        codec, listener = self.codec, self.cavp if align.encoder == "cavp" else self.listener
-        if codec is None or listener is None:
+        codec, audio_encoder = self.codec, self.cavp if align.encoder == "cavp" else self.audio_encoder
+        if codec is None or audio_encoder is None:
             raise PostsyncError(f"preparing clips needs the codec and {align.encoder.upper()}; give both to "
                                 "MGAudioObjective.")
         if clip.waveform is None or clip.sample_rate != codec.sampling_rate:
             raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first, or "
                                  "drop it.")
-        video = self._seen(clip)
+        video = self._video_features(clip)
         sound, steps = clip.waveform.float().mean(0), steps_in(training.cached_s)
         samples = round(training.cached_s * codec.sampling_rate)
         if len(video) < steps:  # both start again together
             period = round(len(video) / FPS * codec.sampling_rate)
-            sound = looped(functional.pad(sound, (0, max(period - len(sound), 0)))[:period], samples)
+            sound = repeated(functional.pad(sound, (0, max(period - len(sound), 0)))[:period], samples)
         sound = fitted(sound, samples, training.waveform_peak)
         posterior = codec.encode(sound[None, None])
         scale = latent_factor(codec, self.preset.latent_scale)
         return {"latent_mean": (posterior.mean[0] * scale).half(), "latent_std": (posterior.std[0] * scale).half(),
-                "video": looped(video, steps).half(),
-                "audio": hear(listener, align.encoder, sound, codec.sampling_rate).half()}
+                "video": repeated(video, steps).half(),
+                "audio": audio_features(audio_encoder, align.encoder, sound, codec.sampling_rate).half()}
 
     def export(self, folder: Path) -> None:
         """Write the transformer as float16, without its projector; bundled codec and CAVP stay in their folders."""
@@ -154,7 +155,7 @@ class MGAudioObjective(Objective):
         MGAudioPipeline.from_parts(self.preset, transformer=without_projector(self.transformer).half(), **parts
                                    ).save_pretrained(folder)
 
-    def _seen(self, clip: Clip) -> Tensor:
+    def _video_features(self, clip: Clip) -> Tensor:
         """CAVP's features (S, E) of the whole clip, from its file or its pictures."""
         if self.feature_folder is not None:
             return read_feature_file(self.reads(clip.clip_id)[0], clip.duration_s, self.transformer.feature_shape[1])
@@ -162,7 +163,7 @@ class MGAudioObjective(Objective):
             raise PostsyncError("preparing clips needs CAVP or a folder of its features; give one to MGAudioObjective.")
         if clip.frames is None or clip.times is None:
             raise ConditionError(f"clip {clip.clip_id} has no pictures; drop it.")
-        return see(self.cavp, clip.frames, clip.times, clip.duration_s)
+        return video_features(self.cavp, clip.frames, clip.times, clip.duration_s)
 
     def _crop(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, ...]:
         """latent_mean, latent_std, video and audio of the native length, float32."""

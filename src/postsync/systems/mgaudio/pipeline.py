@@ -18,7 +18,7 @@ from ...codecs import load_codec
 from ...codecs.mel_vae import MelCodec
 from ...diffusion.guidance import classifier_free_guidance, scale_at
 from ...diffusion.parameterization import Parameterization
-from ...diffusion.solvers import draw_noise, exact, flow_times, one_generator_each, sample_flow
+from ...diffusion.solvers import draw_noise, flow_times, one_generator_each, sample_flow, to_float64
 from ...diffusion.windows import Window, average_windows, plan_windows
 from ...encoders.cavp import FPS, Cavp, load_cavp
 from ...errors import ConditionError
@@ -28,7 +28,7 @@ from ...protocols.guide import Guide
 from ...protocols.pipeline import Callback, OutputType, Pictures, Prompt, SoundOutput
 from ..latent_pipeline import LatentPipeline, Levels, StepHooks
 from . import OPTIONS
-from .features import checked_features, looped, see, steps_in
+from .features import checked_features, repeated, steps_in, video_features
 from .presets import MGAudioPreset, SamplerDefaults
 from .transformer import FBDT
 
@@ -145,17 +145,17 @@ class MGAudioPipeline(LatentPipeline):
     def _conditions(self, video: Tensor | None, windows: Sequence[Window], duration_s: float) -> dict[Window, Tensor]:
         """The condition vector (1, width) of each window."""
         if video is None:
-            return dict.fromkeys(windows, self.transformer.nothing(1))
-        features = self._seen(video, duration_s)
+            return dict.fromkeys(windows, self.transformer.null_condition(1))
+        features = self._video_features(video, duration_s)
         count = self.transformer.feature_shape[0]
         result = {}
         for window in windows:
             # to the nearest vector; a clip that ends within its only window is looped, others are seen up to the end
             first = min(round(window.start / self.codec.latent_rate * FPS), max(len(features) - count, 0))
-            result[window] = self.transformer.reduce(looped(features[first:], count)[None])
+            result[window] = self.transformer.pool_features(repeated(features[first:], count)[None])
         return result
 
-    def _seen(self, video: Tensor, duration_s: float) -> Tensor:
+    def _video_features(self, video: Tensor, duration_s: float) -> Tensor:
         """Features (S, E) of the clip, given or from its frames."""
         width = self.transformer.feature_shape[1]
         if video.dim() == 2:
@@ -164,7 +164,7 @@ class MGAudioPipeline(LatentPipeline):
             raise ConditionError(f"video is frames (F, 3, H, W) or features (S, {width}), not {tuple(video.shape)}.")
         spacing_s = 1 / FPS if len(video) == steps_in(duration_s) else duration_s / len(video)
         times_s = torch.arange(len(video)) * spacing_s
-        return see(self._loaded_cavp(), video.to(self._execution_device), times_s, duration_s)
+        return video_features(self._loaded_cavp(), video.to(self._execution_device), times_s, duration_s)
 
     def _loaded_cavp(self) -> Cavp:
         """CAVP, or ConditionError where this pipeline has none."""
@@ -179,9 +179,9 @@ class MGAudioPipeline(LatentPipeline):
         guided = scale > 1
         condition = condition.expand(count, -1)
         if guided:
-            x, condition = x.repeat(2, 1, 1, 1), torch.cat([condition, self.transformer.nothing(count)])
+            x, condition = x.repeat(2, 1, 1, 1), torch.cat([condition, self.transformer.null_condition(count)])
         t = torch.full((len(x),), time, device=x.device)
-        output = exact(self.transformer(x.to(dtype), t, condition)[0])
+        output = to_float64(self.transformer(x.to(dtype), t, condition)[0])
         return classifier_free_guidance(output[:count], output[count:], scale) if guided else output
 
     def _codec_latents(self, clean: Tensor) -> Tensor:

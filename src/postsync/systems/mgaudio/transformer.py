@@ -153,7 +153,7 @@ class FBDT(ModelMixin, ConfigMixin):  # type: ignore[misc]
         for layer in (*silent, self.final_layer.linear):
             nn.init.zeros_(layer.weight)
 
-    def reduce(self, features: Tensor) -> Tensor:
+    def pool_features(self, features: Tensor) -> Tensor:
         """The picture's features (B, num_features, feature_dim) -> one condition vector (B, width).
 
         The frames are the channels of a 1 x 1 convolution: a learned weighted sum, so their number is fixed. Raises
@@ -164,18 +164,18 @@ class FBDT(ModelMixin, ConfigMixin):  # type: ignore[misc]
                                  f"{self.feature_shape}, four a second.")
         return self.conv1d_feat(self.mlp_feat(features.to(self.pos_embed.dtype)))[:, 0]
 
-    def nothing(self, count: int) -> Tensor:
+    def null_condition(self, count: int) -> Tensor:
         """The condition (count, width) without a picture."""
         like = self.pos_embed
         if self.null_features:
-            return self.reduce(like.new_zeros(count, *self.feature_shape))
+            return self.pool_features(like.new_zeros(count, *self.feature_shape))
         return like.new_zeros(count, like.shape[2])
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor, project: bool = False) -> tuple[Tensor, Tensor | None]:
         """Latents (B, C, T, F) at time t (B,) in 0..1 (1 is noise) -> velocity like x, projected tokens.
 
-        condition (B, width): what `reduce` or `nothing` gives. With `project` the token states after block
-        `encoder_depth` (counted from 1) go through the projector: (B, N, align_dim), else None.
+        condition (B, width): what `pool_features` or `null_condition` gives. With `project` the token states after
+        block `encoder_depth` (counted from 1) go through the projector: (B, N, align_dim), else None.
         """
         tokens = self.x_embedder(x) + self.pos_embed
         c = self.t_embedder(t) + condition

@@ -40,7 +40,7 @@ def with_channels(waveform: Tensor, channels: int) -> Tensor:
     return waveform.mean(0, keepdim=True).expand(channels, -1)
 
 
-def in_pieces(layer: Callable[[Tensor], Tensor], x: Tensor, size: int, margin: int, *, dim: int, steps: tuple[int, int],
+def in_chunks(layer: Callable[[Tensor], Tensor], x: Tensor, size: int, margin: int, *, dim: int, steps: tuple[int, int],
               checkpointing: bool = False) -> Tensor:
     """`layer(x)`, `size` frames of dimension `dim` at a time, each with `margin` frames around it.
 

@@ -17,7 +17,7 @@ from .onsets import OnsetConfig, loudness_rise
 
 
 @dataclass(frozen=True)
-class SpoilConfig:
+class PerturbConfig:
     """How much is spoiled; all of it in each envelope that is chosen."""
 
     jitter_s: float = 0.04  # time runs early or late by up to this, drawn anew every `jitter_period_s`
@@ -28,22 +28,22 @@ class SpoilConfig:
     drop_probability: float = 0.1  # of each hit
 
 
-def spoil_envelope(envelope: Tensor, generator: torch.Generator, probability: float = 0.5,
-                   config: SpoilConfig | None = None) -> Tensor:
+def perturb_envelope(envelope: Tensor, generator: torch.Generator, probability: float = 0.5,
+                   config: PerturbConfig | None = None) -> Tensor:
     """Spoil each envelope of a batch (B, M) at 100 Hz with `probability`; (B, M) in 0..1, the others unchanged.
 
     Hits are dropped, time jitters, edges are smoothed, the level changes, and loudness is quantised in mu-law.
     The generator must live on the CPU, so that the same seed gives the same result on every device.
     """
-    config = config or SpoilConfig()
+    config = config or PerturbConfig()
     chosen = torch.rand(len(envelope), generator=generator) < probability
-    spoiled = drop_hits(envelope, generator, config.drop_probability)
-    spoiled = jitter_time(spoiled, generator, config.jitter_s, config.jitter_period_s)
-    spoiled = smooth(spoiled, _uniform(len(envelope), config.smoothing_s, generator))
-    spoiled = spoiled * _uniform(len(envelope), config.gain, generator).to(envelope)[:, None]
+    perturbed = drop_hits(envelope, generator, config.drop_probability)
+    perturbed = jitter_time(perturbed, generator, config.jitter_s, config.jitter_period_s)
+    perturbed = smooth(perturbed, _uniform(len(envelope), config.smoothing_s, generator))
+    perturbed = perturbed * _uniform(len(envelope), config.gain, generator).to(envelope)[:, None]
     edges = mu_law_edges(config.num_classes)
-    spoiled = decode(quantise(spoiled, edges), edges, midpoint=True).to(envelope)
-    return torch.where(chosen.to(envelope.device)[:, None], spoiled, envelope)
+    perturbed = decode(quantise(perturbed, edges), edges, midpoint=True).to(envelope)
+    return torch.where(chosen.to(envelope.device)[:, None], perturbed, envelope)
 
 
 def drop_hits(envelope: Tensor, generator: torch.Generator, probability: float) -> Tensor:
