@@ -33,7 +33,7 @@ def import_(
     replace: Annotated[bool, typer.Option("--replace", help="overwrite an earlier manifest")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find the media of official annotations and write them as a manifest; what is wrong with a clip is flagged."""
+    """Find the media of official annotations and write them as a manifest; problems of a clip are flagged."""
     from ..data.importers import import_dataset
     from ..data.importers.entries import ImportOptions
     from ..data.manifest import read_meta
@@ -115,7 +115,7 @@ def _print_flags(counts: Mapping[str, int]) -> None:
 
 @contextmanager
 def _progress(text: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """`on_clip(done, total)` that moves a bar on standard error; None where nothing is to be shown."""
+    """`on_clip(done, total)` that moves a bar on standard error; None if nothing should be shown."""
     if quiet:
         yield None
         return

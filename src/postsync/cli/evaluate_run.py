@@ -47,7 +47,7 @@ def evaluate(systems: Sequence[Path], reference: Path, suite: str, asked: Mappin
     something was missing."""
     from .lean_imports import import_diffusers
 
-    import_diffusers()  # before anything else does it the long way
+    import_diffusers()  # first, before anything else imports it slowly
     from ..evaluation import suites
 
     chosen = suites.suite(suite)
@@ -75,7 +75,7 @@ def evaluate(systems: Sequence[Path], reference: Path, suite: str, asked: Mappin
 
 
 def _command(systems: Sequence[Path], reference: Path, suite: str, asked: Mapping[str, Any]) -> str:
-    """The command that gives the same figures: without what is written where."""
+    """The command that reproduces the figures: without output paths."""
     options = {"reference": reference, "suite": suite, "seed": asked["seed"], "duration": asked["duration_s"],
                "resamples": asked["resamples"], "device": asked["device"]}
     words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def generate(video: Path | None, asked: Mapping[str, Any], pairs: Mapping[str, Sequence[str]], cues: Path | None,
              own: Sequence[str], num_samples: int, span: tuple[float, float] | None, from_: Path | None,
              skip_existing: bool, written: Mapping[str, Path | None], *, as_json: bool, quiet: bool) -> None:
-    """Run `postsync generate`. `asked`: options by name, None where not given; `pairs`: what was given with --set and
+    """Run `postsync generate`. `asked`: options by name, None where not given; `pairs`: the values of --set and
     --part; `own`: what becomes of the clip's own sound; `written`: fields of Outputs. Raises PostsyncError for a single
     clip, typer.Exit (2) for several."""
     given = {name: str(value) if isinstance(value, Path) else value for name, value in asked.items()
@@ -81,7 +81,7 @@ def _new(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_ex
         make_folder(outputs.output)
     from .lean_imports import import_diffusers
 
-    import_diffusers()  # before anything else does it the long way
+    import_diffusers()  # first, before anything else imports it slowly
     from ..generation.batch import run
 
     return run(planned, outputs, read, skip_existing=skip_existing, load=reporter.load, on_result=reporter.on_result,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _of(names: Callable[[Trainable], Iterable[str]]) -> str:
-    """The names that trainables list, with those that list them where not all do."""
+    """The names that trainables list, with the trainables where not all list them."""
     owners: dict[str, list[str]] = {}
     for entry in registry.TRAINABLES.values():
         for name in names(entry):
@@ -69,7 +69,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Train a part of a system; the weights come out in OUT/export."""
+    """Train a part of a system; the weights are written to OUT/export."""
     import torch
 
     from ..data.extractor_version import extractor_version
@@ -95,7 +95,7 @@ def train(
                                "accumulation": accumulation, "lr": lr, "max_minutes": minutes,
                                "mixed_precision": precision}
     if minutes is not None and steps is None:
-        changes["steps"] = 10**9  # the clock ends the run
+        changes["steps"] = 10**9  # the time limit ends the run
     config = replace(entry.config_of(preset), seed=seed,
                      **{key: value for key, value in changes.items() if value is not None})
     export = run(objective, dataset, config, out, resume=resume, workers=workers, key=key, tracker=tracker, cpu=cpu,

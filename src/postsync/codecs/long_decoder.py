@@ -1,7 +1,7 @@
-"""The VAE's decoder over any length in pieces of time, equal to one pass, in the memory of two of its feature maps.
+"""The VAE's decoder over any length in chunks of time, equal to one pass, in the memory of two of its feature maps.
 
-A convolution needs one frame on either side of a piece. A group norm looks at the whole clip: its mean and variance
-are summed over all pieces first, so every layer is finished for the whole length before the next one begins.
+A convolution needs one frame on either side of a chunk. A group norm covers the whole clip: its mean and variance
+are summed over all chunks first, so every layer is finished for the whole length before the next one begins.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Layer = Callable[[Tensor], Tensor]
 
 
 def supports_chunking(decoder: Any) -> bool:
-    """Whether all layers of this decoder look at neighbouring frames only; attention in the middle looks everywhere."""
+    """Whether all layers of this decoder depend on neighbouring frames only; attention in the middle depends on all."""
     return not any(block is not None for block in getattr(decoder.mid_block, "attentions", ()))
 
 
@@ -39,7 +39,7 @@ def decode_in_chunks(decoder: Any, latents: Tensor, size: int) -> Tensor:
 
 
 def _resnet(resnet: Any, x: Tensor, size: int) -> Tensor:
-    """diffusers' `ResnetBlock2D` without time embedding; `x` is used up where its shape allows that."""
+    """diffusers' `ResnetBlock2D` without time embedding; `x` is overwritten where its shape allows that."""
     first = _group_norm(resnet.norm1, x, size)
     hidden = _chunked(lambda part: resnet.conv1(resnet.nonlinearity(first(part))), x, size)
     second = _group_norm(resnet.norm2, hidden, size)
@@ -69,7 +69,8 @@ def _group_norm(norm: nn.GroupNorm, x: Tensor, size: int) -> Layer:
 
 
 def _chunked(layer: Layer, x: Tensor, size: int, scale: int = 1) -> Tensor:
-    """`layer(x)`, made piece by piece; it sees one frame to either side and multiplies the frames by `scale`."""
+    """`layer(x)`, computed chunk by chunk; it depends on one frame to either side and multiplies the frames by
+    `scale`."""
     result: list[Tensor] = []
 
     def put(part: Tensor, start: int, stop: int) -> None:

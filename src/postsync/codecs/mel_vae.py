@@ -32,12 +32,12 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     `mel_mean` and `mel_std` normalise the log-mel for the VAE (AudioLDM: 0 and 1). `patch_size` folds that many mel
     frames and bins into the VAE's channels (AudioLDM: 1), a large saving on a CPU. `chunk_frames` bounds the mel
-    frames that are decoded at once. `checkpointing` saves memory where gradients are wanted: activations are computed
-    twice instead of kept.
+    frames that are decoded at once. `checkpointing` saves memory where gradients are needed: activations are
+    recomputed instead of kept.
     """
 
     config_name = "codec.json"
-    channels = 1  # of the waveforms taken and given
+    channels = 1  # of the waveforms in and out
 
     def __init__(self, vae: AutoencoderKL, vocoder: nn.Module, *, sampling_rate: int = 16000, mel_mean: float = 0.0,
                  mel_std: float = 1.0, patch_size: int = 1, chunk_frames: int = 2048,
@@ -50,7 +50,7 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     @property
     def sampling_rate(self) -> int:
-        """Samples a second of the waveforms taken and given."""
+        """Samples a second of the waveforms in and out."""
         return self.config.sampling_rate
 
     @property
@@ -60,8 +60,8 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     @property
     def context_frames(self) -> int:
-        """Latent frames of context of a part; whole loops of the vocoder's noise. The VAE's norms look at all frames,
-        so a part comes close to that of the whole."""
+        """Latent frames of context of a part; whole loops of the vocoder's noise. The VAE's norms cover all frames,
+        so a part is only close to that of the whole."""
         return -(-self._vocoder_margin // self.ratio)
 
     @property
@@ -93,8 +93,9 @@ class MelCodec(ModelMixin, ConfigMixin):
     def decode_mel(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, 8, L, 16) -> log-mel (B, 4 L, 64).
 
-        Beyond `chunk_frames` the VAE works in pieces, with the same result (where gradients are wanted, in one). With
-        attention in the middle (AudioLDM's own) the pieces overlap and are cross-faded: close to one pass, not equal.
+        Beyond `chunk_frames` the VAE works in chunks, with the same result (in one pass where gradients are needed).
+        With attention in the middle (AudioLDM's own) the chunks overlap and are cross-faded: close to one pass, not
+        equal.
         """
         length = max(self.chunk_frames // self.ratio, 8)
         if latents.shape[2] <= length:
@@ -130,7 +131,7 @@ class MelCodec(ModelMixin, ConfigMixin):
         return self.vae.decode(z).sample
 
     def vocode(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (B, T, 64) -> waveform (B, 160 T), in pieces whose overlap exceeds the vocoder's receptive field."""
+        """Log-mel (B, T, 64) -> waveform (B, 160 T), in chunks whose overlap exceeds the vocoder's receptive field."""
         return in_chunks(self.vocoder, log_mel, self.chunk_frames, self._vocoder_margin, dim=1, steps=(1, HOP_LENGTH),
                          checkpointing=self.checkpointing)
 

@@ -24,15 +24,15 @@ from ..errors import ConditionError, WeightsError
 from .chunking import LatentPosterior, check_waveform, in_chunks
 
 RESIDUAL_REACH = 3 * (1 + 3 + 9)
-"""Values on either side that the three residual units of a block see: kernel 7, dilations 1, 3 and 9."""
+"""Values on either side that the three residual units of a block depend on: kernel 7, dilations 1, 3 and 9."""
 
 
 class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Sound <-> latents (B, 64, T), a frame for 2048 samples at the published sizes.
 
-    `chunk_frames` bounds the latent frames that are worked on at once, in both directions. Pieces overlap by more than
-    the network sees, so they equal one pass but for rounding (about 1e-6). `checkpointing` saves memory where gradients
-    are wanted: activations of one piece at a time, computed twice.
+    `chunk_frames` bounds the latent frames that are processed at once, in both directions. Chunks overlap by more
+    than the network's receptive field, so they equal one pass but for rounding (about 1e-6). `checkpointing` saves
+    memory where gradients are needed: activations of one chunk at a time, recomputed.
     """
 
     def __init__(self, vae: AutoencoderOobleck, *, chunk_frames: int = 128, checkpointing: bool = False) -> None:
@@ -46,12 +46,12 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @property
     def sampling_rate(self) -> int:
-        """Samples a second of the waveforms taken and given."""
+        """Samples a second of the waveforms in and out."""
         return self.vae.config["sampling_rate"]
 
     @property
     def channels(self) -> int:
-        """Channels of the waveforms taken and given."""
+        """Channels of the waveforms in and out."""
         return self.vae.config["audio_channels"]
 
     @property
@@ -61,7 +61,7 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @property
     def context_frames(self) -> int:
-        """Latent frames on either side of a part that encoder or decoder see."""
+        """Latent frames on either side of a part that encoder or decoder depend on."""
         taken, given = 1, 3  # reach of the encoder's last and of the decoder's last convolution, in their own values
         for stride in reversed(self.strides):
             taken = taken * stride + 2 * stride + RESIDUAL_REACH

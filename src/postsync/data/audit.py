@@ -1,6 +1,6 @@
 """The audit of a data set: each clip examined, flags and numbers put into its manifest row, a report beside it.
 
-No row is removed. What a flag keeps a clip out of is written in `manifest.meta.json` under `filters`.
+No row is removed. `manifest.meta.json` states under `filters` what each flag excludes a clip from.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ MISMATCHED_QUANTILE = 0.06  # MGAudio's statement for VGGSound
 
 
 class Correspondence(Protocol):
-    """How well sound and picture of a clip belong together. `name` says what judges."""
+    """How well sound and picture of a clip match. `name` identifies the network."""
 
     name: str
-    size: int  # pixels a side of the frames it looks at, PICTURE_FPS of them a second
+    size: int  # pixels a side of its input frames, PICTURE_FPS of them a second
     sample_rate: int
 
     def __call__(self, clip: Clip) -> float:
-        """Likeness of frames and waveform, -1..1."""
+        """Similarity of frames and waveform, -1..1."""
         ...
 
 
 def audit(folder: Path, *, limits: Limits | None = None, correspondence: Correspondence | None = None,
           held_out: Collection[str] = (), workers: int = 1,
           on_clip: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-    """Examine every clip of the manifest in `folder`, rewrite the manifest with what was found, write and return the
+    """Examine every clip of the manifest in `folder`, rewrite the manifest with the findings, write and return the
     report.
 
-    `correspondence` scores the clips; the least alike are flagged. `held_out`: source ids of other sets that must not
-    be trained on. `workers` threads examine. Raises MediaError where there is no manifest or it cannot be written.
+    `correspondence` scores the clips; the least similar are flagged. `held_out`: source ids of other sets that must not
+    be trained on. `workers`: number of threads. Raises MediaError where there is no manifest or it cannot be written.
     """
     limits = limits or Limits()
     dataset = ManifestDataset(folder, size=PICTURE_SIZE, fps=PICTURE_FPS)
@@ -81,9 +81,9 @@ def audit(folder: Path, *, limits: Limits | None = None, correspondence: Corresp
 
 
 def _check(row: dict[str, Any], dataset: ManifestDataset, index: int, limits: Limits) -> None:
-    """Decode and examine the clip of a row; an earlier audit's findings are replaced, the import's stay."""
+    """Decode and examine the clip of a row; findings of an earlier audit are replaced, those of the import kept."""
     unflag(row, FLAGS_SET | {"leak", "mismatched"})
-    if not row["duration"]:  # found to be unusable when it was imported
+    if not row["duration"]:  # unusable already at import
         return
     unflag(row, ("missing", "unreadable"))
     paths = {dataset.root / row[name] for name in ("video_path", "audio_path") if row[name]}
@@ -101,7 +101,7 @@ def _check(row: dict[str, Any], dataset: ManifestDataset, index: int, limits: Li
 
 
 def _flag_mismatched(rows: Sequence[dict[str, Any]], name: str) -> None:
-    """Flag what lies below the quantile of all scores; fewer clips than 1 / quantile are not judged."""
+    """Flag clips below the quantile of all scores; with fewer clips than 1 / quantile none is flagged."""
     scored = sorted((row for row in rows if row["stats"].get("av_score") is not None),
                     key=lambda row: (row["stats"]["av_score"], row["clip_id"]))
     for row in scored[:int(len(scored) * MISMATCHED_QUANTILE)]:

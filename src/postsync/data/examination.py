@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from ..protocols.clip import Clip
 
-PICTURE_SIZE, PICTURE_FPS = (32, 32), 4.0  # at which the picture is looked at
+PICTURE_SIZE, PICTURE_FPS = (32, 32), 4.0  # of the examined picture
 _LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a flag is set. Levels in dB of full scale, brightness in 0..255."""
+    """Thresholds of the flags. Levels in dB of full scale, brightness in 0..255."""
 
     short_ratio: float = 0.9  # of the annotated length
     silent_peak_db: float = -60.0
@@ -46,7 +46,7 @@ FLAGS_SET = frozenset({"short", "silent", "partly_silent", "clipped", "dead_chan
 
 
 def examine(clip: Clip, nominal_s: float | None, limits: Limits) -> Examination:
-    """Examine frames (at PICTURE_SIZE and PICTURE_FPS) and waveform of a clip; a part that is None is passed over."""
+    """Examine frames (at PICTURE_SIZE and PICTURE_FPS) and waveform of a clip; a part that is None is skipped."""
     flags: dict[str, str] = {}
     stats: dict[str, float] = {}
     if nominal_s and clip.duration_s < limits.short_ratio * nominal_s:

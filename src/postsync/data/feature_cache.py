@@ -1,9 +1,9 @@
-"""What a trainable's `prepare` made of the clips of a manifest, kept by content: one safetensors file a clip.
+"""A content-addressed cache of a trainable's `prepare` over the clips of a manifest: one safetensors file a clip.
 
 An entry's name is a hash of all that it depends on: the bytes of the media (read each time, for sizes and dates say
-nothing), the clip's row, how it is decoded, and the version of what prepares it. What has changed has another name,
-so nothing is ever out of date; entries are written whole, and one that cannot be read, or whose values are not those
-that were written, is prepared again. Several processes may fill one cache.
+nothing), the clip's row, how it is decoded, and the extractor's version. A changed clip gets another name, so no
+entry is ever stale; entries are written atomically, and one that cannot be read, or whose values differ from those
+written, is prepared again. Several processes may fill one cache.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from ..protocols.objective import Batch, Objective
 from .extractor_version import extractor_version, tensor_bytes
 from .manifest import ManifestDataset
 
-STALE_S = 3600.0  # a temporary file older than this was left by a process that was killed
+STALE_S = 3600.0  # a temporary file older than this was left by a killed process
 _USED_BY_PREPARE = ("clip_id", "start", "end", "duration", "sample_rate", "label", "captions", "events")
 _logger = logging.getLogger(__name__)
 
 
 class FeatureCache(Dataset):
-    """`objective.prepare(dataset[i])` as a map-style data set, kept in the folder `folder`."""
+    """`objective.prepare(dataset[i])` as a map-style data set, cached in `folder`."""
 
     def __init__(self, objective: Objective, dataset: ManifestDataset, folder: Path) -> None:
         """Raises MediaError where the folder cannot be made."""
@@ -55,9 +55,9 @@ class FeatureCache(Dataset):
         return self.obtain(index)[0]
 
     def obtain(self, index: int) -> tuple[Batch, bool]:
-        """The features of clip `index`, and whether they had to be prepared; they are kept then.
+        """The features of clip `index`, and whether they had to be prepared; they are cached then.
 
-        Raises PostsyncError for a clip that cannot be read or prepared, and one that is changed meanwhile.
+        Raises PostsyncError for a clip that cannot be read or prepared, or that changes meanwhile.
         """
         path = self.path(index)
         kept = read_entry(path)
@@ -74,7 +74,7 @@ class FeatureCache(Dataset):
 
     @property
     def skipped(self) -> str:
-        """The clips that the data set left out, in words: how many carry which flag; empty where none was."""
+        """The clips that the data set skipped, in words: how many carry which flag; empty if none."""
         return ", ".join(f"{count} {name}" for name, count in sorted(self.dataset.skipped.items()))
 
     @property
@@ -108,7 +108,7 @@ class FeatureCache(Dataset):
 
 
 def _size_and_date(path: Path) -> tuple[int, int]:
-    """Bytes and nanoseconds; zeros where there is no such file, which is said when it is read."""
+    """Bytes and nanoseconds; zeros for a missing file, which is reported when it is read."""
     try:
         stat = path.stat()
     except OSError:
@@ -117,13 +117,13 @@ def _size_and_date(path: Path) -> tuple[int, int]:
 
 
 def write_entry(path: Path, features: Batch) -> None:
-    """Write features whole, with the hash of name and values. Raises MediaError where the folder does not take them."""
+    """Write features atomically, with the hash of name and values. Raises MediaError where that fails."""
     with whole_file(path) as temporary:
         save_file(features, temporary, metadata={"sha256": _hash(path.name, features)})
 
 
 def read_entry(path: Path) -> Batch | None:
-    """The features of an entry; None where there is none, or where it is not what was written."""
+    """The features of an entry; None for a missing or a damaged one."""
     if not path.is_file():
         return None
     try:
@@ -140,7 +140,7 @@ def read_entry(path: Path) -> Batch | None:
 
 
 def _hash(entry: str, features: Batch) -> str:
-    digest = hashlib.sha256(entry.encode() + b"\0")  # an entry copied over another is no longer its own
+    digest = hashlib.sha256(entry.encode() + b"\0")  # so that an entry copied over another is detected
     for name in sorted(features):
         value = features[name]
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode() + b"\0" + tensor_bytes(value))
@@ -149,17 +149,17 @@ def _hash(entry: str, features: Batch) -> str:
 
 @dataclass
 class Filled:
-    """What filling a cache came to."""
+    """The outcome of filling a cache."""
 
     made: int = 0
-    kept: int = 0  # were there
+    kept: int = 0  # already cached
     failures: list[str] = field(default_factory=list)  # a sentence for each clip that could not be prepared
 
 
 def fill(cache: FeatureCache, on_clip: Callable[[int, int], None] | None = None) -> Filled:
-    """Prepare every clip that has no whole entry. What is wrong with a clip is noted, the rest goes on.
+    """Prepare every clip without a valid entry. Errors of single clips are recorded and the others still prepared.
 
-    Processes that fill one cache at the same time meet the clips in orders of their own, and so share the work.
+    Concurrent processes visit the clips in different orders, so that they share the work.
     """
     remove_stale(cache.folder)
     filled = Filled()
@@ -177,10 +177,10 @@ def fill(cache: FeatureCache, on_clip: Callable[[int, int], None] | None = None)
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove the temporary files that killed processes left; those of processes at work are younger."""
+    """Remove the temporary files that killed processes left; those of running processes are younger."""
     for path in folder.glob(".*.part.safetensors"):
         try:
             if time.time() - path.stat().st_mtime > STALE_S:
                 path.unlink()
-        except FileNotFoundError:  # renamed or removed by its process meanwhile
+        except FileNotFoundError:  # renamed or removed by its process in the meantime
             continue

@@ -1,6 +1,6 @@
-"""What can be wrong with a clip of a data set: the flags a manifest row may carry, and which of them keep it out.
+"""What can be wrong with a clip of a data set: the flags a manifest row may carry, and which of them exclude it.
 
-A flagged row stays in the manifest; its reason, in words and numbers, stands in `stats["reasons"][flag]`. Defaults:
+A flagged row stays in the manifest; its reason, in words and numbers, is in `stats["reasons"][flag]`. Defaults:
 specs of the data sets, section 3 (drop for training; published test lists lose only what cannot be read).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
-FLAGS: dict[str, str] = {  # flag -> what it says
+FLAGS: dict[str, str] = {  # flag -> its meaning
     "missing": "no media file was found",
     "unreadable": "the media cannot be decoded",
     "empty": "the annotated span lies outside the media",
@@ -48,7 +48,7 @@ def flag(row: MutableMapping[str, Any], name: str, reason: str) -> None:
 
 
 def unflag(row: MutableMapping[str, Any], names: Iterable[str]) -> None:
-    """Take the flags `names` and their reasons off a row, where it has them."""
+    """Remove the flags `names` and their reasons from a row."""
     gone = set(names)
     row["flags"] = [name for name in row["flags"] if name not in gone]
     kept = {name: text for name, text in row["stats"].get("reasons", {}).items() if name not in gone}
@@ -58,12 +58,12 @@ def unflag(row: MutableMapping[str, Any], names: Iterable[str]) -> None:
 
 
 def disqualifying_flags(row: Mapping[str, Any], unfit: frozenset[str]) -> list[str]:
-    """Those of the flags `unfit` that a row carries: empty where the row is to be used."""
+    """Those of the flags `unfit` that a row carries: empty if the row can be used."""
     return sorted(unfit & set(row["flags"]))
 
 
 def flag_counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Flag -> number of rows that carry it, in the order of FLAGS; flags that none carries are not named."""
+    """Flag -> number of rows that carry it, in the order of FLAGS; only flags that occur."""
     counts = dict.fromkeys(FLAGS, 0)
     for row in rows:
         for name in row["flags"]:

@@ -1,4 +1,4 @@
-"""The neutral manifest: a data set as a folder of media with one JSON line a clip (docs: the columns below).
+"""The neutral manifest: a data set as a folder of media with one JSON line a clip (columns below).
 
 `manifest.jsonl` holds the rows sorted by `clip_id`, `manifest.meta.json` schema version, how it was made and counts.
 Seconds are floats, unknown values null, paths relative to the folder.
@@ -28,7 +28,7 @@ from .flags import disqualifying_flags
 
 SCHEMA_VERSION = 1
 MANIFEST, META = "manifest.jsonl", "manifest.meta.json"
-COLUMNS: dict[str, Any] = {  # column -> what stands for "unknown"
+COLUMNS: dict[str, Any] = {  # column -> its value for "unknown"
     "clip_id": None, "dataset": None, "source_id": None, "split": None, "video_path": None, "audio_path": None,
     "start": 0.0, "end": None, "duration": None, "fps": None, "width": None, "height": None, "sample_rate": None,
     "channels": None, "label": None, "labels": [], "captions": [], "caption_source": None, "events": [], "flags": [],
@@ -42,7 +42,7 @@ def write_manifest(folder: Path | str, rows: Iterable[Mapping[str, Any]], meta: 
                    known_only: bool = True) -> Path:
     """Write rows, completed with nulls and sorted, and the side file; returns the manifest's path.
 
-    `meta` says how the set was made (command, filters). `known_only`: refuse columns that are not in COLUMNS. Raises
+    `meta`: how the set was made (command, filters). `known_only`: refuse columns that are not in COLUMNS. Raises
     MediaError for a row without its required columns, an unknown column, a bad or repeated `clip_id`, or a folder that
     cannot be written.
     """
@@ -84,9 +84,9 @@ def read_manifest(folder: Path | str) -> list[dict[str, Any]]:
 
 
 def read_meta(folder: Path | str) -> dict[str, Any]:
-    """What the side file says of how the set was made; empty where there is none.
+    """How the set was made, from the side file; empty if there is none.
 
-    Raises MediaError where it is no JSON object.
+    Raises MediaError if it is not a JSON object.
     """
     path = Path(folder) / META
     try:

@@ -6,13 +6,13 @@ straight path `(1 - t) clean + t noise` (sihyun-yu/REPA `samplers.py`, MIT, read
 dx/dt = noise - clean. All noise comes from the caller, so a seed fixes the result on any machine of one kind and no
 Brownian tree is needed.
 
-Callbacks: `before_step(i, state)` may return another state for the model to be asked about, `after_step(i, before,
-after, output)` another one to go on with; `output` is what the model gave at `before`.
+Callbacks: `before_step(i, state)` may return another state for the model's input, `after_step(i, before,
+after, output)` another one to continue from; `output` is the model's output at `before`.
 
-History: a multistep solver extrapolates from the clean estimates of earlier steps. Where a callback has moved the state
-between two steps, their difference would hold the push besides the path's curvature and extrapolate both, so the
-history is forgotten there and the next step is of first order; with an untouched path nothing changes. The flow solvers
-keep no history.
+History: a multistep solver extrapolates from the clean estimates of earlier steps. Where a callback has moved the
+state between two steps, their difference would contain that push besides the path's curvature and extrapolate both, so
+the history is dropped there and the next step is of first order; with an untouched path nothing changes. The flow
+solvers keep no history.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ BeforeStep = Callable[[int, Tensor], Tensor]
 AfterStep = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 StepNoise = Callable[[int], Tensor]
 Velocity = Callable[[Tensor, float, float], Tensor]
-"""`velocity(state, time, step_time)`: dx/dt at `time`; `step_time` is where the step began, by which an interval of
-guidance is judged (Heun asks a second time, at the step's end)."""
+"""`velocity(state, time, step_time)`: dx/dt at `time`; `step_time` is where the step began, which decides whether
+an interval of guidance applies (Heun evaluates a second time, at the step's end)."""
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
 LAST_SDE_TIME = 0.04
-"""From here the SDE goes to 0 in one step without noise: the score of a nearly clean state is too steep to follow."""
+"""From here the SDE goes to 0 in one step without noise: the score of a nearly clean state is too steep."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def sample(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, so
            eta: float = 1.0, before_step: BeforeStep | None = None, after_step: AfterStep | None = None) -> Tensor:
     """Denoise `x` (noise times sigmas[0]) along `sigmas` (S + 1,), which end at 0.
 
-    `noise(i)` gives unit-normal noise shaped as x; it is asked for only where eta > 0 and the next sigma is not 0. For
+    `noise(i)` gives unit-normal noise shaped as x; it is called only where eta > 0 and the next sigma is not 0. For
     the callbacks see the module; their `output` is the clean estimate.
     """
     update = SOLVERS[solver]
@@ -126,7 +126,7 @@ def sample(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, so
 
 
 def flow_times(num_steps: int, solver: FlowSolverName = "euler") -> Tensor:
-    """(num_steps + 1,) float64 times from 1 to 0: even ones, for the SDE even down to 0.04.
+    """(num_steps + 1,) float64 times from 1 to 0: evenly spaced, for the SDE down to 0.04.
 
     Raises ValueError for less than one step.
     """
@@ -152,9 +152,10 @@ def sample_flow(velocity: Velocity, x: Tensor, times: Tensor, *, noise: StepNois
                 after_step: AfterStep | None = None) -> Tensor:
     """Carry unit-normal `x` to clean latents along `times` (S + 1,), see `flow_times`; float64.
 
-    State and time are float64, so that many small steps do not round; only what the network is shown has its precision.
-    `noise(i)` gives unit-normal noise shaped as x for step i of "euler_maruyama" (all but the last). For the callbacks
-    see the module; their `output` is the velocity. Raises ValueError where the SDE has no noise.
+    State and time are float64, so that many small steps do not accumulate rounding; only the network's input has the
+    network's precision. `noise(i)` gives unit-normal noise shaped as x for step i of "euler_maruyama" (all but the
+    last). For the callbacks see the module; their `output` is the velocity. Raises ValueError where the SDE has no
+    noise.
     """
     if solver == "euler_maruyama" and noise is None:
         raise ValueError("the SDE draws noise at every step; give `noise`")

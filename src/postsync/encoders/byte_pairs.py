@@ -1,4 +1,4 @@
-"""The byte-pair tokenisers of CLIP and of RoBERTa, built from the vocabulary files that users have with the weights.
+"""The byte-pair tokenisers of CLIP and of RoBERTa, built from the vocabulary files that come with the weights.
 
 Sources: openai/CLIP clip/simple_tokenizer.py (and facebookresearch/ImageBind, which reads the same merges); RoBERTa as
 LAION-CLAP reads captions. No vocabulary is part of postsync.
@@ -48,8 +48,8 @@ class ClipTokenizer:
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Texts -> ids (B, 77) int64: start, at most 75 pieces, end, zeros.
 
-        Entities are unescaped, white space is collapsed, letters are made small. Broken Unicode is left as it is (the
-        official code mends it).
+        Entities are unescaped, white space is collapsed, and letters lower-cased. Broken Unicode is left unchanged
+        (the official code repairs it).
         """
         ids = torch.zeros(len(texts), CONTEXT, dtype=torch.int64)
         for row, text in zip(ids, texts):
@@ -98,6 +98,6 @@ def _read_merges(path: Path, names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _byte_characters() -> list[str]:
-    """The printable character that stands for each byte, in CLIP's order: printable bytes first, then the others."""
+    """The printable character of each byte, in CLIP's order: printable bytes first, then the others."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     return [chr(b) for b in printable] + [chr(256 + n) for n in range(256 - len(printable))]

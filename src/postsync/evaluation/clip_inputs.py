@@ -1,7 +1,7 @@
-"""What metrics of sums are given of a clip: each function returns the arguments of a torchmetrics class's `update`.
+"""Inputs of the metrics of sums: each function returns the arguments of a torchmetrics class's `update` for a clip.
 
-Here is where sounds are resampled, events read and networks run; the formulas are in `postsync.metrics`. Functions
-raise Skipped where a clip cannot give what the metric needs, Absent where one of its sides is missing.
+Here sounds are resampled, events read and networks run; the formulas are in `postsync.metrics`. Functions
+raise Skipped for a clip that lacks what the metric needs, Absent where one of its sides is missing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def envelope_of(clip: Observation) -> Tensor:
 
 def true_envelope(pair: Pair) -> Tensor:
     """(M,) at 100 Hz: the one stored with the reference, of its foreground alone, else that of its sound. Raises
-    Skipped for a stored one that is unreadable or no envelope."""
+    Skipped for a stored one that is unreadable or not an envelope."""
     path = pair.facts.envelope
     if path is None:
         return envelope_of(pair.reference)

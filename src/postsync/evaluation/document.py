@@ -49,7 +49,7 @@ def describe(run: Run, system: Measured, command: str) -> dict[str, Any]:
 def compare(run: Run, command: str) -> dict[str, Any]:
     """The JSON of a run over several systems: each one's own under "systems", and "comparison", a row a metric.
 
-    Differences are taken over the clips that both systems have, with the same resamples for both.
+    Differences are taken over the clips common to both systems, with the same resamples for both.
     """
     systems = [describe(run, system, command) for system in run.systems]
     by_metric = zip(*(system.tallies for system in run.systems))
@@ -120,7 +120,7 @@ def _extractor(run: Run, metric: Metric) -> dict[str, str] | None:
 
 
 def _problems(system: Measured, done: list[Tally]) -> list[Missing]:
-    """What is wrong with clips, and which metrics had to leave out which clips."""
+    """Problems of clips, and which metrics skipped which clips."""
     names: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for tally in done:
         for (clip_id, side), reason in tally.skipped.items():

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from .sides import SKIPPED_BY
 
-NAMED = 3  # clips named of each kind of problem; the JSON names them all
+NAMED = 3  # clips listed for each kind of problem; the JSON lists all
 _BETTER = {True: "higher", False: "lower", None: ""}
 
 
@@ -88,7 +88,7 @@ def span(interval: Sequence[float] | None) -> str:
 
 
 def _named(metric: Mapping[str, Any]) -> str:
-    """The name with its unit, where it does not end in it."""
+    """The name with its unit, unless it ends in it."""
     name, unit = metric["name"], metric["unit"]
     return escape(name if unit is None or name.endswith(f"-{unit}") else f"{name} ({unit})")
 

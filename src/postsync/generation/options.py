@@ -1,4 +1,4 @@
-"""Everything a user can ask for that determines a result, checked, and to and from JSON."""
+"""All options that determine a result, validated, and converted to and from JSON."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Setting = bool | int | float | str
 
 
 class Options(BaseModel):
-    """What a soundtrack is made from, besides the clip and the weights. None: the preset's default, or absence.
+    """The settings of a soundtrack, besides the clip and the weights. None: the preset's default, or absent.
 
-    `Options.model_json_schema()` describes all of it. Raises ConditionError, naming the option, for a name that does
-    not exist and for a value of a wrong kind or out of its range.
+    `Options.model_json_schema()` describes all of it. Raises ConditionError, naming the option, for an unknown name
+    and for a value of a wrong type or out of range.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -76,7 +76,7 @@ class Options(BaseModel):
         return self
 
     def replaced(self, changes: Mapping[str, Any]) -> Options:
-        """These options with some of them changed; checked again."""
+        """These options with some changed; validated again."""
         return Options(**{name: getattr(self, name) for name in type(self).model_fields} | dict(changes))
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +85,8 @@ class Options(BaseModel):
 
     @classmethod
     def from_json(cls, data: Any) -> Options:
-        """Options of `to_json`. Raises ConditionError for names it does not know and values of a wrong kind."""
+        """The options in the result of `to_json`. Raises ConditionError for unknown names and values of a wrong
+        type."""
         if not isinstance(data, dict):
             raise ConditionError("its options are not an object of names and values.")
         lists = {name: tuple(data[name]) for name in ("cues", "guides") if isinstance(data.get(name), list)}
@@ -93,7 +94,7 @@ class Options(BaseModel):
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first mistake in words."""
+    """The first error in words."""
     mistake = error.errors(include_url=False)[0]
     name, value, kind = str(mistake["loc"][0]), mistake.get("input"), mistake["type"]
     if kind == "extra_forbidden":

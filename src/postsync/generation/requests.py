@@ -1,4 +1,4 @@
-"""What is to get sound: a clip, the clips of a folder, or the rows of a CSV file; and prompts over time."""
+"""The clips that get sound: a single one, those of a folder, or the rows of a CSV file; and prompts over time."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CUE_FORM = "`start,end,prompt`"
 
 @dataclass(frozen=True)
 class Request:
-    """A clip with what is asked for it; `label` tells it from others whose results would have the same name.
+    """A clip with its options; `label` distinguishes it from others whose results would have the same name.
 
-    `error`: why nothing can be done for it, found while its row was read.
+    `error`: why it cannot be processed, found while its row was read.
     """
 
     video: Path
@@ -33,7 +33,7 @@ class Request:
 
 
 def read_requests(source: Path, options: Options) -> list[Request]:
-    """The requests of a clip, a folder (its videos, earlier results left out) or a `.csv` file, with shared options.
+    """The requests of a clip, a folder (its videos, earlier results skipped) or a `.csv` file, with shared options.
 
     Raises MediaError for a folder without videos, ConditionError for a CSV file without usable columns; a bad row is
     kept as a request with an error.
@@ -62,7 +62,7 @@ def _read_table(path: Path, options: Options) -> list[Request]:
 
 
 def _read_row(path: Path, names: list[str], row: Row, options: Options) -> Request:
-    """A row's request; empty cells leave the shared options as they are. Videos lie beside the table."""
+    """A row's request; empty cells keep the shared options. Paths of videos are relative to the table."""
     position, cells = row
     place = f"{path}, row {position}"
     given = {name: cell for name, cell in zip(names, cells) if cell}
@@ -90,7 +90,7 @@ def _read_row(path: Path, names: list[str], row: Row, options: Options) -> Reque
 
 
 def _distinguished(requests: list[Request], labels: list[str]) -> list[Request]:
-    """Those whose clips have the same name but for the suffix get a label."""
+    """Requests whose clips share a name but for the suffix get a label."""
     count = Counter(request.video.stem.lower() for request in requests)
     return [replace(request, label=label) if count[request.video.stem.lower()] > 1 else request
             for request, label in zip(requests, labels)]

@@ -1,7 +1,7 @@
-"""What a run asks for that the bundled weights do not know: words of a prompt, with the nearest known ones; pictures.
+"""Warnings about what the bundled weights do not know: words of a prompt, with the nearest known ones; pictures.
 
-A word is known when it stood in the captions of the scenes. That the tokenizer can spell it, or has it whole in its
-vocabulary, means nothing: the network never learnt what it sounds like.
+A word is known if it occurs in the captions of the scenes. Being in the tokenizer's vocabulary is not enough: the
+network never learnt what it sounds like.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _NEAR = 0.7  # least share of letters in common
 
 
 def announce(runs: Sequence[Options], pipeline: Pipeline) -> None:
-    """Warn once for all of `runs` of what the pipeline's weights do not know."""
+    """Warn once for all of `runs` about what the pipeline's weights do not know."""
     for sentence in advice(runs, pipeline):
         log.warning("%s", sentence)
 
 
 def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
-    """Sentences that name what is asked for and the weights do not know: words, or real pictures."""
+    """Warnings that name requested words, or real pictures, that the weights do not know."""
     if pipeline.knows_film:
         return []
     sentences = []

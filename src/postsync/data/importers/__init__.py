@@ -1,4 +1,4 @@
-"""Official annotations and a folder of media -> the neutral manifest. One entry a format; nothing is dropped."""
+"""Official annotations and a folder of media -> the neutral manifest. One entry a format; no annotation is dropped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Format:
 
     read: Callable[[Path, ImportOptions], Iterator[Entry]]
     annotation_licence: str | None  # of the annotations; the media have their own
-    label_of: Words | None = None  # events -> label of a window, where the events say it
+    label_of: Words | None = None  # events -> label of a window, where the events determine it
     captions_of: Words | None = None
 
 
@@ -43,14 +43,15 @@ FORMATS: Mapping[str, Format] = {
 
 
 def import_dataset(format_name: str, annotations: Path, media: Path | None, out: Path, *,
-                   options: ImportOptions | None = None, window_s: float | None = None, workers: int = 1, replace: bool = False,
-                   on_clip: Callable[[int, int], None] | None = None) -> Path:
+                   options: ImportOptions | None = None, window_s: float | None = None, workers: int = 1,
+                   replace: bool = False, on_clip: Callable[[int, int], None] | None = None) -> Path:
     """Write the manifest of a data set into the folder `out` and return its path.
 
-    `media`: where the files lie (None: beside the annotations). `window_s`: cut the clips into windows of this length.
-    `workers` threads probe. `on_clip(done, total)` reports progress. Every annotated clip becomes a row (or several);
-    what is wrong with one is flagged. Raises PostsyncError for an unknown format, MediaError for annotations of
-    another form, for media of which not one file was found, and where a manifest is there already unless `replace`.
+    `media`: where the files lie (None: in the folder of the annotations). `window_s`: cut the clips into windows of
+    this length. `workers`: probing threads. `on_clip(done, total)` reports progress. Every annotated clip becomes a row
+    (or several); its problems are flagged. Raises PostsyncError for an unknown format, MediaError for
+    annotations of another form, for media none of whose files was found, and for an existing manifest unless
+    `replace`.
     """
     if format_name not in FORMATS:
         raise PostsyncError(f"no format '{format_name}'; the formats are: {', '.join(FORMATS)}")
@@ -86,7 +87,7 @@ def import_dataset(format_name: str, annotations: Path, media: Path | None, out:
 def _rows(entries: list[Entry], index: MediaIndex, out: Path, workers: int,
           on_clip: Callable[[int, int], None] | None) -> list[dict[str, Any]]:
     rows = []
-    with ThreadPoolExecutor(max(1, workers)) as pool:  # decoding leaves the interpreter free
+    with ThreadPoolExecutor(max(1, workers)) as pool:  # decoding releases the interpreter lock
         for row in pool.map(lambda entry: build_row(entry, index, out), entries):
             rows.append(row)
             if on_clip is not None:

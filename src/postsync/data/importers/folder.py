@@ -14,7 +14,7 @@ from .entries import Entry, ImportOptions, named_rows, split_called
 def folder(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """The clips of the folder `path`, or of the folder around the CSV file `path`; a name may have several captions.
 
-    Without a split asked for, the clips are a test set. Clips that the CSV does not name, and names without a clip,
+    Without a given split, the clips are a test set. Clips that the CSV does not name, and names without a clip,
     are kept and flagged. Raises MediaError where no clip is named or found.
     """
     split = split_called(options.split, "--split") if options.split else "test"

@@ -1,6 +1,6 @@
 """Greatest Hits (Owens et al., 2016): a `<take>_times.txt` for each take, and lists of the takes of each split.
 
-A line is `seconds material action reaction`, divided by blanks, `None` for what is not known; the time is that of the
+A line is `seconds material action reaction`, separated by blanks, `None` for what is unknown; the time is that of the
 physical contact. Several incompatible splits were published, as `train.txt`, `test.txt` (official), `val.txt` beside
 them (SyncFusion), JSON lists (CondFoleyGen) or segment lists (`flist_train.txt`): a take is in the split whose list
 names it.
@@ -50,9 +50,9 @@ def greatest_hits(folder: Path, options: ImportOptions) -> Iterator[Entry]:
 
 
 def read_times(path: Path) -> Iterator[dict[str, Any]]:
-    """Events {t, end, label, reaction} of a times file; end and what is not known are None, `None None` has no label.
+    """Events {t, end, label, reaction} of a times file; end and unknown values are None, `None None` has no label.
 
-    Raises MediaError naming the line that is none.
+    Raises MediaError naming the invalid line.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -71,14 +71,14 @@ def read_times(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def label_of(events: Sequence[Mapping[str, Any]]) -> str | None:
-    """The most frequent `material action`, None where none is known."""
+    """The most frequent `material action`, None if none is known."""
     counts = Counter(event["label"] for event in events if event["label"])
     return counts.most_common(1)[0][0] if counts else None
 
 
 def captions_of(events: Sequence[Mapping[str, Any]]) -> tuple[str]:
     """One sentence in the compact form of Stable-V2A: `A person hit multiple times on rock and wood with a wooden
-    stick.`, with `something` where no material is known. Events are counted, where that code counts kinds of action.
+    stick.`, with `something` where no material is known. Events are counted; that code counts kinds of action.
     """
     hits: dict[str, list[str | None]] = {}
     for event in events:

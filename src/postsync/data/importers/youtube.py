@@ -1,7 +1,8 @@
 """Lists of stretches of YouTube videos: VGGSound, AudioSet, AudioCaps, Landscape.
 
 Sources: hche11/VGGSound `data/*.csv`, AudioSet `*_segments.csv`, cdjkim/audiocaps `dataset/*.csv`, TempoTokens
-`datasets/landscape.csv`. A YouTube id has 11 characters, may start with `-` and hold `_`: it is taken by its length.
+`datasets/landscape.csv`. A YouTube id has 11 characters, may start with `-` and hold `_`: it is recognised by its
+length.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ...errors import MediaError
 from ...media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from .entries import Entry, ImportOptions, named_rows, seconds, split_called, split_of_file, table
 
-CLIP_S = 10.0  # length of a clip where the annotation says the start alone
+CLIP_S = 10.0  # length of a clip where only the start is annotated
 _ID = r"(?P<id>[A-Za-z0-9_-]{11})"
 _CLIP_NAMES = (  # id, start[, end]: the same clip under its conventions, and the seconds that one unit of a number is
     (re.compile(_ID + r"_(?P<start>\d{1,6})"), 1.0),
