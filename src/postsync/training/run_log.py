@@ -1,4 +1,4 @@
-"""What a run says while it trains: a progress bar, a log of scalars, and one of Accelerate's trackers."""
+"""Output of a training run: a progress bar, a log of scalars, and one of Accelerate's trackers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""FoleyGRAM: GRAM-aligned encoders say what sounds, an envelope through a branch says when (arXiv 2510.05829)."""
+"""FoleyGRAM: GRAM-aligned encoders determine what sounds, an envelope through a control branch when (arXiv
+2510.05829)."""
 
 from __future__ import annotations
 

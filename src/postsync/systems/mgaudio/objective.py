@@ -1,4 +1,4 @@
-"""What MGAudio's training minimises: flow matching towards a guided target, and alignment with what is heard.
+"""MGAudio's training loss: flow matching towards a guided target, and alignment with the sound encoder.
 
 Source: arXiv 2510.24103 (L_AMG + 0.5 L_align); what it leaves open is a field of the preset, see `presets.py`.
 """
@@ -33,17 +33,18 @@ LATENTS_PER_STEP = 25.0 / FPS
 class MGAudioObjective(Objective):
     """Trains the transformer. The teacher is the average of this objective that the loop keeps.
 
-    A batch holds `latent_mean` and `latent_std` (B, 8, T, 16) of the codec's posterior, what CAVP sees `video` (B, S,
-    E) and what the alignment's encoder hears `audio` (B, S or 1, E), four vectors a second. Where a batch is longer
-    than the model's native length, a stretch of each sample is drawn, of latents and vectors alike.
+    A batch holds `latent_mean` and `latent_std` (B, 8, T, 16) of the codec's posterior, CAVP's features of the
+    picture `video` (B, S, E) and the alignment encoder's features of the sound `audio` (B, S or 1, E), four vectors a
+    second. If a batch is longer than the model's native length, a random crop of each sample is taken, of latents and
+    vectors alike.
     """
 
     def __init__(self, preset: MGAudioPreset, *, codec: MelCodec | None = None, cavp: Cavp | None = None,
                  audio_encoder: nn.Module | None = None, feature_folder: Path | None = None,
                  whole: bool = False) -> None:
         """`codec` and `cavp` serve `prepare`. `audio_encoder`: CLAP or GRAM, where the preset aligns with it instead of
-        CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used in place of the pictures. `whole`: the
-        export holds codec and CAVP as well, because they are not the bundled ones."""
+        CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used instead of the pictures. `whole`: the
+        export contains codec and CAVP as well, because they are not the bundled ones."""
         super().__init__()
         self.preset = preset
         self.transformer = FBDT(**preset.transformer | ({} if preset.alignment.weight else {"align_dim": None}))
@@ -54,7 +55,7 @@ class MGAudioObjective(Objective):
 
     @property
     def wants(self) -> ClipRequest:
-        """Sound at the codec's rate, and pictures as CAVP sees them, unless their features come from files."""
+        """Sound at the codec's rate, and CAVP's pictures, unless their features come from files."""
         frames = None
         if self.feature_folder is None:
             frames = SPARSE_FRAMES if self.cavp is None else FrameRequest(self.cavp.image_size, SPARSE_FRAMES.fps)
@@ -79,7 +80,7 @@ class MGAudioObjective(Objective):
 
     def losses(self, clean: Tensor, noise: Tensor, t: Tensor, video: Tensor, dropped: Tensor, audio: Tensor,
                weights: Tensor, teacher: FBDT | None) -> dict[str, Tensor]:
-        """`loss`, and its parts `amg` and `align` (where the preset aligns); `flow`: what the plain target would give.
+        """`loss`, and its parts `amg` and `align` (where the preset aligns); `flow`: the loss with the plain target.
 
         clean, noise (B, 8, T, 16); t, weights (B,); dropped (B,) bool: samples without condition.
         Losses are float32 also under mixed precision.
@@ -100,7 +101,7 @@ class MGAudioObjective(Objective):
         return values
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """One AdamW group: what the transformer trains."""
+        """One AdamW group: the transformer's trained parameters."""
         trained = [p for p in self.transformer.parameters() if p.requires_grad]
         return [{"params": trained, "weight_decay": self.preset.training.weight_decay}]
 
@@ -110,7 +111,7 @@ class MGAudioObjective(Objective):
         return [p for p in parts if p is not None]
 
     def preparation(self) -> tuple[dict[str, Any], dict[str, nn.Module]]:
-        """All that `prepare` depends on besides the clip: neither sizes nor training of the transformer are."""
+        """All that `prepare` depends on besides the clip, which excludes the transformer's size and training."""
         training, encoder = self.preset.training, self.preset.alignment.encoder
         settings = {"latent_scale": self.preset.latent_scale, "waveform_peak": training.waveform_peak,
                     "cached_s": training.cached_s, "encoder": encoder, "files": self.feature_folder is not None}
@@ -123,9 +124,9 @@ class MGAudioObjective(Objective):
 
     @torch.no_grad()
     def prepare(self, clip: Clip) -> Batch:
-        """One training sample (see the class) of a clip's first `cached_s` seconds; a shorter clip is looped.
+        """One training sample (see the class) of a clip's first `cached_s` seconds; a shorter clip is repeated.
 
-        Raises PostsyncError where codec or encoder are missing, ConditionError for a clip without sound at the codec's
+        Raises PostsyncError if codec or encoder are missing, ConditionError for a clip without sound at the codec's
         rate or without pictures, and for a feature file that does not fit.
         """
         training, align = self.preset.training, self.preset.alignment
@@ -139,7 +140,7 @@ class MGAudioObjective(Objective):
         video = self._video_features(clip)
         sound, steps = clip.waveform.float().mean(0), steps_in(training.cached_s)
         samples = round(training.cached_s * codec.sampling_rate)
-        if len(video) < steps:  # both start again together
+        if len(video) < steps:  # both repeat together
             period = round(len(video) / FPS * codec.sampling_rate)
             sound = repeated(functional.pad(sound, (0, max(period - len(sound), 0)))[:period], samples)
         sound = fitted(sound, samples, training.waveform_peak)
