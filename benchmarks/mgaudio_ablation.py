@@ -37,7 +37,7 @@ from postsync.protocols.train_config import TrainConfig
 from postsync.scenes.export import export
 from postsync.scenes.render import HELD_OUT_SEED, SceneDataset, clean_scenes
 from postsync.systems.mgaudio import presets
-from postsync.systems.mgaudio.features import see
+from postsync.systems.mgaudio.features import video_features
 from postsync.systems.mgaudio.objective import MGAudioObjective
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
 from postsync.training.loop import train
@@ -125,7 +125,7 @@ def sounds(row: Row, seed: int, weights: Path, reference: Path, folder: Path) ->
         clip = clips[index]
         assert clip.frames is not None
         assert clip.times is not None
-        sound = pipe(video=see(pipe.cavp, clip.frames, clip.times, CLIP_S), duration_s=CLIP_S,
+        sound = pipe(video=video_features(pipe.cavp, clip.frames, clip.times, CLIP_S), duration_s=CLIP_S,
                      guidance_scale=row.guidance_scale,
                      generator=torch.Generator().manual_seed(seed * 10_000 + index)).audios[0, 0]
         with whole_file(folder / f"{clip.clip_id}.wav") as path:

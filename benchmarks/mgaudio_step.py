@@ -63,12 +63,12 @@ class PlainObjective(MGAudioObjective):
         self.guided = weights.ne(0).float().mean().item()
         level = t[:, None, None, None]
         state, target = (1 - level) * clean + level * noise, noise - clean
-        condition = self.transformer.reduce(video) * (~dropped)[:, None]
+        condition = self.transformer.pool_features(video) * (~dropped)[:, None]
         v, projected = self.forward_plain(self.transformer, state, t, condition, project=True)
         if teacher is not None:
             kept = ~dropped
             with torch.no_grad():
-                seen = teacher.reduce(video[kept])
+                seen = teacher.pool_features(video[kept])
                 seeing = self.forward_plain(teacher, state[kept], t[kept], seen)[0]
                 blind = self.forward_plain(teacher, state[kept], t[kept], torch.zeros_like(seen))[0]
                 target[kept] += weights[kept][:, None, None, None] * (seeing - blind).float()

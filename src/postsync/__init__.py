@@ -1,4 +1,4 @@
-"""postsync puts sound to silent video. Public names are imported when they are first used."""
+"""postsync puts sound to silent video. Public names are imported on first use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .registry import load_pipeline as load
     from .timing.timing import Timing
 
-_PLACES = {  # public name -> the module it lives in, and its name there where that is another
+_PLACES = {  # public name -> the module that defines it, and its name there if different
     "load": ".registry:load_pipeline", "SYSTEMS": ".registry", "TRAINABLES": ".registry",
     "generate": ".generation", "open_clip": ".generation", "ClipSession": ".generation", "Options": ".generation",
     "Progress": ".generation", "Result": ".generation", "Soundtrack": ".generation",

@@ -1,4 +1,4 @@
-"""The errors postsync raises for what a user can mend. Each message says what is wrong, where, and what to do next."""
+"""The errors postsync raises for what a user can fix. Each message says what is wrong, where, and what to do next."""
 
 from __future__ import annotations
 

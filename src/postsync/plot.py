@@ -1,4 +1,4 @@
-"""A picture of a soundtrack: what was asked for above, what was made below."""
+"""A plot of a soundtrack: the requested timing above, the generated sound below."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ ANALYSIS_RATE = 16000
 
 
 def plot_soundtrack(waveform: np.ndarray, sample_rate: int, timing: Timing, path: Path, *, title: str,
-                    asked: bool) -> None:
+                    requested: bool) -> None:
     """A timing with its onsets, RMS of a waveform (C, N), and its log-mel spectrogram, as a PNG.
 
-    `asked`: the timing was asked for, and is not the waveform's own. Raises MediaError where `path` cannot be written.
+    `requested`: the timing was given, not measured on the waveform. Raises MediaError where `path` cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -38,8 +38,8 @@ def plot_soundtrack(waveform: np.ndarray, sample_rate: int, timing: Timing, path
     figure = Figure(figsize=(10, 5), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
     values, scale = timing.envelope.values, 1.0
-    if asked:
-        top.plot(np.arange(len(values)) / ENVELOPE_RATE, values.numpy(), label="envelope asked for")
+    if requested:
+        top.plot(np.arange(len(values)) / ENVELOPE_RATE, values.numpy(), label="requested envelope")
         scale = float(values.max()) / max(float(rms.max()), 1e-9)
     top.plot(np.arange(len(rms)) / ENVELOPE_RATE, (rms * scale).numpy(), lw=0.8,
              label="loudness of the soundtrack" + (" (scaled)" if scale != 1.0 else ""))

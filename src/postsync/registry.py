@@ -1,7 +1,7 @@
-"""Which systems, trainables and guides there are: tables gathered from the packages that hold them.
+"""The registry of systems, trainables and guides: tables gathered from the packages that define them.
 
-A system is a folder and one line in `MODULES`; a package of somebody else's needs no line: it names its module under
-the entry point `postsync.systems`. Tables are words (see `protocols/system.py`); code is imported when it is needed.
+A system is a folder and one line in `MODULES`; a third-party package needs no line: it declares its module under
+the entry point `postsync.systems`. Tables are plain data (see `protocols/system.py`); code is imported when needed.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ DTYPES = ("float32", "bfloat16")
 SYSTEMS: dict[str, System] = {}
 TRAINABLES: dict[str, Trainable] = {}
 GUIDES: dict[str, GuideEntry] = {}
-BROKEN: dict[str, str] = {}  # module of another package that could not be used -> why
+BROKEN: dict[str, str] = {}  # module of another package that could not be used -> reason
 
 
 def collect(modules: Iterable[str] = MODULES, others: Iterable[EntryPoint] | None = None) -> None:
-    """Fill the tables anew. `others`: entry points, by default those of all installed packages; one that cannot be used
-    goes into `BROKEN`, which `postsync doctor` shows, and the rest works."""
+    """Rebuild the tables. `others`: entry points, by default those of all installed packages; broken ones go into
+    `BROKEN`, which `postsync doctor` shows, and the others still work."""
     for table in (SYSTEMS, TRAINABLES, GUIDES, BROKEN):
         table.clear()
     for module in modules:
@@ -47,12 +47,12 @@ def collect(modules: Iterable[str] = MODULES, others: Iterable[EntryPoint] | Non
     for other in entry_points(group=ENTRY_POINT) if others is None else others:
         try:
             _add(import_module(other.module))
-        except Exception as error:  # whatever is wrong with somebody else's package
+        except Exception as error:  # whatever fails in a third-party package
             BROKEN[other.module] = f"{type(error).__name__}: {error}"
 
 
 def _add(module: Any) -> None:
-    """Enter the tables of a module. Raises PostsyncError where a name is taken."""
+    """Add the tables of a module. Raises PostsyncError if a name is taken."""
     entries: list[tuple[dict[str, Any], System | Trainable | GuideEntry]] = []
     if hasattr(module, "SYSTEM"):
         entries.append((SYSTEMS, module.SYSTEM))
@@ -73,14 +73,14 @@ def system(name: str) -> System:
 
 
 def default_system() -> str:
-    """The name of the system that runs where none is named."""
+    """The name of the default system."""
     return next(entry.name for entry in SYSTEMS.values() if entry.available)
 
 
 def trainable(name: str) -> Trainable:
     """The trainable `name`; raises PostsyncError naming those that exist."""
     if name not in TRAINABLES:
-        raise PostsyncError(f"nothing to train is called '{name}'; there are: {', '.join(TRAINABLES)}.")
+        raise PostsyncError(f"no trainable '{name}'; choose from: {', '.join(TRAINABLES)}.")
     return TRAINABLES[name]
 
 
@@ -94,8 +94,8 @@ def load_pipeline(name: str | None = None, preset: str = "mini", *, device: str 
         dtype: "float32", "bfloat16", or a torch dtype.
         parts: folders that replace parts the system shares with others, by the part's name.
 
-    Raises PostsyncError where system or preset do not exist or are not available yet, ConditionError for a device or
-    part that does not exist, WeightsError for weights that are absent or of something else.
+    Raises PostsyncError for a system or preset that does not exist or is not available yet, ConditionError for an
+    unknown device or part, WeightsError for absent or wrong weights.
     """
     entry = system(name or default_system())
     if entry.pipeline is None:
@@ -117,8 +117,8 @@ def _preset_folder(entry: System, preset: str) -> Path:
         return weights.bundled(entry.presets[preset])
     folder = Path(preset)
     if not folder.is_dir():
-        raise PostsyncError(f"{entry.name} has no preset '{preset}', nor is that the folder of a saved pipeline; there "
-                            f"is: {', '.join(entry.presets)}.")
+        raise PostsyncError(f"{entry.name} has no preset '{preset}', and that is not the folder of a saved pipeline; "
+                            f"choose from: {', '.join(entry.presets)}.")
     index, kind = folder / "model_index.json", str(entry.pipeline).split(":")[1]
     if index.is_file() and f'"{kind}"' not in index.read_text(encoding="utf-8"):
         raise PostsyncError(f"{preset} is the folder of another system's pipeline, not of {kind}; name the system that "
@@ -127,7 +127,7 @@ def _preset_folder(entry: System, preset: str) -> Path:
 
 
 def freeze(pipeline: Any) -> None:
-    """Ask for no gradients of any weight of a pipeline, so that a guide takes those of the latents alone."""
+    """Disable gradients of all weights of a pipeline, so that a guide computes only those of the latents."""
     from torch import nn
 
     parts = [pipeline, *vars(pipeline).values(), *getattr(pipeline, "components", {}).values()]
@@ -137,7 +137,7 @@ def freeze(pipeline: Any) -> None:
 
 
 def checked_device(name: str) -> str:
-    """The device if it is here; raises ConditionError naming those that are."""
+    """The device if it is available; raises ConditionError naming those that are."""
     import torch
 
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -148,7 +148,7 @@ def checked_device(name: str) -> str:
 
 
 def torch_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    """The torch dtype of a name. Raises ConditionError for one that pipelines do not run in."""
+    """The torch dtype of a name. Raises ConditionError for one that pipelines do not support."""
     import torch
 
     if isinstance(dtype, torch.dtype):
@@ -160,13 +160,13 @@ def torch_dtype(dtype: str | torch.dtype) -> torch.dtype:
 
 
 def checked_parts(owner: str, given: Mapping[str, str | Path], known: Iterable[str]) -> dict[str, Path]:
-    """The folders of parts by name. Raises ConditionError for a part that `owner` does not have, or no folder there."""
+    """The folders of parts by name. Raises ConditionError for an unknown part or a missing folder."""
     if unknown := sorted(set(given) - set(known)):
         there = f"its parts are {', '.join(sorted(known))}" if known else "it has none"
         raise ConditionError(f"{owner} has no part {', '.join(unknown)}; {there}.")
     folders = {name: Path(folder) for name, folder in given.items()}
     if absent := [f"{name}={folder}" for name, folder in folders.items() if not folder.is_dir()]:
-        raise ConditionError(f"{', '.join(absent)}: there is no such folder; name one that holds it.")
+        raise ConditionError(f"{', '.join(absent)}: no such folder; name an existing one.")
     return folders
 
 
@@ -174,12 +174,12 @@ def load_objective(name: str, preset: str = "mini", parts: Mapping[str, str | Pa
                    options: Mapping[str, Any] | None = None) -> Objective:
     """The objective of trainable `name` in the sizes of `preset`, untrained.
 
-    `parts`: folders of trained parts that it stands on, by name; by default the bundled ones. `options`: its own.
-    Raises PostsyncError for an unknown name or preset, ConditionError for a part or option that it does not have.
+    `parts`: folders of trained parts that it builds on, by name; by default the bundled ones. `options`: its
+    own. Raises PostsyncError for an unknown name or preset, ConditionError for an unknown part or option.
     """
     entry = trainable(name)
     if preset not in entry.presets:
-        raise PostsyncError(f"{name} has no preset '{preset}' to train; there is: {', '.join(entry.presets)}.")
+        raise PostsyncError(f"{name} has no preset '{preset}' to train; choose from: {', '.join(entry.presets)}.")
     folders = checked_parts(name, parts or {}, entry.parts)
     own = checked_options(options or {}, entry.options, name)
     objective: Objective = resolve(entry.objective)(preset, **folders, **own)
@@ -187,9 +187,9 @@ def load_objective(name: str, preset: str = "mini", parts: Mapping[str, str | Pa
 
 
 def build_guide(name: str, pipeline: Pipeline, options: Mapping[str, Any] | None = None) -> Guide:
-    """The guide `name` for a pipeline: one of the table, or "module:function" of code that can be imported.
+    """The guide `name` for a pipeline: one of the table, or "module:function" of importable code.
 
-    Raises ConditionError for a name that does not exist and for options that the guide does not have.
+    Raises ConditionError for an unknown name or option.
     """
     entry = GUIDES.get(name)
     if entry is not None:

@@ -1,4 +1,4 @@
-"""The version of the package, and of all else that has a say in the samples of a result."""
+"""The version of the package, and of everything else that affects the samples of a result."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_train_reads_the_cache(imported: Path, tmp_path: Path, capsys: pytest.Ca
     assert len(list((tmp_path / "run" / "features").iterdir())) == 1  # stacked there, mapped into memory
     code, _, err = run(capsys, *command, tmp_path / "run", "--count", "5", "--clean")
     assert code == 2
-    assert "--data and --count, --clean do not go together" in err
+    assert "--data and --count, --clean cannot be combined" in err
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -96,7 +96,7 @@ def test_parts_and_options_reach_the_objective(peak: None, tmp_path: Path, capsy
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (("--set", "power=9"), "power is 9; it is a number from 0.5 to 4"),
+    (("--set", "power=9"), "power is 9; it must be a number from 0.5 to 4"),
     (("--set", "gain=1"), "peak has no option gain; its options are absolute, power"),
     (("--set", "power"), "write --set NAME=VALUE"),
     (("--set", "power=1", "--set", "power=2"), "power is given twice"),

@@ -149,7 +149,7 @@ def test_folders_are_diffusers_own(codec: OobleckCodec, tmp_path: Path) -> None:
     with torch.no_grad():
         torch.testing.assert_close(theirs.decode(latents).sample, codec.decode(latents), **CLOSE)
         assert ours.decode(latents).dtype == torch.float32
-    with pytest.raises(WeightsError, match="no AutoencoderOobleck"):
+    with pytest.raises(WeightsError, match="no readable AutoencoderOobleck"):
         OobleckCodec.from_pretrained(tmp_path)
     presets.tiny().build().save_pretrained(tmp_path / "mel")
     assert isinstance(load_codec(tmp_path / "mel", torch.float32), MelCodec)

@@ -45,7 +45,7 @@ def test_names_must_be_unique(tmp_path) -> None:
 
 
 def test_reading_names_the_line_at_fault(tmp_path) -> None:
-    with pytest.raises(MediaError, match="no manifest there"):
+    with pytest.raises(MediaError, match="contains no manifest"):
         read_manifest(tmp_path)
     (tmp_path / "manifest.jsonl").write_text(json.dumps({**ROW, "extra": 1}) + "\n\n{oops\n")
     with pytest.raises(MediaError, match="line 3"):

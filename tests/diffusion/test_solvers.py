@@ -80,12 +80,12 @@ def test_reaches_the_distribution_of_the_data(solver, eta):
 
 def test_third_order_is_closer_than_second_on_few_steps():
     x = torch.linspace(-2, 2, 9)[None] * 50
-    exact = 2.0 + (x - 2.0) * 0.5 / (0.25 + 50.0**2) ** 0.5
+    to_float64 = 2.0 + (x - 2.0) * 0.5 / (0.25 + 50.0**2) ** 0.5
 
     def error(solver):
         sigmas = polyexponential_sigmas(30, 0.02, 50.0)
         out = sample(gaussian_denoiser(2.0, 0.5), x, sigmas, solver=solver, eta=0.0, noise=lambda i: x)
-        return float((out - exact).abs().max())
+        return float((out - to_float64).abs().max())
 
     assert error("dpmpp_3m_sde") < error("dpmpp_2m_sde") < 0.1
 
@@ -213,10 +213,10 @@ def test_a_field_of_the_wrong_sign_moves_away_from_the_data():
 
 
 def test_heun_is_closer_than_euler_where_the_field_bends():
-    exact = torch.e**0.5  # dx/dt = -x/2 from 1 to 0
+    to_float64 = torch.e**0.5  # dx/dt = -x/2 from 1 to 0
 
     def error(solver):
-        return abs(sample_flow(lambda x, t, _: -x / 2, torch.ones(1), flow_times(6), solver=solver).item() - exact)
+        return abs(sample_flow(lambda x, t, _: -x / 2, torch.ones(1), flow_times(6), solver=solver).item() - to_float64)
 
     assert error("heun") < error("euler") / 5
 

@@ -56,12 +56,12 @@ def test_every_stage_and_the_probability(official):
 def test_every_official_key_is_taken_or_named(official, golden):
     layout = json.loads((golden("align_classifier") / "official_keys_full.json").read_text())
     official_keys = {k: torch.empty(v, device="meta") for k, v in layout["keys"].items()}
-    state, left_out = rename(official_keys, KEYS, IGNORED)
+    state, skipped = rename(official_keys, KEYS, IGNORED)
     with torch.device("meta"):
         model = AlignClassifier()
     wanted = {k: v.numel() for k, v in model.state_dict().items()}
     assert {k: v.numel() for k, v in state.items()} == wanted
-    assert len(left_out) + len(state) == len(official_keys)
+    assert len(skipped) + len(state) == len(official_keys)
     counted = sum(p.numel() for p in model.backbone.parameters())
     assert counted == layout["n_params"]["classifier"]
 
@@ -93,7 +93,7 @@ def test_folder_there_and_back(tiny, tmp_path):
 
 
 def test_bad_input_is_refused(tiny):
-    with pytest.raises(ValueError, match="no pairs"):
+    with pytest.raises(ValueError, match="do not pair"):
         tiny.probability(torch.zeros(2, 16000), torch.zeros(1, 32, 6))
     with pytest.raises(WeightsError, match="not a checkpoint of the alignment"):
         from_official({"surprise": torch.zeros(1)}, **TINY)

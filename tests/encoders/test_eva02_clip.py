@@ -60,11 +60,11 @@ def test_rotation_table(official):
 @pytest.mark.golden
 def test_the_published_sizes_have_the_official_layout(golden):
     layout = json.loads((golden("eva02_clip_l336_tiny") / "full_layout_open_clip.json").read_text())
-    state, left_out = rename({k: torch.empty(v, device="meta") for k, v in layout.items()}, KEYS, IGNORED)
+    state, skipped = rename({k: torch.empty(v, device="meta") for k, v in layout.items()}, KEYS, IGNORED)
     with torch.device("meta"):
         model = Eva02ClipVision()
     assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in model.state_dict().items()}
-    assert len(state) + len(left_out) == len(layout)
+    assert len(state) + len(skipped) == len(layout)
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(304.4, abs=0.06)
 
 

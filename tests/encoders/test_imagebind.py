@@ -99,11 +99,11 @@ def test_embeddings_and_cosines(official):
 @pytest.mark.golden
 def test_every_official_key_is_taken_or_named(golden):
     layout = json.loads((golden("eval_extractors") / "state_dict_shapes.json").read_text())["imagebind_huge"]
-    state, left_out = rename({k: torch.empty(v, device="meta") for k, v in layout.items()}, KEYS, IGNORED)
+    state, skipped = rename({k: torch.empty(v, device="meta") for k, v in layout.items()}, KEYS, IGNORED)
     with torch.device("meta"):
         model = ImageBind()
     assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in model.state_dict().items()}
-    assert len(left_out) + len(state) == len(layout)
+    assert len(skipped) + len(state) == len(layout)
     counts = [sum(p.numel() for p in tower.parameters()) / 1e6 for tower in (model.vision, model.text, model.audio)]
     assert counts == pytest.approx([632.8, 354.0, 86.2], abs=0.06)
 

@@ -98,8 +98,8 @@ def test_a_clip_without_a_caption_is_named(document):
     assert {entry["clip_id"] for entry in document["missing"]} == {"d"}
     assert all(entry["reason"].startswith("has no caption in the manifest of the generated side")
                for entry in document["missing"])
-    left_out = ", ".join(entry["reason"].partition("left out of ")[2] for entry in document["missing"])
-    assert set(left_out.split(", ")) == {metric.name for metric in captions()}
+    skipped = ", ".join(entry["reason"].partition("skipped by ")[2] for entry in document["missing"])
+    assert set(skipped.split(", ")) == {metric.name for metric in captions()}
     assert not document["not_computed"]
 
 

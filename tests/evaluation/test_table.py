@@ -48,8 +48,8 @@ def test_like_troubles_are_told_together_with_a_few_names():
 
 def test_clips_left_out_are_told_by_metric():
     missing = [{"clip_id": f"c{k}", "side": "generated", "used": True,
-                "reason": f"synchformer: {k} segments: left out of DeSync-Synchformer"} for k in (3, 4)]
-    assert "generated: 2 x left out of DeSync-Synchformer (c3, c4)" in printed(
+                "reason": f"synchformer: {k} segments: skipped by DeSync-Synchformer"} for k in (3, 4)]
+    assert "generated: 2 x skipped by DeSync-Synchformer (c3, c4)" in printed(
         print_evaluation, document(missing=missing))
 
 

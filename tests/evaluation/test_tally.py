@@ -43,11 +43,11 @@ def test_a_mean_is_taken_over_the_clips_that_a_draw_holds():
 
 def test_clips_that_cannot_be_measured_keep_their_reason():
     tally = filled(ClipMetric("length", Mean(), length_or_refusal, settings={"limit": 3.0}), 1.0, 4.0)
-    assert tally.left_out == {("1", "generated"): "is too long"}
+    assert tally.skipped == {("1", "generated"): "is too long"}
     for value in (float("nan"), float("inf")):
         broken = filled(ClipMetric("broken", Mean(), lambda pair, value=value: (value,)), 1.0)
         assert broken.count == 0
-        assert "no number" in broken.left_out["0", "generated"]
+        assert "no number" in broken.skipped["0", "generated"]
 
 
 def test_clips_that_give_no_value_together_say_why():
@@ -62,7 +62,7 @@ def test_clips_that_give_no_value_together_say_why():
 
 def test_a_side_that_is_not_there_is_not_told_again():
     tally = filled(ClipMetric("length", Mean(), lambda pair: (pair.reference.duration_s,)), 1.0)
-    assert (tally.count, tally.left_out) == (0, {})
+    assert (tally.count, tally.skipped) == (0, {})
 
 
 def rows_of(pair, side: str) -> torch.Tensor:
@@ -76,7 +76,7 @@ def test_each_side_of_a_set_says_why_it_was_left_out():
 
     tally = tally_of(SetMetric("distance", False, refuse, lambda made, real: 0.0))
     tally.add(pair_of(clicks(0.1), clicks(0.1), clip_id="0"))
-    assert tally.left_out == {("0", side): f"{side} is too short" for side in ("generated", "reference")}
+    assert tally.skipped == {("0", side): f"{side} is too short" for side in ("generated", "reference")}
 
 
 def test_sets_are_pooled_by_clip_and_a_draw_repeats_all_rows_of_a_clip():

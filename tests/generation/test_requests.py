@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 def test_no_file_is_to_hold_two_things(tmp_path):
     target = tmp_path / "a.wav"
-    with pytest.raises(MediaError, match="two things"):
+    with pytest.raises(MediaError, match="two outputs"):
         Outputs(wav=target).check(target, "", inputs=())
     touch(tmp_path, "e.csv")
     with pytest.raises(MediaError, match="input itself"):

@@ -8,7 +8,7 @@ import pytest
 
 from postsync import registry
 from postsync.errors import PostsyncError
-from postsync.protocols.objective import GLANCES, NATIVE_S, ClipRequest
+from postsync.protocols.objective import NATIVE_S, SPARSE_FRAMES, ClipRequest
 from postsync.scenes.export import export
 from postsync.scenes.families import FAMILIES
 from postsync.scenes.nuisances import clean
@@ -58,7 +58,7 @@ def test_a_manifest_is_read_as_the_objective_wants_it(tmp_path: Path) -> None:
     seeing = registry.load_objective("cavp", "tiny")
     clips = manifest_clips("cavp", seeing, tmp_path / "clips")
     dataset = clips.dataset
-    assert (dataset.size, dataset.fps, dataset.sample_rate) == ((64, 64), GLANCES.fps, 16000)
+    assert (dataset.size, dataset.fps, dataset.sample_rate) == ((64, 64), SPARSE_FRAMES.fps, 16000)
     assert clips.folder == tmp_path / "clips" / "features" / "cavp"
     assert clips[0]["pictures"].shape == (8, 3, 32, 32)
     hearing = manifest_clips("vae", registry.load_objective("vae", "tiny"), tmp_path / "clips", folder=tmp_path / "f")

@@ -118,7 +118,7 @@ def test_damaged_features_say_what_to_delete(tmp_path: Path) -> None:
             PreparedFeatures(folder)
     for path in folder.iterdir():
         path.unlink()
-    with pytest.raises(PostsyncError, match="not whole; delete the folder"):
+    with pytest.raises(PostsyncError, match="incomplete; delete the folder"):
         PreparedFeatures(folder)
 
 

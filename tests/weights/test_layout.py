@@ -27,9 +27,9 @@ def state():
 
 
 def test_keys_are_taken_or_left_out_with_the_reason(state):
-    ours, left_out = rename({**state, "old.weight": torch.zeros(1)}, TABLE, IGNORED)
+    ours, skipped = rename({**state, "old.weight": torch.zeros(1)}, TABLE, IGNORED)
     assert ours.keys() == Network().state_dict().keys()
-    assert left_out == {"old.weight": "an older head"}
+    assert skipped == {"old.weight": "an older head"}
     assert ours["linear.weight"].dtype == torch.float32
     assert ours["norm.num_batches_tracked"].dtype == torch.int64
 

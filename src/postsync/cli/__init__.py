@@ -33,7 +33,7 @@ EXIT_INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line on `argv` (default: the process's).
 
-    Exits with 0, 2 for what a user can mend, 130 for Ctrl-C, 143 for SIGTERM.
+    Exits with 0, 2 for what a user can fix, 130 for Ctrl-C, 143 for SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if not a.startswith("-")), None)
@@ -57,7 +57,7 @@ def _show_version(wanted: bool) -> None:
 
 
 def build_app(command: str | None = None) -> typer.Typer:
-    """The application with `command` imported; the other commands are there by name and help only."""
+    """The application with `command` imported; the other commands are listed by name and help only."""
     app = typer.Typer(no_args_is_help=True, add_completion=False,
                       pretty_exceptions_show_locals=False)
     app.callback(help="Puts sound to silent video.")(_root)
@@ -81,5 +81,5 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
 
 
 def _unloaded() -> None:
-    """Stands for a command that was not named on the command line, and so cannot be called."""
+    """Placeholder of a command that was not named on the command line, and so cannot be called."""
     raise AssertionError("a command was called that was not named")

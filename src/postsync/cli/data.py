@@ -15,7 +15,7 @@ from .train import Options, Parts, Preset, load, manifest_features
 app = typer.Typer(no_args_is_help=True, help="Import, audit and prepare data sets.")
 
 Folder = Annotated[Path, typer.Argument(help="folder of a manifest")]
-Workers = Annotated[int, typer.Option(min=1, max=256, help="threads that decode")]
+Workers = Annotated[int, typer.Option(min=1, max=256, help="decoding threads")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bar")]
 
 
@@ -24,28 +24,28 @@ def import_(
     format_name: Annotated[str, typer.Argument(metavar="FORMAT", help="vggsound-csv, audioset-csv, audiocaps-csv, "
                                                "landscape-csv, greatesthits-times, unav-json or folder")],
     annotations: Annotated[Path, typer.Argument(help="the official annotation file or folder")],
-    out: Annotated[Path, typer.Option(help="folder that gets the manifest")],
-    media: Annotated[Path | None, typer.Option(help="folder of the media; default: beside the annotations")] = None,
-    split: Annotated[str | None, typer.Option(help="of lists that do not tell it: train, val or test")] = None,
+    out: Annotated[Path, typer.Option(help="folder to write the manifest to")],
+    media: Annotated[Path | None, typer.Option(help="folder of the media; default: that of the annotations")] = None,
+    split: Annotated[str | None, typer.Option(help="for lists that do not name it: train, val or test")] = None,
     lists: Annotated[Path | None, typer.Option(help="folder of split lists (greatesthits-times)")] = None,
-    window: Annotated[float | None, typer.Option(min=0.1, help="cut clips into windows of so many seconds")] = None,
+    window: Annotated[float | None, typer.Option(min=0.1, help="cut clips into windows of this many seconds")] = None,
     workers: Workers = 1,
-    replace: Annotated[bool, typer.Option("--replace", help="write over an earlier manifest")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="overwrite an earlier manifest")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find the media of official annotations and write them as a manifest; what is wrong with a clip is flagged."""
+    """Find the media of official annotations and write them as a manifest; problems of a clip are flagged."""
     from ..data.importers import import_dataset
-    from ..data.importers.entries import Asked
+    from ..data.importers.entries import ImportOptions
     from ..data.manifest import read_meta
 
     if lists is not None and (format_name != "greatesthits-times" or not lists.is_dir()):
         raise PostsyncError(f"--lists {lists}: names the folder of the split lists of greatesthits-times.")
     with _progress("probing", quiet) as on_clip:
-        path = import_dataset(format_name, annotations, media, out, asked=Asked(split, lists), window_s=window,
-                              workers=workers, replace=replace, on_clip=on_clip)
+        path = import_dataset(format_name, annotations, media, out, options=ImportOptions(split, lists),
+                              window_s=window, workers=workers, replace=replace, on_clip=on_clip)
     counts = read_meta(out)["imported"]
     typer.echo(f"{path}: {counts['annotated']} annotations, {counts['rows']} rows, {counts['usable']} usable")
-    _say_flags(counts["flags"])
+    _print_flags(counts["flags"])
 
 
 @app.command()
@@ -75,7 +75,7 @@ def audit(
         report = examine(folder, correspondence=judge, held_out=elsewhere, workers=workers, on_clip=on_clip)
     typer.echo(f"{folder / REPORT}: {report['clips']} clips, {report['usable']} usable, "
                f"{report['fit_for_training']} fit for training")
-    _say_flags(report["flags"])
+    _print_flags(report["flags"])
     if strict and report["fit_for_training"] < report["clips"]:
         raise PostsyncError(f"{report['clips'] - report['fit_for_training']} of {report['clips']} clips are not fit "
                             f"for training; their reasons are in {folder / REPORT}.")
@@ -92,13 +92,13 @@ def cache(
     features: Annotated[Path | None, typer.Option(help="where to keep them; default: FOLDER/features/NAME")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Prepare the features of all clips of a split, as training does; what is there already is kept."""
+    """Prepare the features of all clips of a split, as training does; what is cached already is kept."""
     from ..data.feature_cache import fill
 
     clips = manifest_features(trainable, load(trainable, preset, part, set_), folder, split, features)
     with _progress("preparing", quiet) as on_clip:
         filled = fill(clips, on_clip)
-    typer.echo(f"{clips.folder}: {filled.made} clips prepared, {filled.kept} were there")
+    typer.echo(f"{clips.folder}: {filled.made} clips prepared, {filled.kept} already cached")
     if filled.failures:
         typer.echo(f"postsync: {len(filled.failures)} of {len(clips)} clips failed:", err=True)
         for sentence in filled.failures:
@@ -106,7 +106,7 @@ def cache(
         raise typer.Exit(2)
 
 
-def _say_flags(counts: Mapping[str, int]) -> None:
+def _print_flags(counts: Mapping[str, int]) -> None:
     from ..data.flags import FLAGS
 
     for name, count in counts.items():
@@ -115,7 +115,7 @@ def _say_flags(counts: Mapping[str, int]) -> None:
 
 @contextmanager
 def _progress(text: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """`on_clip(done, total)` that moves a bar on standard error; None where nothing is to be shown."""
+    """`on_clip(done, total)` that moves a bar on standard error; None if nothing should be shown."""
     if quiet:
         yield None
         return

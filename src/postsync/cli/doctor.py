@@ -17,13 +17,13 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 CODECS = ("libx264", "aac", "libopus", "libvpx-vp9", "mjpeg")
-NEIGHBOURS = ("torchvision", "torchaudio")  # not needed; broken ones break transformers and diffusers
+NEIGHBOURS = ("torchvision", "torchaudio")  # optional, but a broken one breaks transformers and diffusers
 TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; `advice` says what to do where it is not well."""
+    """One line of the report; `advice` says how to fix what is wrong."""
 
     name: str
     state: str  # "ok" | "note" | "bad"
@@ -74,7 +74,7 @@ def compare(requirement: Requirement, tested: str | None) -> Finding:
     try:
         installed = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Finding(name, "bad", "not installed", "install postsync again with its constraints.txt")
+        return Finding(name, "bad", "not installed", "reinstall postsync with its constraints.txt")
     if not requirement.specifier.contains(installed, prereleases=True):
         return Finding(name, "bad", f"{installed}, not {requirement.specifier}", f"install '{requirement}'")
     if tested is not None and Version(installed).public != Version(tested).public:
@@ -99,7 +99,7 @@ def _neighbour(name: str) -> Finding:
         done = subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, text=True, check=False,
                               timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        return Finding(name, "bad", "does not import in time", f"pip uninstall {name}")
+        return Finding(name, "bad", "import timed out", f"pip uninstall {name}")
     if done.returncode == 0:
         return Finding(name, "ok", "imports")
     reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
@@ -126,14 +126,14 @@ def _bfloat16() -> tuple[str, str]:
     flags = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
     if "avx512_bf16" in flags or "amx_bf16" in flags:
         return "ok", "instructions present: --dtype bfloat16 is about twice as fast"
-    return "ok", "no instructions seen: stay with float32"
+    return "ok", "no such instructions: stay with float32"
 
 
 def _codecs() -> Finding:
     try:
         import av
     except Exception as error:  # a broken wheel raises more than ImportError
-        return Finding("media", "bad", f"PyAV does not import: {error}", "install av again")
+        return Finding("media", "bad", f"PyAV cannot be imported: {error}", "reinstall av")
     missing = [codec for codec in CODECS if not _has_encoder(av, codec)]
     if missing:
         return Finding("media", "note", f"PyAV {av.__version__} without encoders: {', '.join(missing)}",
@@ -154,7 +154,7 @@ def _weights() -> Finding:
 
     names = weights.available()
     if missing := sorted(wanted_weights() - set(names)):
-        return Finding("weights", "bad", f"bundled weights missing: {', '.join(missing)}", "install postsync again")
+        return Finding("weights", "bad", f"bundled weights missing: {', '.join(missing)}", "reinstall postsync")
     return Finding("weights", "ok", ", ".join(names))
 
 
@@ -170,7 +170,7 @@ def wanted_weights() -> set[str]:
 
 
 def _packages() -> Iterator[Finding]:
-    """Packages of others that name systems and cannot be used."""
+    """Third-party packages that register systems and cannot be used."""
     from .. import registry
 
     for module, reason in registry.BROKEN.items():

@@ -1,4 +1,4 @@
-"""What `postsync evaluate` does with its options: measures, prints, writes, and fails where it is to be strict."""
+"""What `postsync evaluate` does with its options: measures, prints, writes, and fails where asked to be strict."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Written:
             if path is not None:
                 check_writable(path)
                 if path.exists() and path.suffix.lower() != suffix:
-                    raise ConditionError(f"{path}: is there and is no {suffix} file, so it is left as it is; name "
+                    raise ConditionError(f"{path}: exists and is not a {suffix} file, so it is not overwritten; name "
                                          f"another output that ends in {suffix}")
         if self.plot is not None and self.plot.exists() and not self.plot.is_dir():
             raise ConditionError(f"{self.plot}: is a file; --plot names the folder that plots go into")
@@ -47,7 +47,7 @@ def evaluate(systems: Sequence[Path], reference: Path, suite: str, asked: Mappin
     something was missing."""
     from .lean_imports import import_diffusers
 
-    import_diffusers()  # before anything else does it the long way
+    import_diffusers()  # first, before anything else imports it slowly
     from ..evaluation import suites
 
     chosen = suites.suite(suite)
@@ -75,7 +75,7 @@ def evaluate(systems: Sequence[Path], reference: Path, suite: str, asked: Mappin
 
 
 def _command(systems: Sequence[Path], reference: Path, suite: str, asked: Mapping[str, Any]) -> str:
-    """The command that gives the same figures: without what is written where."""
+    """The command that reproduces the figures: without output paths."""
     options = {"reference": reference, "suite": suite, "seed": asked["seed"], "duration": asked["duration_s"],
                "resamples": asked["resamples"], "device": asked["device"]}
     words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]

@@ -46,35 +46,36 @@ def option(text: str, *names: str, group: str = "What is written") -> typer.mode
     return typer.Option(*names, help=text, rich_help_panel=group, show_default=False)
 
 
-WHAT, WHEN, PART, OWN = "What is heard", "When it is heard", "Parts and repetitions", "The clip's own sound"
+WHAT, WHEN, PART, OWN = "Sound", "Timing", "Parts and repetitions", "The clip's own sound"
 MODEL = "The model"
 
 
 def generate(
     video: ClipArgument = None,
-    prompt: Annotated[str | None, option("what is heard", group=WHAT)] = None,
-    negative_prompt: Annotated[str | None, option("what is not to be heard", group=WHAT)] = None,
+    prompt: Annotated[str | None, option("the sound to generate", group=WHAT)] = None,
+    negative_prompt: Annotated[str | None, option("the sound to avoid", group=WHAT)] = None,
     cues: Annotated[Path | None, option("prompts over time, CSV `start,end,prompt`", group=WHAT)] = None,
     reference: Annotated[Path | None, option("a recording whose timbre is imitated", group=WHAT)] = None,
-    seed: Annotated[int | None, option("default -1: drawn, and printed", group=WHAT)] = None,
+    seed: Annotated[int | None, option("default -1: drawn at random and printed", group=WHAT)] = None,
     num_samples: Annotated[int, option("takes, with seed, seed + 1, ... (default 1)", group=WHAT)] = 1,
     steps: Annotated[int | None, option("denoising steps", group=WHAT)] = None,
-    guidance_scale: Annotated[float | None, option("how closely to follow what is asked, 0 to 50", group=WHAT)] = None,
+    guidance_scale: Annotated[float | None, option("how closely to follow the prompt or the picture, 0 to 50",
+                                                    group=WHAT)] = None,
     guide: Annotated[list[str] | None, option(GUIDES_HELP, group=WHAT)] = None,
-    timing: Annotated[str | None, option("how the picture is read: " + " or ".join(READERS), group=WHEN)] = None,
+    timing: Annotated[str | None, option("reader of the picture's timing: " + " or ".join(READERS), group=WHEN)] = None,
     envelope: Annotated[Path | None, option("loudness, CSV or JSON `seconds,value` (RMS 0..1)", group=WHEN)] = None,
     onsets_in: Annotated[Path | None, option("hits, CSV, JSON or labels `seconds[,strength]`", group=WHEN)] = None,
     offset_ms: Annotated[float | None, option("move the sound: positive is later", group=WHEN)] = None,
     control_scale: Annotated[float | None, option("how closely to follow the timing, 0 to 5", group=WHEN)] = None,
-    start: Annotated[float | None, option("sound from here on only (seconds)", group=PART)] = None,
-    duration: Annotated[float | None, option("sound for this long only (seconds)", group=PART)] = None,
+    start: Annotated[float | None, option("start of the part that gets sound (seconds)", group=PART)] = None,
+    duration: Annotated[float | None, option("length of the part that gets sound (seconds)", group=PART)] = None,
     redo: Annotated[tuple[float, float] | None, option("START END: regenerate this span of an earlier result",
                                                        group=PART)] = None,
     from_: Annotated[Path | None, option("a sidecar whose result is repeated", "--from", group=PART)] = None,
-    replace: Annotated[bool, option("it is replaced (default)", "--replace", group=OWN)] = False,
-    mix: Annotated[float | None, option("DB, or nothing for 0: it stays, the new sound is added at this gain",
+    replace: Annotated[bool, option("replace it (default)", "--replace", group=OWN)] = False,
+    mix: Annotated[float | None, option("DB, or no value for 0: keep it and add the new sound at this gain",
                                         group=OWN)] = None,
-    keep: Annotated[bool, option("it stays as first track, the new sound is the second", "--keep", group=OWN)] = False,
+    keep: Annotated[bool, option("keep it as the first track, the new sound as second", "--keep", group=OWN)] = False,
     output: Annotated[Path | None, option("a file for one result, else a folder; default: beside the clip, "
                                           "<stem>.postsync.<ext>", "--output", "-o")] = None,
     skip_existing: Annotated[bool, option("skip results whose file exists", "--skip-existing")] = False,
@@ -83,7 +84,7 @@ def generate(
     save_onsets: Annotated[Path | None, option("also the hits: .csv, .json, .txt (Audacity) or .edl markers")] = None,
     plot: Annotated[Path | None, option("also a picture of spectrogram, envelope and onsets, PNG")] = None,
     json_: Annotated[bool, option("report as JSON on standard output", "--json")] = False,
-    quiet: Annotated[bool, option("print nothing but errors", "--quiet", "-q")] = False,
+    quiet: Annotated[bool, option("print errors only", "--quiet", "-q")] = False,
     system: Annotated[str | None, option(f"{', '.join(registry.SYSTEMS)}; see `postsync info`", group=MODEL)] = None,
     preset: Annotated[str | None, option("a preset, or the folder of a saved pipeline", group=MODEL)] = None,
     set_: Annotated[list[str] | None, option(SETTINGS_HELP, "--set", group=MODEL)] = None,

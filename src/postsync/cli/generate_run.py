@@ -1,4 +1,4 @@
-"""What `postsync generate` does with its options: checks that they go together, starts the run, reports the results."""
+"""What `postsync generate` does with its options: checks their combination, starts the run, reports the results."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 def generate(video: Path | None, asked: Mapping[str, Any], pairs: Mapping[str, Sequence[str]], cues: Path | None,
              own: Sequence[str], num_samples: int, span: tuple[float, float] | None, from_: Path | None,
              skip_existing: bool, written: Mapping[str, Path | None], *, as_json: bool, quiet: bool) -> None:
-    """Run `postsync generate`. `asked`: options by name, None where not given; `pairs`: what was given with --set and
+    """Run `postsync generate`. `asked`: options by name, None where not given; `pairs`: the values of --set and
     --part; `own`: what becomes of the clip's own sound; `written`: fields of Outputs. Raises PostsyncError for a single
     clip, typer.Exit (2) for several."""
     given = {name: str(value) if isinstance(value, Path) else value for name, value in asked.items()
              if value is not None}
     if len(own) > 1:
-        raise ConditionError(f"--{' and --'.join(own)} do not go together; the clip's own sound is replaced, mixed or "
+        raise ConditionError(f"--{' and --'.join(own)} cannot be combined; the clip's own sound is replaced, mixed or "
                              "kept.")
     given |= {"sound": own[0]} if own else {}
     given |= {"cues": read_cues(cues)} if cues is not None else {}
     given |= _settings(pairs, given)
     if num_samples < 1 or num_samples > 1000:
-        raise ConditionError(f"--num-samples is {num_samples}; it lies between 1 and 1000.")
+        raise ConditionError(f"--num-samples is {num_samples}; it must be between 1 and 1000.")
     outputs, reporter = Outputs(**written), _Reporter(as_json, quiet)
     files = [Path(given[name]) for name in ("reference", "envelope", "onsets") if name in given]
     read = tuple(files + ([] if cues is None else [cues]))
     with _warnings(quiet), reporter.bars:
         if span is not None or from_ is not None:
-            report = _again(video, given, num_samples, span, from_, outputs, read, reporter)
+            report = _repeat_or_redo(video, given, num_samples, span, from_, outputs, read, reporter)
         else:
             report = _new(video, given, num_samples, skip_existing, outputs, read, reporter)
     reporter.end(report)
@@ -71,7 +71,7 @@ def _settings(pairs: Mapping[str, Sequence[str]], given: Mapping[str, Any]) -> d
 def _new(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_existing: bool, outputs: Outputs,
          read: tuple[Path, ...], reporter: _Reporter) -> Report:
     if video is None:
-        raise ConditionError("no clip is named; give a clip, a folder of clips or a CSV file.")
+        raise ConditionError("no clip given; name a clip, a folder of clips or a CSV file.")
     requests = read_requests(video, Options(**given))
     batch = [request.video for request in requests] != [video]
     planned = outputs.plan(requests, num_samples, batch)
@@ -81,26 +81,26 @@ def _new(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_ex
         make_folder(outputs.output)
     from .lean_imports import import_diffusers
 
-    import_diffusers()  # before anything else does it the long way
+    import_diffusers()  # first, before anything else imports it slowly
     from ..generation.batch import run
 
     return run(planned, outputs, read, skip_existing=skip_existing, load=reporter.load, on_result=reporter.on_result,
                on_progress=reporter.on_progress)
 
 
-def _again(video: Path | None, given: Mapping[str, Any], num_samples: int, span: tuple[float, float] | None,
+def _repeat_or_redo(video: Path | None, given: Mapping[str, Any], num_samples: int, span: tuple[float, float] | None,
            from_: Path | None, outputs: Outputs, read: tuple[Path, ...], reporter: _Reporter) -> Report:
     from .lean_imports import import_diffusers
 
     import_diffusers()
-    from ..generation.again import redo_run, repeat_run
+    from ..generation.repeat import redo_run, repeat_run
 
     if span is not None and from_ is not None:
-        raise ConditionError("--redo and --from do not go together; name the earlier result and --redo alone.")
+        raise ConditionError("--redo and --from cannot be combined; give the earlier result with --redo alone.")
     if from_ is not None:
         if given or num_samples > 1:
             extra = ", ".join(sorted(given)) or "num_samples"
-            raise ConditionError(f"--from repeats a result as it was; drop {extra}.")
+            raise ConditionError(f"--from repeats a result unchanged; drop {extra}.")
         return repeat_run(from_, video, outputs, load=reporter.load, on_result=reporter.on_result,
                           on_progress=reporter.on_progress)
     if video is None:
@@ -111,7 +111,7 @@ def _again(video: Path | None, given: Mapping[str, Any], num_samples: int, span:
 
 
 class _Reporter:
-    """Says on standard output what is being done; with --json on standard error, and a report at the end."""
+    """Reports progress on standard output; with --json on standard error, with a report at the end."""
 
     def __init__(self, as_json: bool, quiet: bool) -> None:
         self.as_json, self.quiet = as_json, quiet
@@ -170,7 +170,7 @@ class _Reporter:
 
 @contextlib.contextmanager
 def _warnings(quiet: bool) -> Iterator[None]:
-    """Warnings go to standard error, one line each; none of them where nothing but errors is to be said."""
+    """Warnings go to standard error, one line each; none where only errors are printed."""
     log, handler = logging.getLogger("postsync"), logging.StreamHandler()
     handler.setLevel(logging.ERROR if quiet else logging.WARNING)
     handler.setFormatter(logging.Formatter("postsync: %(message)s"))

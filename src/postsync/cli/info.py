@@ -1,4 +1,4 @@
-"""`postsync info`: which systems there are, what runs today, which weights are public, under which licences."""
+"""`postsync info`: which systems there are, what runs today, which weights are public, and under which licences."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Import of diffusers in a second instead of six, for a program that only runs models.
 
-What a pipeline's base classes drag in is for compiling (torch._dynamo, with sympy and FSDP), for adapters
+What a pipeline's base classes pull in is for compiling (torch._dynamo, with sympy and FSDP), for adapters
 (transformers' quantizers and losses), for schedulers (scipy), or for other models (package files of diffusers that
 import all transformers, U-Nets and autoencoders). diffusers copes without each of these. They are hidden while it is
 imported, and found again afterwards; only diffusers itself goes on as if transformers and scipy were not installed.
@@ -27,15 +27,15 @@ WANTED = ("diffusers.models.modeling_utils", "diffusers.models.autoencoders.auto
 
 
 def import_diffusers() -> None:
-    """Import `WANTED` without what only other uses need; as a whole where this version of diffusers insists on it."""
+    """Import `WANTED` without what only other uses need; all of it where this version of diffusers needs that."""
     if "diffusers" in sys.modules:
         return
     import torch  # noqa: F401  (the heavy part of it comes in before anything is hidden)
 
     gc.disable()  # a million new objects, none of them garbage
     try:
-        with _left_out():
-            _ask_no_compiler(importlib.import_module("diffusers.utils.torch_utils"))
+        with _hidden():
+            _skip_compiler(importlib.import_module("diffusers.utils.torch_utils"))
             for name in WANTED:
                 importlib.import_module(name)
     except (ImportError, AttributeError, RuntimeError):
@@ -49,8 +49,8 @@ def import_diffusers() -> None:
 
 
 @contextlib.contextmanager
-def _left_out() -> Iterator[None]:
-    """Within the block `HIDDEN` cannot be imported and the files of `PACKAGES` themselves are not run."""
+def _hidden() -> Iterator[None]:
+    """Within the block `HIDDEN` cannot be imported and the `__init__` files of `PACKAGES` are not run."""
     import torch
 
     spec = importlib.util.find_spec("diffusers")
@@ -64,7 +64,7 @@ def _left_out() -> Iterator[None]:
     before = {name: sys.modules[name] for name in replaced if name in sys.modules}
     disable = torch.compiler.disable
     sys.modules.update(replaced)
-    setattr(torch.compiler, "disable", _untouched)  # noqa: B010 (mypy)
+    setattr(torch.compiler, "disable", _undecorated)  # noqa: B010 (mypy)
     try:
         yield
     finally:
@@ -74,12 +74,13 @@ def _left_out() -> Iterator[None]:
         sys.modules.update(before)
 
 
-def _ask_no_compiler(torch_utils: types.ModuleType) -> None:
+def _skip_compiler(torch_utils: types.ModuleType) -> None:
     """diffusers imports the compiler to ask whether a module is compiled; none is while the compiler is not there."""
     original = torch_utils.is_compiled_module
-    setattr(torch_utils, "is_compiled_module", lambda module: "torch._dynamo" in sys.modules and original(module))  # noqa: B010 (mypy)
+    setattr(torch_utils, "is_compiled_module",  # noqa: B010 (mypy)
+            lambda module: "torch._dynamo" in sys.modules and original(module))
 
 
-def _untouched(fn: Any = None, **_options: Any) -> Any:
-    """Stands for `torch.compiler.disable`, as a decorator with or without arguments: nothing here is compiled."""
+def _undecorated(fn: Any = None, **_options: Any) -> Any:
+    """Replaces `torch.compiler.disable`, as a decorator with or without arguments: nothing here is compiled."""
     return fn if fn is not None else lambda function: function

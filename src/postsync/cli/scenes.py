@@ -18,7 +18,7 @@ Families = Annotated[list[str] | None, typer.Option("--family", help="sound fami
 Clean = Annotated[bool, typer.Option("--clean", help="no nuisances, dry sound without noise")]
 Duration = Annotated[float, typer.Option("--duration", min=0.5, max=600.0, help="seconds")]
 Size = Annotated[int, typer.Option(min=8, max=1024, help="pixels a side")]
-Fps = Annotated[float | None, typer.Option(min=1.0, max=120.0, help="default: 12 to 60, at times variable")]
+Fps = Annotated[float | None, typer.Option(min=1.0, max=120.0, help="default: 12 to 60, sometimes variable")]
 Rate = Annotated[int, typer.Option("--sample-rate", min=8000, max=48000, help="Hz")]
 
 
@@ -27,14 +27,14 @@ def render(
     seed: Annotated[int, typer.Argument(min=0, help="the scene's seed; from 10000000 on held out of training")],
     out: Annotated[Path, typer.Option("--out", "-o", help="the file to write")] = Path("scene.mp4"),
     family: Families = None,
-    silent: Annotated[bool, typer.Option("--silent", help="leave the sound out")] = False,
+    silent: Annotated[bool, typer.Option("--silent", help="write no sound")] = False,
     clean: Clean = False,
     duration: Duration = 4.0,
     size: Size = 64,
     fps: Fps = None,
     sample_rate: Rate = 16000,
 ) -> None:
-    """Render one scene as an mp4 and say what is heard in it, and when."""
+    """Render one scene as an mp4 and print what sounds in it, and when."""
     from rich.console import Console
 
     from ..scenes.export import render_mp4
@@ -48,7 +48,7 @@ def render(
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="where the data set goes")],
+    folder: Annotated[Path, typer.Argument(help="folder to write the data set to")],
     count: Annotated[int, typer.Option(min=1, help="number of clips")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="the first seed; the others follow")] = 0,
     family: Families = None,
@@ -58,7 +58,7 @@ def export(
     fps: Fps = None,
     sample_rate: Rate = 16000,
     sounds: Annotated[Path | None, typer.Option(help="folder of labelled recordings to use as well")] = None,
-    recordings: Annotated[float, typer.Option(min=0.0, max=1.0, help="share of clips sounded by recordings")] = 0.5,
+    recordings: Annotated[float, typer.Option(min=0.0, max=1.0, help="share of clips with recorded sound")] = 0.5,
 ) -> None:
     """Write scenes as an ordinary data set: mp4 files and a manifest with every onset."""
     from dataclasses import replace

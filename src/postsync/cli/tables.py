@@ -21,7 +21,7 @@ def _listed(owners: Mapping[str, Mapping[str, Option]]) -> str:
 
 
 def _settings_help() -> str:
-    text = "NAME=VALUE, an option of the system's own; may be repeated. "
+    text = "NAME=VALUE, an option of the system; may be repeated. "
     guides = {f"guide {g.name}": {f"{g.name}.{n}": o for n, o in g.options.items()} for g in registry.GUIDES.values()}
     return text + _listed({s.name: s.options for s in registry.SYSTEMS.values()} | guides)
 
@@ -29,12 +29,12 @@ def _settings_help() -> str:
 def _parts_help() -> str:
     parts = "; ".join(f"{s.name}: {', '.join(s.parts)}" for s in registry.SYSTEMS.values() if s.parts)
     return ("NAME=FOLDER, in place of a bundled part; may be repeated. "
-            f"{parts}; timing: weights of the timing's reader")
+            f"{parts}; timing: weights of the timing reader")
 
 
 def _guides_help() -> str:
     names = ", ".join(f"{g.name} ({g.summary})" for g in registry.GUIDES.values())
-    return f"moves the sound while it is made: {names + ', or ' if names else ''}module:function; may be repeated"
+    return f"moves the latents during denoising: {names + ', or ' if names else ''}module:function; may be repeated"
 
 
 SETTINGS_HELP, PARTS_HELP, GUIDES_HELP = _settings_help(), _parts_help(), _guides_help()

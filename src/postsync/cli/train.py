@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _of(names: Callable[[Trainable], Iterable[str]]) -> str:
-    """The names that trainables list, with those that list them where not all do."""
+    """The names that trainables list, with the trainables where not all list them."""
     owners: dict[str, list[str]] = {}
     for entry in registry.TRAINABLES.values():
         for name in names(entry):
@@ -31,14 +31,14 @@ def _of(names: Callable[[Trainable], Iterable[str]]) -> str:
 
 
 Preset = Annotated[str, typer.Option(help=f"Sizes: {_of(lambda entry: entry.presets)}.")]
-Parts = Annotated[list[str] | None, typer.Option("--part", metavar="NAME=FOLDER", help="Trained part to stand on, in "
+Parts = Annotated[list[str] | None, typer.Option("--part", metavar="NAME=FOLDER", help="Trained part to build on, in "
                   f"place of the bundled one; may be repeated: {_of(lambda entry: entry.parts)}.")]
-Options = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Option of what is trained; may "
+Options = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Option of the trainable; may "
                     f"be repeated: {_of(lambda entry: entry.options)}.")]
 
 
 def load(name: str, preset: str, part: list[str] | None, set_: list[str] | None) -> Objective:
-    """The untrained objective of trainable `name`; `part` and `set_` as they stand on the command line."""
+    """The untrained objective of trainable `name`; `part` and `set_` as given on the command line."""
     parts = {key: Path(folder) for key, folder in read_pairs(part or (), "--part NAME=FOLDER").items()}
     return registry.load_objective(name, preset, parts, read_pairs(set_ or (), "--set NAME=VALUE"))
 
@@ -50,26 +50,26 @@ def train(
     part: Parts = None,
     set_: Options = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="Wall-clock budget, preparing not counted.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Clips worked on at once.")] = None,
-    accumulation: Annotated[int | None, typer.Option(min=1, help="Such batches to an optimiser step.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Wall-clock budget, preparation not counted.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Clips per batch.")] = None,
+    accumulation: Annotated[int | None, typer.Option(min=1, help="Batches per optimiser step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes, batches and noise.")] = 0,
     count: Annotated[int | None, typer.Option(min=1, help="Number of scenes.")] = None,
     duration: Annotated[float | None, typer.Option(min=0.5, help="Seconds of a scene.")] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Scenes without nuisances.")] = False,
     recordings: Annotated[Path | None, typer.Option(help="Labelled recordings, a second sound source.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of a manifest to train on, not scenes.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of a manifest to train on, instead of scenes.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare clips.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of this process.")] = None,
     precision: Annotated[str | None, typer.Option(help="no, bf16 or fp16.")] = None,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Leave accelerators alone.")] = False,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Use the CPU only.")] = False,
     tracker: Annotated[str | None, typer.Option(metavar="NAME", help="Where Accelerate logs scalars: tensorboard "
                                                 "(default where installed), wandb, ..., or none.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Train a part of a system; the weights come out in OUT/export."""
+    """Train a part of a system; the weights are written to OUT/export."""
     import torch
 
     from ..data.extractor_version import extractor_version
@@ -84,7 +84,7 @@ def train(
     if data is not None:
         of_scenes = {"count": count, "duration": duration, "clean": clean or None, "recordings": recordings}
         if extra := [option for option, value in of_scenes.items() if value is not None]:
-            raise PostsyncError(f"--data and --{', --'.join(extra)} do not go together; those are for scenes.")
+            raise PostsyncError(f"--data and --{', --'.join(extra)} cannot be combined; those are for scenes.")
         dataset: Any = manifest_features(name, objective, data)
         key = dataset.key
     else:
@@ -95,7 +95,7 @@ def train(
                                "accumulation": accumulation, "lr": lr, "max_minutes": minutes,
                                "mixed_precision": precision}
     if minutes is not None and steps is None:
-        changes["steps"] = 10**9  # the clock ends the run
+        changes["steps"] = 10**9  # the time limit ends the run
     config = replace(entry.config_of(preset), seed=seed,
                      **{key: value for key, value in changes.items() if value is not None})
     export = run(objective, dataset, config, out, resume=resume, workers=workers, key=key, tracker=tracker, cpu=cpu,
@@ -105,10 +105,10 @@ def train(
 
 def manifest_features(name: str, objective: Objective, manifest: Path, split: str = "train",
                       folder: Path | None = None) -> FeatureCache:
-    """See `manifest_clips`; what was left out is said."""
+    """See `manifest_clips`; prints what was skipped."""
     from ..training.clips import manifest_clips
 
     clips = manifest_clips(name, objective, manifest, split, folder)
-    if clips.left_out:
-        typer.echo("left out: " + clips.left_out, err=True)
+    if clips.skipped:
+        typer.echo("left out: " + clips.skipped, err=True)
     return clips

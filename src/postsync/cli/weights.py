@@ -15,7 +15,7 @@ from .tables import option_text
 
 ASSEMBLED = {name: entry.assembly for name, entry in registry.SYSTEMS.items() if entry.assembly is not None}
 
-app = typer.Typer(no_args_is_help=True, help="List and convert published networks, and assemble pipelines of them.")
+app = typer.Typer(no_args_is_help=True, help="List and convert published networks, and assemble pipelines from them.")
 
 
 def _parts_help() -> str:
@@ -68,7 +68,7 @@ def assemble(
     set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE; may be repeated. " + _options_help())
                     ] = None,
 ) -> None:
-    """Make a pipeline of the paper's size from published parts, whole in one folder."""
+    """Make a pipeline of the paper's size from published parts, complete in one folder."""
     from ..media.output import whole_folder
 
     assembly = registry.system(system).assembly
@@ -79,7 +79,7 @@ def assemble(
         raise PostsyncError(f"{system} needs --part {missing[0]}=FOLDER: {assembly.parts[missing[0]]}.")
     options = checked_options(read_pairs(set_ or (), "--set NAME=VALUE"), assembly.options, system)
     if out.exists():
-        raise PostsyncError(f"{out} exists already; name a folder that is to be created.")
+        raise PostsyncError(f"{out} exists already; name a new folder.")
     pipeline = registry.resolve(assembly.function)(checkpoint, **parts, **options)
     try:
         with whole_folder(out) as temporary:

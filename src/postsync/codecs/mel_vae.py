@@ -19,8 +19,8 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import WeightsError
 from ..features.spectrogram import audioldm_log_mel
-from .long_decoder import decode_in_pieces, decodes_in_pieces
-from .pieces import LatentPosterior, check_waveform, in_pieces
+from .chunking import LatentPosterior, check_waveform, in_chunks
+from .long_decoder import decode_in_chunks, supports_chunking
 from .vocoder import VocosVocoder
 
 NUM_MELS = 64
@@ -32,12 +32,12 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     `mel_mean` and `mel_std` normalise the log-mel for the VAE (AudioLDM: 0 and 1). `patch_size` folds that many mel
     frames and bins into the VAE's channels (AudioLDM: 1), a large saving on a CPU. `chunk_frames` bounds the mel
-    frames that are decoded at once. `checkpointing` saves memory where gradients are wanted: activations are computed
-    twice instead of kept.
+    frames that are decoded at once. `checkpointing` saves memory where gradients are needed: activations are
+    recomputed instead of kept.
     """
 
     config_name = "codec.json"
-    channels = 1  # of the waveforms taken and given
+    channels = 1  # of the waveforms in and out
 
     def __init__(self, vae: AutoencoderKL, vocoder: nn.Module, *, sampling_rate: int = 16000, mel_mean: float = 0.0,
                  mel_std: float = 1.0, patch_size: int = 1, chunk_frames: int = 2048,
@@ -50,7 +50,7 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     @property
     def sampling_rate(self) -> int:
-        """Samples a second of the waveforms taken and given."""
+        """Samples a second of the waveforms in and out."""
         return self.config.sampling_rate
 
     @property
@@ -60,8 +60,8 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     @property
     def context_frames(self) -> int:
-        """Latent frames of context of a part; whole loops of the vocoder's noise. The VAE's norms look at all frames,
-        so a part comes close to that of the whole."""
+        """Latent frames of context of a part; whole loops of the vocoder's noise. The VAE's norms cover all frames,
+        so a part is only close to that of the whole."""
         return -(-self._vocoder_margin // self.ratio)
 
     @property
@@ -93,25 +93,26 @@ class MelCodec(ModelMixin, ConfigMixin):
     def decode_mel(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, 8, L, 16) -> log-mel (B, 4 L, 64).
 
-        Beyond `chunk_frames` the VAE works in pieces, with the same result (where gradients are wanted, in one). With
-        attention in the middle (AudioLDM's own) the pieces overlap and are cross-faded: close to one pass, not equal.
+        Beyond `chunk_frames` the VAE works in chunks, with the same result (in one pass where gradients are needed).
+        With attention in the middle (AudioLDM's own) the chunks overlap and are cross-faded: close to one pass, not
+        equal.
         """
         length = max(self.chunk_frames // self.ratio, 8)
         if latents.shape[2] <= length:
-            return self._decode_piece(latents)
-        if decodes_in_pieces(self.vae.decoder):
-            return self._decode_piece(latents, None if torch.is_grad_enabled() and latents.requires_grad else length)
+            return self._decode_chunk(latents)
+        if supports_chunking(self.vae.decoder):
+            return self._decode_chunk(latents, None if torch.is_grad_enabled() and latents.requires_grad else length)
         overlap = length // 8
         starts = range(0, latents.shape[2] - overlap, length - overlap)
         ramp = torch.linspace(0, 1, overlap * self.ratio, device=latents.device)[:, None]
-        log_mel = self._decode_piece(latents[:, :, :length])
+        log_mel = self._decode_chunk(latents[:, :, :length])
         for start in starts[1:]:
-            piece = self._decode_piece(latents[:, :, start : start + length])
+            piece = self._decode_chunk(latents[:, :, start : start + length])
             faded = torch.lerp(log_mel[:, -len(ramp) :], piece[:, : len(ramp)], ramp)
             log_mel = torch.cat([log_mel[:, : -len(ramp)], faded, piece[:, len(ramp) :]], dim=1)
         return log_mel
 
-    def _decode_piece(self, latents: Tensor, length: int | None = None) -> Tensor:
+    def _decode_chunk(self, latents: Tensor, length: int | None = None) -> Tensor:
         """`decode_mel` in one pass, or `length` latent frames at a time."""
         p = self.config.patch_size
         z = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
@@ -121,7 +122,7 @@ class MelCodec(ModelMixin, ConfigMixin):
             x = self._decode_vae(z)
         else:
             z = z if self.vae.post_quant_conv is None else self.vae.post_quant_conv(z)
-            x = decode_in_pieces(self.vae.decoder, z, length)
+            x = decode_in_chunks(self.vae.decoder, z, length)
         x = rearrange(x, "b (p q) t f -> b 1 (t p) (f q)", p=p, q=p)
         return x[:, 0].float() * self.config.mel_std + self.config.mel_mean
 
@@ -130,8 +131,8 @@ class MelCodec(ModelMixin, ConfigMixin):
         return self.vae.decode(z).sample
 
     def vocode(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (B, T, 64) -> waveform (B, 160 T), in pieces whose overlap exceeds the vocoder's receptive field."""
-        return in_pieces(self.vocoder, log_mel, self.chunk_frames, self._vocoder_margin, dim=1, steps=(1, HOP_LENGTH),
+        """Log-mel (B, T, 64) -> waveform (B, 160 T), in chunks whose overlap exceeds the vocoder's receptive field."""
+        return in_chunks(self.vocoder, log_mel, self.chunk_frames, self._vocoder_margin, dim=1, steps=(1, HOP_LENGTH),
                          checkpointing=self.checkpointing)
 
     def encode(self, waveform: Tensor) -> LatentPosterior:

@@ -1,4 +1,4 @@
-"""What trains the two halves of the mel codec: the VAE on log-mels, the vocoder on waveforms."""
+"""Training objectives of the mel codec's two halves: the VAE on log-mels, the vocoder on waveforms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLIP_S = 4.1  # of the scenes: the codec is trained on short crops
 
 
 class _WaveformObjective(Objective):
-    """Random crops at random levels of a clip's sound: what both objectives share."""
+    """Random crops at random levels of a clip's sound, common to both objectives."""
 
     def __init__(self, crop_frames: int, clip_samples: int, sampling_rate: int, max_attenuation_db: float,
                  silence_probability: float) -> None:
@@ -70,7 +70,7 @@ class MelVAEObjective(_WaveformObjective):
                  silence_probability: float = 0.1, calibration_clips: int = 64) -> None:
         super().__init__(crop_frames, clip_samples, 16000, max_attenuation_db, silence_probability)
         self.preset = preset or mini()
-        # The vocoder has no part in this objective: `log_mel` and the VAE's side of the codec are used alone.
+        # The vocoder plays no part in this objective: only `log_mel` and the VAE's side of the codec are used.
         self.codec = MelCodec(self.preset.build_vae(), nn.Identity(), mel_mean=self.preset.mel_mean,
                               mel_std=self.preset.mel_std, patch_size=self.preset.patch_size)
         self.kl_weight, self.gradient_weight = kl_weight, gradient_weight
@@ -92,7 +92,7 @@ class MelVAEObjective(_WaveformObjective):
         return {"loss": loss, "l1": l1.detach() * self.codec.config.mel_std, "kl": kl.detach()}
 
     def fit(self, samples: Iterable[Batch]) -> None:
-        """Keep the first clips, on which the scale of the latents is measured when training is over."""
+        """Keep the first clips, on which the scale of the latents is measured after training."""
         self._calibration = torch.stack([sample["waveform"] for sample in islice(samples, self.calibration_clips)])
 
     @torch.no_grad()
@@ -116,7 +116,7 @@ class MelVAEObjective(_WaveformObjective):
 
 
 class VocoderObjective(_WaveformObjective):
-    """Multi-resolution STFT loss (log-magnitude, spectral convergence) and L1 on the log-mel of what comes out."""
+    """Multi-resolution STFT loss (log-magnitude, spectral convergence) and L1 on the log-mel of the output."""
 
     def __init__(self, preset: MelCodecPreset | None = None, *, crop_frames: int = 96, clip_samples: int = 65536,
                  log_weight: float = 2.0, convergence_weight: float = 0.2, mel_weight: float = 0.5,
@@ -130,7 +130,7 @@ class VocoderObjective(_WaveformObjective):
         self.vocoder = VocosVocoder(**self.vocoder_settings)
         self.vocoder.flatten_noise(flattening_steps)
         self.log_weight, self.convergence_weight, self.mel_weight = log_weight, convergence_weight, mel_weight
-        self.mel_noise = mel_noise  # in ln units, so that a VAE's small errors are nothing new
+        self.mel_noise = mel_noise  # in ln units, so that the vocoder tolerates a VAE's small errors
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:

@@ -21,18 +21,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import ConditionError, WeightsError
-from .pieces import LatentPosterior, check_waveform, in_pieces
+from .chunking import LatentPosterior, check_waveform, in_chunks
 
 RESIDUAL_REACH = 3 * (1 + 3 + 9)
-"""Values on either side that the three residual units of a block see: kernel 7, dilations 1, 3 and 9."""
+"""Values on either side that the three residual units of a block depend on: kernel 7, dilations 1, 3 and 9."""
 
 
 class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Sound <-> latents (B, 64, T), a frame for 2048 samples at the published sizes.
 
-    `chunk_frames` bounds the latent frames that are worked on at once, in both directions. Pieces overlap by more than
-    the network sees, so they equal one pass but for rounding (about 1e-6). `checkpointing` saves memory where gradients
-    are wanted: activations of one piece at a time, computed twice.
+    `chunk_frames` bounds the latent frames that are processed at once, in both directions. Chunks overlap by more
+    than the network's receptive field, so they equal one pass but for rounding (about 1e-6). `checkpointing` saves
+    memory where gradients are needed: activations of one chunk at a time, recomputed.
     """
 
     def __init__(self, vae: AutoencoderOobleck, *, chunk_frames: int = 128, checkpointing: bool = False) -> None:
@@ -41,17 +41,17 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.vae, self.chunk_frames, self.checkpointing = vae, chunk_frames, checkpointing
         self.strides = tuple(vae.config["downsampling_ratios"])
         if any(stride % 2 for stride in self.strides):
-            raise ConditionError(f"strides {self.strides}: this codec needs even ones.")
+            raise ConditionError(f"strides {self.strides}: this codec needs even strides.")
         self.hop_length = prod(self.strides)
 
     @property
     def sampling_rate(self) -> int:
-        """Samples a second of the waveforms taken and given."""
+        """Samples a second of the waveforms in and out."""
         return self.vae.config["sampling_rate"]
 
     @property
     def channels(self) -> int:
-        """Channels of the waveforms taken and given."""
+        """Channels of the waveforms in and out."""
         return self.vae.config["audio_channels"]
 
     @property
@@ -61,7 +61,7 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @property
     def context_frames(self) -> int:
-        """Latent frames on either side of a part that encoder or decoder see."""
+        """Latent frames on either side of a part that encoder or decoder depend on."""
         taken, given = 1, 3  # reach of the encoder's last and of the decoder's last convolution, in their own values
         for stride in reversed(self.strides):
             taken = taken * stride + 2 * stride + RESIDUAL_REACH
@@ -81,7 +81,7 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         check_waveform(waveform, self.channels)
         missing = -waveform.shape[-1] % self.hop_length
         padded = functional.pad(waveform, (0, missing)).to(self.vae.dtype)
-        found = in_pieces(self.vae.encoder, padded, self.chunk_frames, self.context_frames, dim=2,
+        found = in_chunks(self.vae.encoder, padded, self.chunk_frames, self.context_frames, dim=2,
                           steps=(self.hop_length, 1), checkpointing=self.checkpointing)
         mean, scale = found.chunk(2, dim=1)
         return LatentPosterior(mean, functional.softplus(scale) + 1e-4)
@@ -96,7 +96,7 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         if num_samples > available:
             raise ValueError(f"{latents.shape[2]} latent frames hold {available} samples, not {num_samples}; "
                              f"use latents of shape {self.latent_shape(num_samples)}")
-        waveform = in_pieces(self.vae.decoder, latents.to(self.vae.dtype), self.chunk_frames, self.context_frames,
+        waveform = in_chunks(self.vae.decoder, latents.to(self.vae.dtype), self.chunk_frames, self.context_frames,
                              dim=2, steps=(1, self.hop_length), checkpointing=self.checkpointing)
         return waveform[..., :num_samples].float()
 
@@ -114,7 +114,7 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         try:
             vae = AutoencoderOobleck.from_pretrained(pretrained_model_name_or_path, torch_dtype=torch_dtype)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise WeightsError(f"{pretrained_model_name_or_path} holds no AutoencoderOobleck that can be read "
+            raise WeightsError(f"{pretrained_model_name_or_path} holds no readable AutoencoderOobleck "
                                f"({' '.join(str(error).split())[:200]}); name a folder in the diffusers layout."
                                ) from error
         return cls(vae).eval()

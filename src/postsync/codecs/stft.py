@@ -1,5 +1,5 @@
 """Short-time spectra: distances between those of two waveforms, for training vocoders and for measuring them, and
-Griffin-Lim, the baseline that a vocoder has to beat (mel energies inverted by NNLS, phases found by iteration).
+Griffin-Lim, the baseline that a vocoder must beat (mel energies inverted by NNLS, phases found by iteration).
 
 Fast Griffin-Lim with momentum: Perraudin, Balazs, Sondergaard, "A fast Griffin-Lim algorithm", WASPAA 2013, section 3;
 the acceleration enters as in librosa's and torchaudio's `griffinlim` (momentum / (1 + momentum)).

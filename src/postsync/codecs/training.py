@@ -1,4 +1,4 @@
-"""What trains the mel codec: a preset's name -> the untrained objective."""
+"""Training recipes of the mel codec: a preset's name -> the untrained objective."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
 After Siuzdak, "Vocos: Closing the gap between time-domain and Fourier-based neural vocoders", ICLR 2024, section 3.
 Called as AudioLDM's `SpeechT5HifiGan` is. Two additions make it train in minutes on a CPU:
-magnitudes start from the interpolated mel energies and the network only corrects them, so that levels (and silence) are
+magnitudes start from the interpolated mel energies and the network only corrects them, so levels (and silence) are
 right from the first step; and a learned, looped noise, shaped by magnitudes of its own, is added to the part whose
-phases are predicted, since a convolution over steady mels can only repeat itself every frame, which is heard as a buzz.
-The network sees how far the mels of the merely shaped noise are off, and so can make up for the noise's chance peaks.
+phases are predicted, since a convolution over steady mels can only repeat itself every frame, which sounds like a
+buzz. The network also gets the deviation of the shaped noise's mels, so it can compensate the noise's random peaks.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ class VocosVocoder(ModelMixin, ConfigMixin):
 
     @property
     def chunk_margin(self) -> int:
-        """Mel frames of context that make a piece of a long clip equal to the whole: whole loops of the noise."""
+        """Mel frames of context that make a chunk of a long clip equal to the whole: whole loops of the noise."""
         receptive = 3 * (len(self.blocks) + 1) + self.config.n_fft // self.config.hop_length + 9
         return -(-receptive // self.config.noise_frames) * self.config.noise_frames
 
     def forward(self, log_mel: Tensor, noise_offset: int = 0) -> Tensor:
         """(B, T, num_mels) -> (B, T * hop_length), or (T, num_mels) -> (T * hop_length,).
 
-        `noise_offset` is the frame of the looped noise that the first mel frame meets.
+        `noise_offset` is the frame of the looped noise that aligns with the first mel frame.
         """
         if log_mel.ndim == 2:
             return self(log_mel[None], noise_offset)[0]

@@ -1,6 +1,6 @@
 """The audit of a data set: each clip examined, flags and numbers put into its manifest row, a report beside it.
 
-No row is removed. What a flag keeps a clip out of is written in `manifest.meta.json` under `filters`.
+No row is removed. `manifest.meta.json` states under `filters` what each flag excludes a clip from.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import MediaError, PostsyncError
 from ..media.output import whole_file
 from ..protocols.clip import Clip
 from .examination import FLAGS_SET, PICTURE_FPS, PICTURE_SIZE, Limits, examine
-from .flags import FLAGS, UNFIT_FOR_TRAINING, UNUSABLE, counts_of_flags, flag, left_out, unflag
+from .flags import FLAGS, UNFIT_FOR_TRAINING, UNUSABLE, disqualifying_flags, flag, flag_counts, unflag
 from .manifest import ManifestDataset, read_meta, write_manifest
 
 REPORT = "audit.json"
@@ -26,25 +26,25 @@ MISMATCHED_QUANTILE = 0.06  # MGAudio's statement for VGGSound
 
 
 class Correspondence(Protocol):
-    """How well sound and picture of a clip belong together. `name` says what judges."""
+    """How well sound and picture of a clip match. `name` identifies the network."""
 
     name: str
-    size: int  # pixels a side of the frames it looks at, PICTURE_FPS of them a second
+    size: int  # pixels a side of its input frames, PICTURE_FPS of them a second
     sample_rate: int
 
     def __call__(self, clip: Clip) -> float:
-        """Likeness of frames and waveform, -1..1."""
+        """Similarity of frames and waveform, -1..1."""
         ...
 
 
 def audit(folder: Path, *, limits: Limits | None = None, correspondence: Correspondence | None = None,
           held_out: Collection[str] = (), workers: int = 1,
           on_clip: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-    """Examine every clip of the manifest in `folder`, rewrite the manifest with what was found, write and return the
+    """Examine every clip of the manifest in `folder`, rewrite the manifest with the findings, write and return the
     report.
 
-    `correspondence` scores the clips; the least alike are flagged. `held_out`: source ids of other sets that must not
-    be trained on. `workers` threads examine. Raises MediaError where there is no manifest or it cannot be written.
+    `correspondence` scores the clips; the least similar are flagged. `held_out`: source ids of other sets that must not
+    be trained on. `workers`: number of threads. Raises MediaError where there is no manifest or it cannot be written.
     """
     limits = limits or Limits()
     dataset = ManifestDataset(folder, size=PICTURE_SIZE, fps=PICTURE_FPS)
@@ -57,7 +57,7 @@ def audit(folder: Path, *, limits: Limits | None = None, correspondence: Corresp
     def check(index: int) -> None:
         row = rows[index]
         _check(row, dataset, index, limits)
-        if correspondence and judged and not left_out(row, UNUSABLE | {"no_sound", "no_picture"}):
+        if correspondence and judged and not disqualifying_flags(row, UNUSABLE | {"no_sound", "no_picture"}):
             try:
                 row["stats"]["av_score"] = round(correspondence(judged[index]), 4)
             except PostsyncError as error:
@@ -81,14 +81,14 @@ def audit(folder: Path, *, limits: Limits | None = None, correspondence: Corresp
 
 
 def _check(row: dict[str, Any], dataset: ManifestDataset, index: int, limits: Limits) -> None:
-    """Decode and examine the clip of a row; an earlier audit's findings are replaced, the import's stay."""
+    """Decode and examine the clip of a row; findings of an earlier audit are replaced, those of the import kept."""
     unflag(row, FLAGS_SET | {"leak", "mismatched"})
-    if not row["duration"]:  # found to be unusable when it was imported
+    if not row["duration"]:  # unusable already at import
         return
     unflag(row, ("missing", "unreadable"))
     paths = {dataset.root / row[name] for name in ("video_path", "audio_path") if row[name]}
     if gone := sorted(str(path) for path in paths if not path.is_file()):
-        flag(row, "missing", f"{', '.join(gone)} is no longer there")
+        flag(row, "missing", f"{', '.join(gone)} no longer exists")
         return
     try:
         found = examine(dataset[index], row["stats"].get("nominal_s"), limits)
@@ -101,11 +101,11 @@ def _check(row: dict[str, Any], dataset: ManifestDataset, index: int, limits: Li
 
 
 def _flag_mismatched(rows: Sequence[dict[str, Any]], name: str) -> None:
-    """Flag what lies below the quantile of all scores; fewer clips than 1 / quantile are not judged."""
+    """Flag clips below the quantile of all scores; with fewer clips than 1 / quantile none is flagged."""
     scored = sorted((row for row in rows if row["stats"].get("av_score") is not None),
                     key=lambda row: (row["stats"]["av_score"], row["clip_id"]))
     for row in scored[:int(len(scored) * MISMATCHED_QUANTILE)]:
-        flag(row, "mismatched", f"likeness {row['stats']['av_score']:.3f} by {name}: among the least "
+        flag(row, "mismatched", f"similarity {row['stats']['av_score']:.3f} by {name}: among the least "
                                 f"{MISMATCHED_QUANTILE:.0%} of {len(scored)} clips")
 
 
@@ -122,13 +122,13 @@ def _flag_leaks(rows: Sequence[dict[str, Any]], held_out: Collection[str]) -> No
 
 
 def _report(rows: Sequence[Mapping[str, Any]], limits: Limits, correspondence: str | None) -> dict[str, Any]:
-    counts = counts_of_flags(rows)
+    counts = flag_counts(rows)
     filters = [{"flag": name, "rows": counts.get(name, 0),
                 "keeps_out_of": "everything" if name in UNUSABLE else "training"}
                for name in FLAGS if name in UNFIT_FOR_TRAINING]
     return {
-        "clips": len(rows), "usable": sum(not left_out(row, UNUSABLE) for row in rows),
-        "fit_for_training": sum(not left_out(row, UNFIT_FOR_TRAINING) for row in rows), "flags": counts,
+        "clips": len(rows), "usable": sum(not disqualifying_flags(row, UNUSABLE) for row in rows),
+        "fit_for_training": sum(not disqualifying_flags(row, UNFIT_FOR_TRAINING) for row in rows), "flags": counts,
         "filters": filters, "limits": asdict(limits), "correspondence": correspondence,
         "rows": [{"clip_id": row["clip_id"], "split": row["split"], "flags": row["flags"],
                   "reasons": row["stats"].get("reasons", {})} for row in rows if row["flags"]]}

@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from ..protocols.clip import Clip
 
-PICTURE_SIZE, PICTURE_FPS = (32, 32), 4.0  # at which the picture is looked at
+PICTURE_SIZE, PICTURE_FPS = (32, 32), 4.0  # of the examined picture
 _LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a flag is set. Levels in dB of full scale, brightness in 0..255."""
+    """Thresholds of the flags. Levels in dB of full scale, brightness in 0..255."""
 
     short_ratio: float = 0.9  # of the annotated length
     silent_peak_db: float = -60.0
@@ -46,19 +46,20 @@ FLAGS_SET = frozenset({"short", "silent", "partly_silent", "clipped", "dead_chan
 
 
 def examine(clip: Clip, nominal_s: float | None, limits: Limits) -> Examination:
-    """Examine frames (at PICTURE_SIZE and PICTURE_FPS) and waveform of a clip; a part that is None is passed over."""
+    """Examine frames (at PICTURE_SIZE and PICTURE_FPS) and waveform of a clip; a part that is None is skipped."""
     flags: dict[str, str] = {}
     stats: dict[str, float] = {}
     if nominal_s and clip.duration_s < limits.short_ratio * nominal_s:
         flags["short"] = f"{clip.duration_s:.2f} s of {nominal_s:g} s"
     if clip.waveform is not None and clip.sample_rate is not None:
-        _hear(clip.waveform, clip.sample_rate, limits, flags, stats)
+        _examine_sound(clip.waveform, clip.sample_rate, limits, flags, stats)
     if clip.frames is not None:
-        _look(clip.frames, limits, flags, stats)
+        _examine_frames(clip.frames, limits, flags, stats)
     return Examination(flags, {name: round(value, 4) for name, value in stats.items()})
 
 
-def _hear(waveform: Tensor, sample_rate: int, limits: Limits, flags: dict[str, str], stats: dict[str, float]) -> None:
+def _examine_sound(waveform: Tensor, sample_rate: int, limits: Limits, flags: dict[str, str],
+                   stats: dict[str, float]) -> None:
     """waveform (C, N) -> rms_db, peak_db, silence_ratio, clipped_ratio, channel_correlation."""
     mono = waveform.mean(0)
     size = max(1, round(limits.block_s * sample_rate))
@@ -87,7 +88,7 @@ def _hear(waveform: Tensor, sample_rate: int, limits: Limits, flags: dict[str, s
         stats["channel_correlation"] = functional.cosine_similarity(centred[0], centred[1], dim=0).item()
 
 
-def _look(frames: Tensor, limits: Limits, flags: dict[str, str], stats: dict[str, float]) -> None:
+def _examine_frames(frames: Tensor, limits: Limits, flags: dict[str, str], stats: dict[str, float]) -> None:
     """frames (F, 3, H, W) uint8 -> luma, motion (mean difference of neighbours), still_ratio."""
     grey = torch.einsum("fchw,c->fhw", frames.float(), torch.tensor(_LUMA))
     luma = stats["luma"] = grey.mean().item()

@@ -1,8 +1,8 @@
-"""The version of what prepares clips: a hash of its code, its settings and the weights it does not train.
+"""The version of a feature extractor: a hash of its code, its settings and its frozen weights.
 
-Features that are kept must not depend on trained weights, which change while they are used: those are left out, so
-that the seed of an untrained model does not matter. Of the code, the module of the class and every module of its
-package that it leans on count, however far down.
+Cached features must not depend on trained weights, which change during use: those are excluded, so the seed of an
+untrained model does not matter. The code is that of the class's module and of every module of its package that it
+depends on, directly or indirectly.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 def extractor_version(objective: Objective) -> str:
     """16 hexadecimal digits that change with the class, code, settings, or frozen weights of a trainable.
 
-    An objective whose `prepare` depends on little of it says so: `preparation()` gives the settings by name, and the
-    parts (modules) by name. What else is changed about it then leaves the kept features as good as they are.
+    An objective whose `prepare` depends on only some of it names them: `preparation()` gives settings and parts
+    (modules) by name. Other changes then leave the cached features valid.
     """
     digest = hashlib.sha256()
     settings, parts = objective.preparation()
-    told = [line for name, part in sorted(parts.items()) for line in (name, *_settings(part))]
-    for line in (*_code(objective), _text(settings, 0), *told):
+    lines = [line for name, part in sorted(parts.items()) for line in (name, *_settings(part))]
+    for line in (*_code(objective), _text(settings, 0), *lines):
         digest.update(line.encode() + b"\0")
     trained = {id(p) for group in objective.parameter_groups() for p in group["params"]}
     values = [(f"{name}.{key}", value) for name, part in parts.items()
@@ -45,12 +45,12 @@ def extractor_version(objective: Objective) -> str:
 
 
 def tensor_bytes(tensor: Tensor) -> bytes:
-    """The values of a tensor as they lie in memory."""
+    """The raw bytes of a tensor's values."""
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _code(objective: Objective) -> list[str]:
-    """Name and byte code of `prepare`, and the sources it stands on."""
+    """Name and byte code of `prepare`, and the sources it depends on."""
     prepare = type(objective).prepare
     parts = [f"{type(objective).__module__}.{type(objective).__qualname__}", prepare.__qualname__]
     if isinstance(prepare, FunctionType):
@@ -59,7 +59,7 @@ def _code(objective: Objective) -> list[str]:
     owners = {type(module).__module__ for module in objective.modules()} | {prepare.__module__}
     packages = {owner.split(".")[0] for owner in owners} - _FOREIGN | {__name__.split(".")[0]}
     for owner in owners & set(sys.modules):
-        _lean(sys.modules[owner], packages, seen)
+        _add_dependencies(sys.modules[owner], packages, seen)
     for name in sorted(seen):
         file = getattr(seen[name], "__file__", None)
         if file is not None and Path(file).is_file():
@@ -67,8 +67,8 @@ def _code(objective: Objective) -> list[str]:
     return parts
 
 
-def _lean(module: ModuleType, packages: set[str], seen: dict[str, ModuleType]) -> None:
-    """Gather `module` and those of `packages` whose functions, classes or selves it has among its names.
+def _add_dependencies(module: ModuleType, packages: set[str], seen: dict[str, ModuleType]) -> None:
+    """Gather `module` and those of `packages` whose functions, classes or selves it refers to.
 
     The submodules that a package happens to have loaded do not count: they differ from process to process.
     """
@@ -80,7 +80,7 @@ def _lean(module: ModuleType, packages: set[str], seen: dict[str, ModuleType]) -
         if not isinstance(name, str) or name not in sys.modules:
             continue
         if not (isinstance(value, ModuleType) and name.startswith(module.__name__ + ".")):
-            _lean(sys.modules[name], packages, seen)
+            _add_dependencies(sys.modules[name], packages, seen)
 
 
 def _byte_code(code: CodeType) -> str:

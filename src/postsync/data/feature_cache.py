@@ -1,9 +1,9 @@
-"""What a trainable's `prepare` made of the clips of a manifest, kept by content: one safetensors file a clip.
+"""A content-addressed cache of a trainable's `prepare` over the clips of a manifest: one safetensors file a clip.
 
 An entry's name is a hash of all that it depends on: the bytes of the media (read each time, for sizes and dates say
-nothing), the clip's row, how it is decoded, and the version of what prepares it. What has changed has another name,
-so nothing is ever out of date; entries are written whole, and one that cannot be read, or whose values are not those
-that were written, is prepared again. Several processes may fill one cache.
+nothing), the clip's row, how it is decoded, and the extractor's version. A changed clip gets another name, so no
+entry is ever stale; entries are written atomically, and one that cannot be read, or whose values differ from those
+written, is prepared again. Several processes may fill one cache.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from ..protocols.objective import Batch, Objective
 from .extractor_version import extractor_version, tensor_bytes
 from .manifest import ManifestDataset
 
-STALE_S = 3600.0  # a temporary file older than this was left by a process that was killed
-_SEEN_BY_PREPARE = ("clip_id", "start", "end", "duration", "sample_rate", "label", "captions", "events")
+STALE_S = 3600.0  # a temporary file older than this was left by a killed process
+_USED_BY_PREPARE = ("clip_id", "start", "end", "duration", "sample_rate", "label", "captions", "events")
 _logger = logging.getLogger(__name__)
 
 
 class FeatureCache(Dataset):
-    """`objective.prepare(dataset[i])` as a map-style data set, kept in the folder `folder`."""
+    """`objective.prepare(dataset[i])` as a map-style data set, cached in `folder`."""
 
     def __init__(self, objective: Objective, dataset: ManifestDataset, folder: Path) -> None:
         """Raises MediaError where the folder cannot be made."""
@@ -46,7 +46,7 @@ class FeatureCache(Dataset):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise MediaError(f"{folder}: cannot be made ({error.strerror}); keep the features elsewhere") from error
+            raise MediaError(f"{folder}: cannot be created ({error.strerror}); keep the features elsewhere") from error
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -55,9 +55,9 @@ class FeatureCache(Dataset):
         return self.obtain(index)[0]
 
     def obtain(self, index: int) -> tuple[Batch, bool]:
-        """The features of clip `index`, and whether they had to be prepared; they are kept then.
+        """The features of clip `index`, and whether they had to be prepared; they are cached then.
 
-        Raises PostsyncError for a clip that cannot be read or prepared, and one that is changed meanwhile.
+        Raises PostsyncError for a clip that cannot be read or prepared, or that changes meanwhile.
         """
         path = self.path(index)
         kept = read_entry(path)
@@ -67,15 +67,15 @@ class FeatureCache(Dataset):
             features = {name: torch.as_tensor(v).detach().cpu().clone(memory_format=torch.contiguous_format)
                         for name, v in self.objective.prepare(self.dataset[index]).items()}
         if self.path(index) != path:
-            raise MediaError(f"clip {self.dataset.rows[index]['clip_id']}: its files were changed while they were "
-                             "read; run again when they are at rest")
+            raise MediaError(f"clip {self.dataset.rows[index]['clip_id']}: its files changed while they were "
+                             "read; run again when nothing writes to them")
         write_entry(path, features)
         return features, True
 
     @property
-    def left_out(self) -> str:
-        """The clips that the data set left out, in words: how many carry which flag; empty where none was."""
-        return ", ".join(f"{count} {name}" for name, count in sorted(self.dataset.left_out.items()))
+    def skipped(self) -> str:
+        """The clips that the data set skipped, in words: how many carry which flag; empty if none."""
+        return ", ".join(f"{count} {name}" for name, count in sorted(self.dataset.skipped.items()))
 
     @property
     def key(self) -> str:
@@ -103,13 +103,13 @@ class FeatureCache(Dataset):
 
     def _about(self, index: int) -> dict[str, Any]:
         row, dataset = self.dataset.rows[index], self.dataset
-        return {"version": self.version, "row": {name: row[name] for name in _SEEN_BY_PREPARE},
+        return {"version": self.version, "row": {name: row[name] for name in _USED_BY_PREPARE},
                 "decoded": [sorted(dataset.needs), dataset.size, dataset.fps, dataset.sample_rate,
                             dataset.mono]}
 
 
 def _size_and_date(path: Path) -> tuple[int, int]:
-    """Bytes and nanoseconds; zeros where there is no such file, which is said when it is read."""
+    """Bytes and nanoseconds; zeros for a missing file, which is reported when it is read."""
     try:
         stat = path.stat()
     except OSError:
@@ -118,30 +118,30 @@ def _size_and_date(path: Path) -> tuple[int, int]:
 
 
 def write_entry(path: Path, features: Batch) -> None:
-    """Write features whole, with the hash of name and values. Raises MediaError where the folder does not take them."""
+    """Write features atomically, with the hash of name and values. Raises MediaError where that fails."""
     with whole_file(path) as temporary:
         save_file(features, temporary, metadata={"sha256": _hash(path.name, features)})
 
 
 def read_entry(path: Path) -> Batch | None:
-    """The features of an entry; None where there is none, or where it is not what was written."""
+    """The features of an entry; None for a missing or a damaged one."""
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            said = (file.metadata() or {}).get("sha256")
+            stored = (file.metadata() or {}).get("sha256")
             features = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError, ValueError) as error:
         _logger.warning("%s: not a whole entry (%s); it is prepared again", path, error)
         return None
-    if said != _hash(path.name, features):
+    if stored != _hash(path.name, features):
         _logger.warning("%s: its values are not those that were written under this name; it is prepared again", path)
         return None
     return features
 
 
 def _hash(entry: str, features: Batch) -> str:
-    digest = hashlib.sha256(entry.encode() + b"\0")  # an entry copied over another is no longer its own
+    digest = hashlib.sha256(entry.encode() + b"\0")  # so that an entry copied over another is detected
     for name in sorted(features):
         value = features[name]
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode() + b"\0" + tensor_bytes(value))
@@ -150,17 +150,17 @@ def _hash(entry: str, features: Batch) -> str:
 
 @dataclass
 class Filled:
-    """What filling a cache came to."""
+    """The outcome of filling a cache."""
 
     made: int = 0
-    kept: int = 0  # were there
+    kept: int = 0  # already cached
     failures: list[str] = field(default_factory=list)  # a sentence for each clip that could not be prepared
 
 
 def fill(cache: FeatureCache, on_clip: Callable[[int, int], None] | None = None) -> Filled:
-    """Prepare every clip that has no whole entry. What is wrong with a clip is noted, the rest goes on.
+    """Prepare every clip without a valid entry. Errors of single clips are recorded and the others still prepared.
 
-    Processes that fill one cache at the same time meet the clips in orders of their own, and so share the work.
+    Concurrent processes visit the clips in different orders, so that they share the work.
     """
     remove_stale(cache.folder)
     filled = Filled()
@@ -178,10 +178,10 @@ def fill(cache: FeatureCache, on_clip: Callable[[int, int], None] | None = None)
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove the temporary files that killed processes left; those of processes at work are younger."""
+    """Remove the temporary files that killed processes left; those of running processes are younger."""
     for path in folder.glob(".*.part.safetensors"):
         try:
             if time.time() - path.stat().st_mtime > STALE_S:
                 path.unlink()
-        except FileNotFoundError:  # renamed or removed by its process meanwhile
+        except FileNotFoundError:  # renamed or removed by its process in the meantime
             continue

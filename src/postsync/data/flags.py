@@ -1,6 +1,6 @@
-"""What can be wrong with a clip of a data set: the flags a manifest row may carry, and which of them keep it out.
+"""What can be wrong with a clip of a data set: the flags a manifest row may carry, and which of them exclude it.
 
-A flagged row stays in the manifest; its reason, in words and numbers, stands in `stats["reasons"][flag]`. Defaults:
+A flagged row stays in the manifest; its reason, in words and numbers, is in `stats["reasons"][flag]`. Defaults:
 specs of the data sets, section 3 (drop for training; published test lists lose only what cannot be read).
 """
 
@@ -9,29 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
-FLAGS: dict[str, str] = {  # flag -> what it says
+FLAGS: dict[str, str] = {  # flag -> its meaning
     "missing": "no media file was found",
     "unreadable": "the media cannot be decoded",
-    "empty": "nothing of the annotated stretch lies within the media",
+    "empty": "the annotated span lies outside the media",
     "no_sound": "the media has a picture only",
     "no_picture": "the media has sound only",
     "short": "less than nine tenths of the annotated length",
     "beyond": "the annotation reaches past the end of the media; cut there",
     "events_beyond": "events lie past the end of the media",
-    "assumed_cut": "a file named by the source alone, but as long as the clip: taken for the clip",
-    "ambiguous": "several files fit; the first was taken",
+    "assumed_cut": "a file named after its source alone, but as long as the clip: assumed to be the clip",
+    "ambiguous": "several files match; the first was used",
     "repeated": "annotated more than once, in different splits",
     "unlisted": "in none of the split lists",
-    "unannotated": "there is no annotation of it",
+    "unannotated": "it is not annotated",
     "leak": "its source is in a test or validation split as well",
-    "silent": "nothing is heard",
-    "partly_silent": "nothing is heard for a part of it",
+    "silent": "it is silent",
+    "partly_silent": "it is silent in part",
     "clipped": "samples at full scale",
     "dead_channel": "one of two channels is silent",
     "static": "the picture stands still",
-    "slide_show": "stills that change",
+    "slide_show": "a slide show",
     "black": "the picture is black",
-    "mismatched": "among the least alike of sound and picture",
+    "mismatched": "sound and picture match least of all clips",
 }
 UNUSABLE = frozenset({"missing", "unreadable", "empty"})  # for any purpose
 UNFIT_FOR_TRAINING = UNUSABLE | {"no_sound", "no_picture", "short", "silent", "static", "black", "leak", "mismatched"}
@@ -48,7 +48,7 @@ def flag(row: MutableMapping[str, Any], name: str, reason: str) -> None:
 
 
 def unflag(row: MutableMapping[str, Any], names: Iterable[str]) -> None:
-    """Take the flags `names` and their reasons off a row, where it has them."""
+    """Remove the flags `names` and their reasons from a row."""
     gone = set(names)
     row["flags"] = [name for name in row["flags"] if name not in gone]
     kept = {name: text for name, text in row["stats"].get("reasons", {}).items() if name not in gone}
@@ -57,13 +57,13 @@ def unflag(row: MutableMapping[str, Any], names: Iterable[str]) -> None:
         row["stats"]["reasons"] = kept
 
 
-def left_out(row: Mapping[str, Any], unfit: frozenset[str]) -> list[str]:
-    """Those of the flags `unfit` that a row carries: empty where the row is to be used."""
+def disqualifying_flags(row: Mapping[str, Any], unfit: frozenset[str]) -> list[str]:
+    """Those of the flags `unfit` that a row carries: empty if the row can be used."""
     return sorted(unfit & set(row["flags"]))
 
 
-def counts_of_flags(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Flag -> number of rows that carry it, in the order of FLAGS; flags that none carries are not named."""
+def flag_counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Flag -> number of rows that carry it, in the order of FLAGS; only flags that occur."""
     counts = dict.fromkeys(FLAGS, 0)
     for row in rows:
         for name in row["flags"]:

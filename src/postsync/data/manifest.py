@@ -1,4 +1,4 @@
-"""The neutral manifest: a data set as a folder of media with one JSON line a clip (docs: the columns below).
+"""The neutral manifest: a data set as a folder of media with one JSON line a clip (columns below).
 
 `manifest.jsonl` holds the rows sorted by `clip_id`, `manifest.meta.json` schema version, how it was made and counts.
 Seconds are floats, unknown values null, paths relative to the folder.
@@ -24,11 +24,11 @@ from ..media.audio import read_audio
 from ..media.output import whole_file
 from ..media.video import iter_frames
 from ..protocols.clip import Clip, Event
-from .flags import left_out
+from .flags import disqualifying_flags
 
 SCHEMA_VERSION = 1
 MANIFEST, META = "manifest.jsonl", "manifest.meta.json"
-COLUMNS: dict[str, Any] = {  # column -> what stands for "unknown"
+COLUMNS: dict[str, Any] = {  # column -> its value for "unknown"
     "clip_id": None, "dataset": None, "source_id": None, "split": None, "video_path": None, "audio_path": None,
     "start": 0.0, "end": None, "duration": None, "fps": None, "width": None, "height": None, "sample_rate": None,
     "channels": None, "label": None, "labels": [], "captions": [], "caption_source": None, "events": [], "flags": [],
@@ -42,7 +42,7 @@ def write_manifest(folder: Path | str, rows: Iterable[Mapping[str, Any]], meta: 
                    known_only: bool = True) -> Path:
     """Write rows, completed with nulls and sorted, and the side file; returns the manifest's path.
 
-    `meta` says how the set was made (command, filters). `known_only`: refuse columns that are not in COLUMNS. Raises
+    `meta`: how the set was made (command, filters). `known_only`: refuse columns that are not in COLUMNS. Raises
     MediaError for a row without its required columns, an unknown column, a bad or repeated `clip_id`, or a folder that
     cannot be written.
     """
@@ -70,7 +70,7 @@ def read_manifest(folder: Path | str) -> list[dict[str, Any]]:
     path = Path(folder)
     path = path / MANIFEST if path.is_dir() else path
     if not path.is_file():
-        raise MediaError(f"{path}: no manifest there; write one, for instance with `postsync data import` or "
+        raise MediaError(f"{path}: contains no manifest; write one, for instance with `postsync data import` or "
                          "`postsync scenes export FOLDER`")
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -84,9 +84,9 @@ def read_manifest(folder: Path | str) -> list[dict[str, Any]]:
 
 
 def read_meta(folder: Path | str) -> dict[str, Any]:
-    """What the side file says of how the set was made; empty where there is none.
+    """How the set was made, from the side file; empty if there is none.
 
-    Raises MediaError where it is no JSON object.
+    Raises MediaError if it is not a JSON object.
     """
     path = Path(folder) / META
     try:
@@ -94,7 +94,7 @@ def read_meta(folder: Path | str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise MediaError(f"cannot read {path}: {error}; import the data set again") from error
     if not isinstance(meta, dict):
-        raise MediaError(f"{path}: is no JSON object; import the data set again")
+        raise MediaError(f"{path}: is not a JSON object; import the data set again")
     return meta
 
 
@@ -119,7 +119,7 @@ class ManifestDataset(Dataset):
     `needs`: which of "frames" and "waveform" to decode. `size`: (width, height) of the frames, None for the file's own;
     `fps`: None for every frame at its own time; `sample_rate`: None for the file's own; `mono`: mix the channels. The
     envelope comes from features["envelope"] (.npy, 100 Hz) where the manifest names one, else from the waveform.
-    `split` keeps one split; rows with one of the flags `unfit` (see flags.py) are skipped and counted in `left_out`
+    `split` keeps one split; rows with one of the flags `unfit` (see flags.py) are skipped and counted in `skipped`
     (flag -> rows).
     """
 
@@ -129,8 +129,8 @@ class ManifestDataset(Dataset):
         path = Path(folder)
         self.root = path if path.is_dir() else path.parent
         rows = [row for row in read_manifest(folder) if split in (None, row["split"])]
-        self.rows = [row for row in rows if not left_out(row, unfit)]
-        self.left_out = Counter(flag for row in rows for flag in left_out(row, unfit))
+        self.rows = [row for row in rows if not disqualifying_flags(row, unfit)]
+        self.skipped = Counter(flag for row in rows for flag in disqualifying_flags(row, unfit))
         self.needs, self.size, self.fps, self.sample_rate, self.mono = needs, size, fps, sample_rate, mono
 
     def __len__(self) -> int:
@@ -156,7 +156,7 @@ class ManifestDataset(Dataset):
             times.append(frame.time_s - row["start"])
         if not images:
             raise MediaError(f"{self.root / row['video_path']}: no frame between {row['start']} and {row['end']} s; "
-                             f"mend start and end of clip {row['clip_id']} in the manifest")
+                             f"correct start and end of clip {row['clip_id']} in the manifest")
         return (torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
                 torch.tensor(times, dtype=torch.float64) - times[0])
 

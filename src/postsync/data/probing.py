@@ -1,4 +1,4 @@
-"""The one prober of data sets: what a clip's files really hold, found by decoding them to the end."""
+"""Probing of data sets: what a clip's files really contain, found by decoding them to the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..media.video import probe
 
 @dataclass(frozen=True)
 class MediaFacts:
-    """What is known of a clip's media; None where it has no such stream."""
+    """Facts about a clip's media; None for an absent stream."""
 
     duration_s: float  # that both streams have, counted from the first picture
     picture_s: float | None = None

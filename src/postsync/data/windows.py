@@ -13,10 +13,10 @@ ROUNDING_S = 1e-3  # a rest shorter than this is no window
 
 def cut_windows(row: Mapping[str, Any], window_s: float, label_of: Words | None = None,
                 captions_of: Words | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of `window_s` seconds from the start of `row` on; the last one is what remains, however short.
+    """Rows of `window_s` seconds from the start of `row` on; the last one is the rest, however short.
 
     A row without usable media stays as it is. Events go to the window they begin in (a segment to each that it touches,
-    clipped to it); `label_of` and `captions_of` then say the words of a window anew from its events. A clip_id ends in
+    clipped to it); `label_of` and `captions_of` derive the words of a window from its events. A clip_id ends in
     the window's start, in ms of the source.
     """
     if window_s <= 0:

@@ -19,17 +19,17 @@ def classifier_free_guidance(conditional: Tensor, unconditional: Tensor, scale: 
 def scale_at(scale: float, time: float, interval: tuple[float, float]) -> float:
     """The guidance scale at `time` in 0 (clean) .. 1 (noise): 1 outside of `interval` (both ends in it).
 
-    Guiding only while it is decided what sounds costs half as much elsewhere (Kynkäänniemi et al. 2024).
+    Outside the interval a step costs half as much (Kynkäänniemi et al. 2024).
     """
     low, high = interval
     return scale if low <= time <= high else 1.0
 
 
 def check_guides(guides: Sequence[Guide]) -> None:
-    """Raise ConditionError for an object that is no guide."""
+    """Raise ConditionError for an object that is not a guide."""
     for guide in guides:
         if not isinstance(guide, BeforeStep | AfterStep):
-            raise ConditionError(f"{type(guide).__name__} is no guide: it has neither before_step nor after_step.")
+            raise ConditionError(f"{type(guide).__name__} is not a guide: it has neither before_step nor after_step.")
 
 
 def guided_before(guides: Sequence[Guide], step: Step) -> Tensor:

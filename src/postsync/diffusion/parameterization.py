@@ -27,7 +27,7 @@ class Parameterization:
     prediction: Prediction
 
     def target(self, clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """What the network should say for the state `alpha * clean + sigma * noise`."""
+        """What the network should predict for the state `alpha * clean + sigma * noise`."""
         if self.prediction == "eps":
             return noise
         if self.prediction == "v":

@@ -6,13 +6,13 @@ straight path `(1 - t) clean + t noise` (sihyun-yu/REPA `samplers.py`, MIT, read
 dx/dt = noise - clean. All noise comes from the caller, so a seed fixes the result on any machine of one kind and no
 Brownian tree is needed.
 
-Callbacks: `before_step(i, state)` may return another state for the model to be asked about, `after_step(i, before,
-after, output)` another one to go on with; `output` is what the model gave at `before`.
+Callbacks: `before_step(i, state)` may return another state for the model's input, `after_step(i, before,
+after, output)` another one to continue from; `output` is the model's output at `before`.
 
-History: a multistep solver extrapolates from the clean estimates of earlier steps. Where a callback has moved the state
-between two steps, their difference would hold the push besides the path's curvature and extrapolate both, so the
-history is forgotten there and the next step is of first order; with an untouched path nothing changes. The flow solvers
-keep no history.
+History: a multistep solver extrapolates from the clean estimates of earlier steps. Where a callback has moved the
+state between two steps, their difference would contain that push besides the path's curvature and extrapolate both, so
+the history is dropped there and the next step is of first order; with an untouched path nothing changes. The flow
+solvers keep no history.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ BeforeStep = Callable[[int, Tensor], Tensor]
 AfterStep = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 StepNoise = Callable[[int], Tensor]
 Velocity = Callable[[Tensor, float, float], Tensor]
-"""`velocity(state, time, step_time)`: dx/dt at `time`; `step_time` is where the step began, by which an interval of
-guidance is judged (Heun asks a second time, at the step's end)."""
+"""`velocity(state, time, step_time)`: dx/dt at `time`; `step_time` is where the step began, which decides whether
+an interval of guidance applies (Heun evaluates a second time, at the step's end)."""
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
 LAST_SDE_TIME = 0.04
-"""From here the SDE goes to 0 in one step without noise: the score of a nearly clean state is too steep to follow."""
+"""From here the SDE goes to 0 in one step without noise: the score of a nearly clean state is too steep."""
 
 
 @dataclass(frozen=True)
-class Past:
+class PastEstimate:
     """An earlier clean estimate and the length of its step in log sigma."""
 
     denoised: Tensor
@@ -53,7 +53,8 @@ class Past:
 class SolverStep(Protocol):
     """One deterministic update from `sigma` to `sigma_next` > 0; `history` holds the newest step first."""
 
-    def __call__(self, x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[Past], eta: float) -> Tensor: ...
+    def __call__(self, x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[PastEstimate],
+                 eta: float) -> Tensor: ...
 
 
 def polyexponential_sigmas(num_steps: int, sigma_min: float, sigma_max: float, rho: float = 1.0) -> Tensor:
@@ -63,7 +64,7 @@ def polyexponential_sigmas(num_steps: int, sigma_min: float, sigma_max: float, r
     return torch.cat([torch.exp(ramp * (high - low) + low), torch.zeros(1, dtype=torch.float64)]).float()
 
 
-def dpmpp_2m_step(x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[Past], eta: float) -> Tensor:
+def dpmpp_2m_step(x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[PastEstimate], eta: float) -> Tensor:
     """DPM-Solver++(2M) SDE, midpoint form, without its noise. Source: k-diffusion `sample_dpmpp_2m_sde`."""
     g = h * (1 + eta)
     x = torch.exp(-g) * x - torch.expm1(-g) * denoised
@@ -73,7 +74,7 @@ def dpmpp_2m_step(x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[Past
     return x
 
 
-def dpmpp_3m_step(x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[Past], eta: float) -> Tensor:
+def dpmpp_3m_step(x: Tensor, denoised: Tensor, h: Tensor, history: Sequence[PastEstimate], eta: float) -> Tensor:
     """DPM-Solver++(3M) SDE without its noise. Source: k-diffusion `sample_dpmpp_3m_sde`."""
     g = h * (1 + eta)
     x = torch.exp(-g) * x - torch.expm1(-g) * denoised
@@ -98,11 +99,11 @@ def sample(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, so
            eta: float = 1.0, before_step: BeforeStep | None = None, after_step: AfterStep | None = None) -> Tensor:
     """Denoise `x` (noise times sigmas[0]) along `sigmas` (S + 1,), which end at 0.
 
-    `noise(i)` gives unit-normal noise shaped as x; it is asked for only where eta > 0 and the next sigma is not 0. For
+    `noise(i)` gives unit-normal noise shaped as x; it is called only where eta > 0 and the next sigma is not 0. For
     the callbacks see the module; their `output` is the clean estimate.
     """
     update = SOLVERS[solver]
-    history: list[Past] = []
+    history: list[PastEstimate] = []
     for i in range(len(sigmas) - 1):
         sigma, sigma_next = sigmas[i], sigmas[i + 1]
         start = x if before_step is None else before_step(i, x)
@@ -116,7 +117,7 @@ def sample(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, so
             after = update(x, denoised, h, history, eta)
             if eta > 0:
                 after = after + noise(i) * sigma_next * (-torch.expm1(-2 * h * eta)).sqrt()
-            history = [Past(denoised, h), *history[:1]]
+            history = [PastEstimate(denoised, h), *history[:1]]
         guided = after if after_step is None else after_step(i, x, after, denoised)
         if guided is not after:
             history = []
@@ -125,12 +126,12 @@ def sample(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, so
 
 
 def flow_times(num_steps: int, solver: FlowSolverName = "euler") -> Tensor:
-    """(num_steps + 1,) float64 times from 1 to 0: even ones, for the SDE even down to 0.04.
+    """(num_steps + 1,) float64 times from 1 to 0: evenly spaced, for the SDE down to 0.04.
 
     Raises ValueError for less than one step.
     """
     if num_steps < 1:
-        raise ValueError(f"{num_steps} steps lead nowhere; take 1 or more")
+        raise ValueError(f"{num_steps} steps cannot be taken; use 1 or more")
     if solver == "euler_maruyama":
         return torch.cat([torch.linspace(1, LAST_SDE_TIME, num_steps, dtype=torch.float64), torch.zeros(1).double()])
     return torch.linspace(1, 0, num_steps + 1, dtype=torch.float64)
@@ -141,7 +142,7 @@ def score_drift(state: Tensor, velocity: Tensor, time: float) -> Tensor:
     return velocity + (1 - time) * velocity + state
 
 
-def exact(x: Tensor) -> Tensor:
+def to_float64(x: Tensor) -> Tensor:
     """`x` in float64, or in float32 on a device that has no float64 (Apple's)."""
     return x.float() if x.device.type == "mps" else x.double()
 
@@ -151,17 +152,18 @@ def sample_flow(velocity: Velocity, x: Tensor, times: Tensor, *, noise: StepNois
                 after_step: AfterStep | None = None) -> Tensor:
     """Carry unit-normal `x` to clean latents along `times` (S + 1,), see `flow_times`; float64.
 
-    State and time are float64, so that many small steps do not round; only what the network is shown has its precision.
-    `noise(i)` gives unit-normal noise shaped as x for step i of "euler_maruyama" (all but the last). For the callbacks
-    see the module; their `output` is the velocity. Raises ValueError where the SDE has no noise.
+    State and time are float64, so that many small steps do not accumulate rounding; only the network's input has the
+    network's precision. `noise(i)` gives unit-normal noise shaped as x for step i of "euler_maruyama" (all but the
+    last). For the callbacks see the module; their `output` is the velocity. Raises ValueError where the SDE has no
+    noise.
     """
     if solver == "euler_maruyama" and noise is None:
         raise ValueError("the SDE draws noise at every step; give `noise`")
-    x, last = exact(x), len(times) - 2
+    x, last = to_float64(x), len(times) - 2
     for i, (time, after_time) in enumerate(pairwise(times.tolist())):
         step = after_time - time
-        x = x if before_step is None else exact(before_step(i, x))
-        slope = exact(velocity(x, time, time))
+        x = x if before_step is None else to_float64(before_step(i, x))
+        slope = to_float64(velocity(x, time, time))
         if solver == "euler_maruyama":
             after = x + score_drift(x, slope, time) * step
             if noise is not None and i < last:
@@ -169,8 +171,8 @@ def sample_flow(velocity: Velocity, x: Tensor, times: Tensor, *, noise: StepNois
         else:
             after = x + step * slope
             if solver == "heun" and i < last:
-                after = x + step * (slope + exact(velocity(after, after_time, time))) / 2
-        x = after if after_step is None else exact(after_step(i, x, after, slope))
+                after = x + step * (slope + to_float64(velocity(after, after_time, time))) / 2
+        x = after if after_step is None else to_float64(after_step(i, x, after, slope))
     return x
 
 

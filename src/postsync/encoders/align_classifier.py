@@ -1,7 +1,7 @@
-"""Diff-Foley's evaluation classifier: does this sound belong, in time and content, to this clip? (Align Acc)
+"""Diff-Foley's evaluation classifier: does a sound match a clip in time and content? (Align-Acc)
 
-Source: arXiv 2306.17203; luosiallen/Diff-Foley: evaluation/align_acc.py, diff_foley/modules/double_guidance. A mel as a
-picture goes through Stable Diffusion's autoencoder; half a U-Net reads the latents and attends to CAVP features.
+Source: arXiv 2306.17203; luosiallen/Diff-Foley: evaluation/align_acc.py, diff_foley/modules/double_guidance. The mel,
+as an image, goes through Stable Diffusion's autoencoder; half a U-Net takes the latents and attends to CAVP features.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Backbone(nn.Module):
 
 
 class AlignClassifier(ModelMixin, ConfigMixin):
-    """Probability that a sound and a clip belong together. The defaults are the published sizes.
+    """Probability that a sound and a clip match. The defaults are the published sizes.
 
     autoencoder_widths: channels of each level; width, multipliers, resnets: of the classifier; feature_dim: of CAVP.
     """
@@ -150,13 +150,13 @@ class AlignClassifier(ModelMixin, ConfigMixin):
                     generator: torch.Generator | None = None) -> Tensor:
         """Probabilities (B,) for waveforms (B, N) at 16 kHz in -1..1 and CAVP steps (B, F, 512) at 4 a second.
 
-        The sound is cut or continued with silence to 8.192 s; the first 32 steps are read, fewer are repeated from
-        their start. Official figures draw one sample of the posterior: so does this, from `generator`, or, without
-        one, the same draw for every clip, so that a figure depends on no order. `deterministic` takes its mean.
+        The sound is cut or continued with silence to 8.192 s; the first 32 steps are used, fewer are repeated
+        from their start. Official figures draw one sample of the posterior: so does this, from `generator`, or without
+        one the same draw for every clip, so that no figure depends on the order. `deterministic` takes the mean.
         Raises ValueError for counts that differ.
         """
         if len(waveform) != len(cavp_steps) or cavp_steps.shape[1] == 0:
-            raise ValueError(f"{len(waveform)} waveforms and CAVP steps {tuple(cavp_steps.shape)} are no pairs")
+            raise ValueError(f"{len(waveform)} waveforms and CAVP steps {tuple(cavp_steps.shape)} do not pair")
         waveform = nn.functional.pad(waveform, (0, NUM_SAMPLES - waveform.shape[-1]))  # a negative padding cuts
         posterior = self.posterior(cavp_mel(waveform, HOP_LENGTH))
         latents = posterior.mean
@@ -171,7 +171,7 @@ class AlignClassifier(ModelMixin, ConfigMixin):
 def from_official(state_dict: Mapping[str, Tensor], **sizes: object) -> AlignClassifier:
     """Diff-Foley's `eval_classifier.ckpt` (its `state_dict`) -> AlignClassifier of the published or the given sizes.
 
-    `IGNORED` names what is left out. Raises WeightsError for another layout.
+    `IGNORED` lists the skipped keys. Raises WeightsError for another layout.
     """
     state, _ = rename(state_dict, KEYS, IGNORED)
     for key in [k for k in state if k.startswith("encoder.mid_block.attentions.0.to_")]:

@@ -1,8 +1,8 @@
 """BEATs: an audio transformer over 16 x 16 patches of a Kaldi filterbank, with gated relative positions.
 
 Source: arXiv 2212.09058, `microsoft/unilm: beats`, as GRAM uses it (`ispamm/GRAM: model/audio_encoders/beats`).
-Parameter names are the official ones but for the relative position table, which all layers share: official files
-repeat it per layer, here it is held once (`from_official`, `to_official`).
+Parameter names are the official ones but for the relative position table, which all layers share: official
+files repeat it per layer, here it is stored once (`from_official`, `to_official`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BeatsConfig:
 
     @classmethod
     def from_official(cls, cfg: Mapping[str, Any], predictor: bool = False) -> BeatsConfig:
-        """From the `cfg` entry of an official file. Raises WeightsError for a variant that is not built here."""
+        """From the `cfg` entry of an official file. Raises WeightsError for an unsupported variant."""
         required = {"layer_norm_first": False, "relative_position_embedding": True, "gru_rel_pos": True,
                     "activation_fn": "gelu"}
         for name, value in required.items():
@@ -125,7 +125,7 @@ class PositionalConv(nn.Module):
         self.weight_v = nn.Parameter(torch.empty(width, width // self.groups, self.taps))
         nn.init.normal_(self.weight_v, std=math.sqrt(4 / (self.taps * width)))
         self.weight_g = nn.Parameter(torch.ones(1, 1, self.taps))
-        if not self.weight_v.is_meta:  # there, where weights are only built to be loaded, it would import the compiler
+        if not self.weight_v.is_meta:  # there, while weights are only allocated, it would import the compiler
             self.weight_g.data = self.weight_v.detach().norm(dim=(0, 1), keepdim=True)
         self.bias = nn.Parameter(torch.zeros(width))
 
@@ -209,7 +209,7 @@ def relative_position_buckets(length: int, num_buckets: int, max_distance: int) 
 
 
 def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Official BEATs keys -> ours. Weight norm is taken under its old or its new names.
+    """Official BEATs keys -> ours. Weight norm is accepted under its old or its new names.
 
     Raises WeightsError if the layers do not share one table of relative positions.
     """

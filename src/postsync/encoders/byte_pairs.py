@@ -1,4 +1,4 @@
-"""The byte-pair tokenisers of CLIP and of RoBERTa, built from the vocabulary files that users have with the weights.
+"""The byte-pair tokenisers of CLIP and of RoBERTa, built from the vocabulary files that come with the weights.
 
 Sources: openai/CLIP clip/simple_tokenizer.py (and facebookresearch/ImageBind, which reads the same merges); RoBERTa as
 LAION-CLAP reads captions. No vocabulary is part of postsync.
@@ -36,8 +36,8 @@ class ClipTokenizer:
         words = [*characters, *(f"{c}</w>" for c in characters), *("".join(pair) for pair in merges)]
         known = set(words)
         if strange := next((pair for pair in merges if not known.issuperset(pair)), None):
-            raise WeightsError(f"{vocabulary} joins '{strange[0]}' and '{strange[1]}', which it does not make; it "
-                               "is no list of CLIP's byte pairs.")
+            raise WeightsError(f"{vocabulary} joins '{strange[0]}' and '{strange[1]}', which it does not list; it "
+                               "is not CLIP's list of byte pairs.")
         self.start, self.end = len(words), len(words) + 1
         self._tokenizer = Tokenizer(models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=merges,
                                                end_of_word_suffix="</w>", unk_token=None))
@@ -48,8 +48,8 @@ class ClipTokenizer:
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Texts -> ids (B, 77) int64: start, at most 75 pieces, end, zeros.
 
-        Entities are unescaped, white space is collapsed, letters are made small. Broken Unicode is left as it is (the
-        official code mends it).
+        Entities are unescaped, white space is collapsed, and letters lower-cased. Broken Unicode is left unchanged
+        (the official code repairs it).
         """
         ids = torch.zeros(len(texts), CONTEXT, dtype=torch.int64)
         for row, text in zip(ids, texts):
@@ -98,6 +98,6 @@ def _read_merges(path: Path, names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _byte_characters() -> list[str]:
-    """The printable character that stands for each byte, in CLIP's order: printable bytes first, then the others."""
+    """The printable character of each byte, in CLIP's order: printable bytes first, then the others."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     return [chr(b) for b in printable] + [chr(256 + n) for n in range(256 - len(printable))]

@@ -1,4 +1,4 @@
-"""CAVP: picture and sound in one space, four vectors a second each (contrastive audio-visual pretraining).
+"""CAVP: video and audio in one embedding space, four vectors a second each (contrastive audio-visual pretraining).
 
 Source: Diff-Foley, arXiv 2306.17203; luosiallen/Diff-Foley: inference/model/cavp_model.py, cavp_modules.py. Parameters
 carry the official names. The picture's trunk convolves over time, so a clip is encoded in chunks of 40 frames, as all
@@ -25,8 +25,8 @@ from .panns import ConvBlock
 
 SAMPLE_RATE = 16000
 FPS = 4.0
-CHUNK_FRAMES = 40  # chunk edges are seen by the trunk: keep the official number
-WINDOW_STEPS = 16  # 4 s, what one vector of a whole clip was trained on
+CHUNK_FRAMES = 40  # chunk edges affect the trunk's output: keep the official number
+WINDOW_STEPS = 16  # 4 s, the training length of a clip's vector
 
 
 class ConvNorm(nn.Module):
@@ -159,7 +159,7 @@ def load_cavp(folder: str | PathLike[str]) -> Cavp:
     try:
         return Cavp.from_pretrained(folder).float().eval()
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        raise WeightsError(f"{folder} holds no CAVP that can be read ({' '.join(str(error).split())[:200]}); name a "
+        raise WeightsError(f"{folder} holds no readable CAVP ({' '.join(str(error).split())[:200]}); name a "
                            "folder that postsync weights convert or postsync train cavp wrote.") from error
 
 
@@ -175,7 +175,7 @@ def pool_windows(steps: Tensor) -> Tensor:
 def from_official(state_dict: Mapping[str, Tensor], **sizes: object) -> Cavp:
     """Diff-Foley's `cavp_epoch66.ckpt` (its `state_dict`) -> Cavp of the published or the given sizes.
 
-    No key is left out. Raises WeightsError for another layout.
+    No key is skipped. Raises WeightsError for another layout.
     """
     state, _ = rename(state_dict, ((r"^module\.", ""),))
     return build(lambda: Cavp(**sizes), state, "CAVP (cavp_epoch66.ckpt)")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a training step of CAVP minimises: which sound belongs to which picture, and to which moment of it.
+"""CAVP's training loss: match sounds with pictures, and with moments of them.
 
 Source: Diff-Foley, arXiv 2306.17203 (semantic and temporal contrast); luosiallen/Diff-Foley `training/open_cavp_main`
 (read, not copied). Both are the same InfoNCE over pooled stretches of a few seconds: the first over all of the batch,
@@ -21,7 +21,7 @@ from ..errors import ConditionError
 from ..features.resize import resize_pictures
 from ..features.spectrogram import cavp_mel
 from ..protocols.clip import Clip, frames_at
-from ..protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
+from ..protocols.objective import NATIVE_S, SPARSE_FRAMES, Batch, ClipRequest, Objective
 from .cavp import FPS, SAMPLE_RATE, Cavp
 
 MEL_PER_STEP = 16  # mel frames to one vector
@@ -33,7 +33,7 @@ class CavpTraining:
     """Sizes of the encoders, and how clips are cut. Lengths in steps of a quarter of a second."""
 
     sizes: dict[str, Any]  # constructor arguments of `Cavp`
-    clip_steps: int = 40  # kept of each clip
+    clip_steps: int = 40  # of each clip
     segment_steps: int = 16
     segments: int = 3  # of each clip at a step
     min_gap: int = 8  # between the starts of two segments of one clip
@@ -46,7 +46,7 @@ def paper() -> CavpTraining:
 
 
 def mini() -> CavpTraining:
-    """The bundled size, on scenes of 8 s; stretches of 1.5 s, so that its vectors tell moments from each other."""
+    """The bundled size, on scenes of 8 s; stretches of 1.5 s, so that its vectors distinguish moments."""
     return CavpTraining(sizes={"embed_dim": 128, "video_width": 12, "video_blocks": (1, 1, 1, 1), "image_size": 64,
                                "audio_widths": (8, 16, 32, 64, 128, 128)},
                         clip_steps=32, segment_steps=6, segments=4, min_gap=5)
@@ -70,12 +70,13 @@ class CavpObjective(Objective):
     @property
     def wants(self) -> ClipRequest:
         """A few pictures, and sound."""
-        return ClipRequest(GLANCES, SAMPLE_RATE, NATIVE_S)
+        return ClipRequest(SPARSE_FRAMES, SAMPLE_RATE, NATIVE_S)
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:
         """Both contrasts over drawn segments; `teacher` is not used. Without a generator the draws are those of the
-        seed `step`. `loss` is their weighted sum; `found` is the share of segments whose sound is found in the batch.
+        seed `step`. `loss` is their weighted sum; `found` is the share of segments whose sound is retrieved in the
+        batch.
         """
         generator = torch.Generator().manual_seed(step) if generator is None else generator
         length = self.settings.segment_steps
@@ -102,11 +103,11 @@ class CavpObjective(Objective):
         """
         steps = self.settings.clip_steps
         if clip.frames is None or clip.times is None or clip.waveform is None or clip.sample_rate != SAMPLE_RATE:
-            raise ConditionError(f"clip {clip.clip_id} has not both pictures and sound at {SAMPLE_RATE} Hz; resample "
-                                 "it, or leave it out.")
+            raise ConditionError(f"clip {clip.clip_id} needs both pictures and sound at {SAMPLE_RATE} Hz; resample "
+                                 "it, or drop it.")
         if clip.duration_s * FPS + 1e-6 < steps:
             raise ConditionError(f"clip {clip.clip_id} lasts {clip.duration_s:.2f} s; CAVP is trained on "
-                                 f"{steps / FPS:g} s here. Leave it out, or shorten `clip_steps`.")
+                                 f"{steps / FPS:g} s here. Drop it, or shorten `clip_steps`.")
         frames = frames_at(clip.frames, clip.times, torch.arange(steps, dtype=torch.float64) / FPS)
         sound = clip.waveform.float().mean(0)[:round(steps / FPS * SAMPLE_RATE)]
         sound = F.pad(sound, (0, round(steps / FPS * SAMPLE_RATE) - len(sound)))

@@ -18,7 +18,7 @@ from ..features.spectrogram import clap, log_mel_spectrogram
 from ..weights.layout import build, rename
 
 SAMPLE_RATE = 48000
-NUM_SAMPLES = 480000  # 10 s, all that the network hears
+NUM_SAMPLES = 480000  # 10 s, the network's whole input
 
 IGNORED = (
     (r"(module\.)?(audio|text)_transform\.", "a head of the training loss"),
@@ -97,7 +97,7 @@ class Clap(ModelMixin, ConfigMixin):
 def fit_to_ten_seconds(waveform: Tensor, int16: bool = True) -> Tensor:
     """Waveforms (B, N) at 48 kHz -> (B, 480000): shorter ones repeated whole, then silence; of longer ones the start.
 
-    LAION crops longer ones at random; the start is taken here, so that a value can be had twice. Raises ValueError
+    LAION crops longer ones at random; the start is taken here, so that values are reproducible. Raises ValueError
     for no samples.
     """
     num_samples = waveform.shape[-1]
@@ -115,18 +115,19 @@ def clap_log_mel(waveform: Tensor) -> Tensor:
 
 
 def from_official(state_dict: Mapping[str, Tensor], **sizes: object) -> Clap:
-    """The `state_dict` of a LAION `.pt` without fusion -> Clap. HTSAT-tiny or base is told by the patches' width.
+    """The `state_dict` of a LAION `.pt` without fusion -> Clap. The width of the patches decides between HTSAT-tiny and
+    base.
 
-    `IGNORED` names what is left out. Raises WeightsError for another layout.
+    `IGNORED` lists the skipped keys. Raises WeightsError for another layout.
     """
     state, _ = rename(state_dict, KEYS, IGNORED)
     for key in [key for key in state if ".qkv." in key]:
         for name, part in zip(("query", "key", "value"), state.pop(key).chunk(3)):
             state[key.replace("qkv", name)] = part.contiguous()
     width = state.get(f"{_AUDIO}patch_embed.proj.bias")
-    told = {"patch_width": 128, "depths": (2, 2, 12, 2)} if width is not None and len(width) == 128 else {}
+    sizes = {"patch_width": 128, "depths": (2, 2, 12, 2)} if width is not None and len(width) == 128 else {}
     with torch.device("meta"):
-        model = Clap(**{**told, **sizes})  # type: ignore[arg-type]
+        model = Clap(**{**sizes, **sizes})  # type: ignore[arg-type]
     return build(lambda: model, state | _constants(model), "LAION-CLAP without fusion (630k-audioset-best.pt or a "
                                                            "HTSAT-base file)")
 

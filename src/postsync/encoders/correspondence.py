@@ -1,4 +1,4 @@
-"""How well sound and picture of a clip belong together, by the GRAM towers or by CAVP."""
+"""How well sound and picture of a clip match, by the GRAM towers or by CAVP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .gram import SAMPLE_RATE, GramEncoder, pick_frames
 class GramCorrespondence:
     """The cosine between GRAM's embeddings of a clip's frames and of its sound.
 
-    The bundled towers were trained on procedural scenes: of real pictures they tell little, and the name says so.
+    The bundled towers were trained on procedural scenes: they say little about real pictures, which the name states.
     """
 
     sample_rate = SAMPLE_RATE
@@ -37,14 +37,14 @@ class GramCorrespondence:
 
         Raises ConditionError for a clip that lacks one of them.
         """
-        shown, heard = _both(clip, self.sample_rate)
+        shown, sound = _both(clip, self.sample_rate)
         frames = shown[pick_frames(len(shown), self.encoder.num_frames)].float() / 255
-        video, audio = self.encoder.encode_video(frames[None]), self.encoder.encode_audio(heard[None])
+        video, audio = self.encoder.encode_video(frames[None]), self.encoder.encode_audio(sound[None])
         return float((video * audio).sum())
 
 
 class CavpCorrespondence:
-    """The mean cosine of CAVP's vectors of picture and sound over the whole stretches of 4 s of a clip."""
+    """The mean cosine of CAVP's vectors of picture and sound over all complete 4 s windows of a clip."""
 
     sample_rate = CAVP_RATE
 
@@ -61,9 +61,9 @@ class CavpCorrespondence:
 
         Raises ConditionError for a clip that lacks one of them or is shorter than 4 s.
         """
-        shown, heard = _both(clip, self.sample_rate)
+        shown, sound = _both(clip, self.sample_rate)
         seen = self.encoders.video_features(shown)["windows"]
-        audio = self.encoders.audio_features(heard[None])["windows"][0] if len(seen) else seen
+        audio = self.encoders.audio_features(sound[None])["windows"][0] if len(seen) else seen
         count = min(len(seen), len(audio))
         if count == 0:
             raise ConditionError(f"clip {clip.clip_id} is shorter than the {WINDOW_STEPS / 4:g} s that CAVP compares")
@@ -71,7 +71,7 @@ class CavpCorrespondence:
 
 
 def correspondence_by(name: str) -> GramCorrespondence | CavpCorrespondence:
-    """What judges: "gram" or "cavp", the bundled ones, or a CAVP in the folder of this name.
+    """The scorer `name`: "gram" or "cavp", the bundled ones, or a CAVP in the folder of this name.
 
     Raises PostsyncError for another name, WeightsError where weights are absent.
     """
@@ -92,7 +92,7 @@ def _both(clip: Clip, sample_rate: int) -> tuple[Tensor, Tensor]:
 
 
 def _named(kind: str, folder: Path | None, place: Path) -> str:
-    """The judge in words, with the beginning of its weights' hash."""
+    """The scorer's description, with the beginning of its weights' hash."""
     digest = sha256_of(next(iter(sorted(place.rglob("*.safetensors")))))[:12]
-    said = f"{kind} of {folder}" if folder else f"the bundled {kind} mini, trained on procedural scenes"
-    return f"{said} ({digest})"
+    description = f"{kind} of {folder}" if folder else f"the bundled {kind} mini, trained on procedural scenes"
+    return f"{description} ({digest})"

@@ -1,7 +1,7 @@
 """The visual tower of EVA02-CLIP-L/14-336: rotary positions, gated feed-forward, inner norms.
 
 Source: Fang et al., arXiv 2303.11331; open_clip's `EVA02-L-14-336` and baaivision/EVA: EVA-CLIP (MIT), whose two
-layouts `from_official` reads. Another network than the EVA01 of eva_clip.py.
+layouts `from_official` reads. Not the EVA01 of eva_clip.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..features.resize import centre_crop, resize_pictures, short_side_size
 from ..weights.layout import build, rename
 from .eva_clip import IMAGE_MEAN, IMAGE_STD
 
-FPS = 5.0  # any rate serves, each frame stands alone; VATT reads five a second
+FPS = 5.0  # any rate works, frames are independent; VATT takes five a second
 EPS = 1e-6
 _BATCH = 8  # frames at once
 
@@ -40,7 +40,7 @@ KEYS = (
 
 
 class Attention(nn.Module):
-    """Self-attention whose patches' queries and keys are rotated by their place; a norm over the joined heads."""
+    """Self-attention whose patches' queries and keys are rotated by their position; a norm over the joined heads."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class Eva02ClipVision(ModelMixin, ConfigMixin):
     def features(self, frames: Tensor) -> dict[str, Tensor]:
         """uint8 frames (F, 3, H, W) -> "embedding" (F, embed_dim), not of unit length.
 
-        The shorter side is resized (bicubic), the middle square is seen.
+        The shorter side is resized (bicubic), then the middle square is taken.
         """
         size = short_side_size(frames.shape[-2], frames.shape[-1], self.image_size)
         mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
@@ -148,8 +148,8 @@ class Eva02ClipVision(ModelMixin, ConfigMixin):
 def rotation(grid: int, head_dim: int, reference_grid: int) -> tuple[Tensor, Tensor]:
     """Sines and cosines (grid * grid, head_dim) of every patch.
 
-    The first half of a head turns by the row, the second by the column; each angle stands twice, for neighbouring
-    channels; places are scaled to `reference_grid`.
+    The first half of a head turns by the row, the second by the column; each angle occurs twice, for
+    neighbouring channels; positions are scaled to `reference_grid`.
     """
     rates = 10000.0 ** (-torch.arange(0, head_dim // 2, 2, dtype=torch.float64) / (head_dim // 2))
     angles = (torch.arange(grid, dtype=torch.float64) / grid * reference_grid)[:, None] * rates
@@ -168,7 +168,7 @@ def rotate(x: Tensor, sines: Tensor, cosines: Tensor) -> Tensor:
 def from_official(state_dict: Mapping[str, Tensor], **sizes: object) -> Eva02ClipVision:
     """An EVA02-CLIP file in open_clip's or the original layout -> its visual tower of the published or given sizes.
 
-    `IGNORED` names what is left out. Raises WeightsError for another layout.
+    `IGNORED` lists the skipped keys. Raises WeightsError for another layout.
     """
     if not any("visual." in key for key in state_dict):
         raise WeightsError("this checkpoint has no visual tower; use open_clip's or QuanSun's EVA02-CLIP file.")

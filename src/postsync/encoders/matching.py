@@ -1,4 +1,4 @@
-"""The matching head of GRAM: does a caption belong to a (video, audio) condition? Needed in training only.
+"""The matching head of GRAM: does a caption match a (video, audio) condition? Needed in training only.
 
 Source: `ispamm/GRAM: model/gram.py, model/vast.py`. The text tower reads the caption with cross-attention to the
 condition tokens; two classes on its [CLS] state, class 1 = match.

@@ -1,4 +1,4 @@
-"""PANNs' Cnn14 at 16 kHz: a tagger of AudioSet, whose features and classes FD, IS and KL are counted in.
+"""PANNs' Cnn14 at 16 kHz: a tagger of AudioSet, whose features and classes FD, IS and KL use.
 
 Source: Kong et al., arXiv 1912.10211; qiuqiangkong/audioset_tagging_cnn (MIT): pytorch/models.py, whose keys these are.
 """
@@ -92,7 +92,8 @@ def from_official(state_dict: Mapping[str, Tensor]) -> Cnn14:
 
 
 def _check_filters(stored: Tensor) -> None:
-    """The front end is not in the names or shapes of the layers: only the stored filters tell the rates apart."""
+    """The front end does not show in the names or shapes of the layers: only the stored filters distinguish the
+    rates."""
     filters = mel_filters(panns()).T
     same = stored.shape == filters.shape
     if not same or not (stored.is_meta or torch.allclose(stored.double(), filters, atol=1e-5)):

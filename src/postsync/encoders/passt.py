@@ -1,4 +1,4 @@
-"""PaSST-S: a transformer over the spectrogram of 10 s, whose features and AudioSet classes FD and KL are counted in.
+"""PaSST-S: a transformer over the spectrogram of 10 s, whose features and AudioSet classes FD and KL use.
 
 Source: Koutini et al., arXiv 2110.05069; kkoutini/passt_hear21: hear21passt/models/passt.py, whose keys these are
 (architecture passt_s_swa_p16_128_ap476). No patches are dropped: that is for training.
@@ -48,7 +48,7 @@ class Passt(ModelMixin, ConfigMixin):
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
 
     def tokens(self, mel: Tensor) -> Tensor:
-        """Scaled mel (B, 1, bins, frames) -> (B, 2 + rows * columns, width), what the first block reads.
+        """Scaled mel (B, 1, bins, frames) -> (B, 2 + rows * columns, width), the input of the first block.
 
         Fewer columns take the first positions. Raises ValueError for more columns than there are positions.
         """
@@ -82,7 +82,7 @@ class Passt(ModelMixin, ConfigMixin):
 def from_official(state_dict: Mapping[str, Tensor], heads: int | None = None, stride: int = 10) -> Passt:
     """PaSST from the state dict of `passt-s-f128-p16-s10-ap.476-swa.pt`; its sizes are read from it.
 
-    What a state dict does not tell: `heads` (default: 64 wide each) and the `stride` of the patches. Raises
+    Not in the state dict: `heads` (default: 64 wide each) and the `stride` of the patches. Raises
     WeightsError for another network.
     """
     ours, _ = rename(state_dict, RENAMED, IGNORED)

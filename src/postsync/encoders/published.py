@@ -1,7 +1,7 @@
-"""The published networks that metrics and systems listen and look with: where each file is, under which licence, and
+"""The published networks that metrics and systems use: where each file is, under which licence, and
 its conversion, once, to safetensors in a folder of the user's cache.
 
-`convert` is run by the user with a file that was downloaded; nothing is fetched. `load` gives the network back.
+`convert` is run by the user on a downloaded file; nothing is fetched. `load` returns the network.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DIFF_FOLEY = "https://huggingface.co/SimianLuo/Diff-Foley, folder diff_foley_ck
 class PublishedWeights:
     """A network's published file. `loader` is "module:function" of its `from_official(state_dict)`.
 
-    A licence is "unconfirmed" where nothing beside the file states it and it is concluded from where the file comes.
+    A licence is "unconfirmed" where nothing beside the file states it and it is inferred from the file's origin.
     """
 
     name: str
@@ -95,14 +95,14 @@ def available(name: str) -> bool:
 
 
 def missing(name: str) -> str:
-    """One sentence for who lacks the network `name`: which file, from where, under which licence, what to do."""
+    """One sentence about the missing network `name`: which file, from where, under which licence, what to do."""
     entry = entry_of(name)
-    return (f"the weights of {name} are not here: download {entry.file} from {entry.source} (licence: "
+    return (f"the weights of {name} are not installed: download {entry.file} from {entry.source} (licence: "
             f"{entry.licence}), then run: postsync weights convert {name} {entry.file}")
 
 
 def convert(name: str, file: Path) -> Path:
-    """Convert the published `file` of network `name`; returns the folder, written whole or not at all.
+    """Convert the published `file` of network `name`; returns the folder, written atomically.
 
     The folder holds safetensors, their configuration and provenance.json (with the file's sha256). Raises WeightsError
     for a file that is damaged, refused, of another network or lacks tensors, and where the cache cannot be written.
@@ -121,7 +121,7 @@ def convert(name: str, file: Path) -> Path:
         model = _loader(entry)(state)
     except WeightsError as error:
         raise WeightsError(f"{file}: {error} {wanted}") from error
-    except (LookupError, RuntimeError, TypeError, ValueError) as error:  # another network may trip a converter anywhere
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:  # of another network
         raise WeightsError(f"{file}: its tensors are not laid out as those of {name} ({error}). {wanted}") from error
     provenance = asdict(entry) | {"converted_from": file.name, "sha256": sha256_of(file),
                                   "class": type(model).__name__, "postsync": __version__}
@@ -146,17 +146,17 @@ def load(name: str) -> nn.Module:
     provenance, folder = _provenance(name), cache_folder(name)
     for file, size in provenance["files"].items():
         if not (folder / file).is_file() or (folder / file).stat().st_size != size:
-            raise WeightsError(f"{folder / file}: is damaged, it had {size} bytes. {_again(name)}")
+            raise WeightsError(f"{folder / file}: is damaged, it had {size} bytes. {_convert_again(name)}")
     module = import_module(entry_of(name).loader.partition(":")[0])
     network = getattr(module, str(provenance["class"]), None)
     if network is None:
         raise WeightsError(f"{folder}: was converted by postsync {provenance['postsync']}, which this "
-                           f"version does not read. {_again(name)}")
+                           f"version does not read. {_convert_again(name)}")
     try:
         return network.from_pretrained(folder).eval().requires_grad_(False)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: is damaged ({' '.join(str(error).split())[:200]}). "
-                           f"{_again(name)}") from error
+                           f"{_convert_again(name)}") from error
 
 
 def weights_hash(name: str) -> str:
@@ -171,13 +171,13 @@ def _provenance(name: str) -> dict[str, Any]:
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: cannot be read. {_again(name)}") from error
+        raise WeightsError(f"{path}: cannot be read. {_convert_again(name)}") from error
     if not isinstance(provenance, dict) or not {"sha256", "class", "files", "postsync"} <= provenance.keys():
-        raise WeightsError(f"{path}: is not a provenance of postsync. {_again(name)}")
+        raise WeightsError(f"{path}: is not a provenance file of postsync. {_convert_again(name)}")
     return provenance
 
 
-def _again(name: str) -> str:
+def _convert_again(name: str) -> str:
     return f"Convert it again: postsync weights convert {name} {entry_of(name).file}"
 
 

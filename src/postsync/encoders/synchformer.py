@@ -1,4 +1,4 @@
-"""Synchformer: by how much is a sound early or late against its pictures? The network of DeSync.
+"""Synchformer: how early or late is a sound relative to its pictures? The network of DeSync.
 
 Source: Iashin et al., arXiv 2401.16423; v-iashin/Synchformer (MIT). Preparation of pictures and sound, and the two
 windows of a clip, follow hkchengrex/av-benchmark: av_bench/synchformer and extract.py, as published tables do.
@@ -69,7 +69,7 @@ class OffsetHead(nn.Module):
         self.off_head = nn.Linear(width, len(OFFSETS_S))
 
     def tokens(self, video: Tensor, audio: Tensor) -> Tensor:
-        """(B, 14, 8, width), (B, 14, 6, width) -> (B, 198, width), what the first block reads."""
+        """(B, 14, 8, width), (B, 14, 6, width) -> (B, 198, width), the input of the first block."""
         video = self.vis_in_lnorm(self.vproj(video).flatten(1, 2))
         audio = self.aud_in_lnorm(self.aproj(audio).flatten(1, 2))
         offset, modality = (token.expand(len(video), -1, -1) for token in (self.OFF_tok, self.MOD_tok))
@@ -148,7 +148,7 @@ def from_official(state_dict: Mapping[str, Tensor], heads: int | None = None,
                   head_heads: int | None = None) -> Synchformer:
     """Synchformer from `synchformer_state_dict.pth` (or the `model` of `24-01-04T16-39-21.pt`); sizes are read from it.
 
-    What a state dict does not tell: the `heads` of the towers (default: 64 wide each) and the `head_heads` of the head
+    Not in the state dict: the `heads` of the towers (default: 64 wide each) and the `head_heads` of the head
     (96 wide each). Raises WeightsError for another network.
     """
     ours, _ = rename(state_dict, RENAMED, IGNORED)
@@ -183,7 +183,7 @@ def _sizes(state: Mapping[str, Tensor], heads: int | None, head_heads: int | Non
 
 
 def _segments(x: Tensor, length: int, step: int, what: str) -> Tensor:
-    """(N, ...) -> (segments, ..., length); what does not fill the last one is left out."""
+    """(N, ...) -> (segments, ..., length); an incomplete last one is dropped."""
     if len(x) < length:
         raise ValueError(f"{len(x)} {what}; a segment of Synchformer has {length}")
     return x.unfold(0, length, step)

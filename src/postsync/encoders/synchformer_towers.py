@@ -30,7 +30,7 @@ class Aggregation(nn.TransformerEncoderLayer):
 
 
 class DividedAttention(Attention):
-    """Attention of a token to the class token and to those of the same place (over time) or time (over space).
+    """Attention of a token to the class token and to those of the same position (over time) or time (over space).
 
     The class token attends to all. Tokens are time-major, the class token first.
     """
@@ -82,7 +82,7 @@ class VideoTower(nn.Module):
         self.aggregation = Aggregation(width, heads)
 
     def tokens(self, segments: Tensor) -> Tensor:
-        """What the first block reads: (B, 1 + times * places, width)."""
+        """The input of the first block: (B, 1 + times * places, width)."""
         patches = self.patch_embed(segments).flatten(3).permute(0, 2, 3, 1)
         patches = (patches + self.pos_embed[:, None, 1:] + self.temp_embed[:, :, None]).flatten(1, 2)
         return torch.cat([(self.cls_token + self.pos_embed[:, :1]).expand(len(segments), -1, -1), patches], dim=1)
@@ -109,7 +109,7 @@ class AudioTower(nn.Module):
         self.aggregation = Aggregation(width, heads)
 
     def tokens(self, mel: Tensor) -> Tensor:
-        """What the first block reads: (B, 2 + 12 * 6, width), patches of the same frequency beside each other."""
+        """The input of the first block: (B, 2 + 12 * 6, width), patches of the same frequency beside each other."""
         patches = self.patch_embed(mel[:, None]).flatten(2).transpose(1, 2)
         first = torch.cat([self.cls_token, self.dist_token], dim=1).expand(len(mel), -1, -1)
         return torch.cat([first, patches], dim=1) + self.pos_embed

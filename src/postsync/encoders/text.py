@@ -1,8 +1,8 @@
-"""BERT as GRAM reads captions with it: bidirectional, and with cross-attention for the matching head.
+"""BERT as GRAM's text encoder: bidirectional, and with cross-attention for the matching head.
 
 Source: arXiv 1810.04805, `ispamm/GRAM: model/text_encoders/bert` (official parameter names).
 The official class is built as a decoder, yet its masks are bidirectional; transformers' decoder would make the [CLS]
-feature causal, hence this block of our own.
+feature causal, hence this own block.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class TextTower(nn.Module):
     def forward(self, input_ids: Tensor, condition: Tensor | None = None) -> Tensor:
         """input_ids (B, L) int64, padded -> last hidden state (B, L, hidden_size).
 
-        condition (B, N, hidden_size): tokens attended to by cross-attention; None leaves those layers out.
+        condition (B, N, hidden_size): tokens attended to by cross-attention; None skips those layers.
         """
         mask = (input_ids == self.config.pad_token_id)[:, None, None, :] * MASKED_SCORE
         x = self.embeddings(input_ids)

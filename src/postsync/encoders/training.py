@@ -1,4 +1,4 @@
-"""What trains the towers: a preset's name -> the untrained objective, on the bundled parts."""
+"""Training recipes of the towers: a preset's name -> the untrained objective, on the bundled parts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def gram(preset: str) -> gram_objective.GramObjective:
 
 
 def gram_pictures(preset: str) -> gram_objective.GramObjective:
-    """The bundled GRAM's picture tower, trained further towards where its towers of sound and text stand."""
+    """The bundled GRAM's video tower, trained further towards its audio and text embeddings."""
     encoder = towers.GramEncoder.from_pretrained(weights.bundled("gram")).float()
     return gram_objective.GramObjective(encoder, gram_objective.mini_pictures(), captions=scene_captions)
 

@@ -88,14 +88,15 @@ def volume_contrastive_loss(text: Tensor, *conditions: Tensor, temperature: Tens
 
 def cosine_contrastive_loss(a: Tensor, b: Tensor, temperature: Tensor | float, label_smoothing: float = 0.1,
                             excluded: Tensor | None = None) -> Tensor:
-    """Symmetric InfoNCE on the cosine of two (B, D) sets of unit vectors. Unlike the volume it tells signs apart."""
+    """Symmetric InfoNCE on the cosine of two (B, D) sets of unit vectors. Unlike the volume it distinguishes signs."""
     logits = _at_least_float32(a) @ _at_least_float32(b).T / temperature
     return 0.5 * (matching_cross_entropy(logits, label_smoothing, excluded)
                   + matching_cross_entropy(logits.T, label_smoothing, excluded))
 
 
 def matching_cross_entropy(logits: Tensor, label_smoothing: float = 0.0, excluded: Tensor | None = None) -> Tensor:
-    """Cross-entropy of a (B, B) matrix against its diagonal; `excluded` pairs leave the sum and the smoothing."""
+    """Cross-entropy of a (B, B) matrix against its diagonal; `excluded` pairs count neither in the sum nor in the
+    smoothing."""
     if excluded is None:
         excluded = torch.zeros_like(logits, dtype=torch.bool)
     log_p = logits.masked_fill(excluded, float("-inf")).log_softmax(dim=1)

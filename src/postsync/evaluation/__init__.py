@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["SUITES", "Run", "Settings", "compare", "describe", "run", "suite", "with_absolute_paths", "write_html",
            "write_json", "write_plots"]
 
-_PLACES = {  # public name -> the module it lives in
+_PLACES = {  # public name -> the module that defines it
     "compare": ".document", "describe": ".document", "with_absolute_paths": ".document", "write_json": ".document",
     "write_html": ".page", "write_plots": ".page",
     "Run": ".job", "Settings": ".job", "run": ".job", "SUITES": ".suites", "suite": ".suites",

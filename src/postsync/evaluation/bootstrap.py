@@ -1,6 +1,6 @@
-"""Bootstrap over clips: how far a figure would move if other clips of the same kind had been measured.
+"""Bootstrap over clips: how much a figure would vary with other clips of the same kind.
 
-A draw says how often each clip is taken. The same draws serve all metrics and all systems of a run, so that
+A draw states how often each clip is taken. The same draws serve all metrics and all systems of a run, so that
 differences are paired: what is hard for both systems cancels out.
 """
 
@@ -25,13 +25,13 @@ def draw_clips(num_clips: int, resamples: int, seed: int) -> np.ndarray:
 
 
 def set_resamples(num_features: int) -> int:
-    """How many resamples a set metric of so many features is given."""
+    """Number of resamples for a set metric with this many features."""
     fewest, most = SET_RESAMPLES
     return max(fewest, round(most * min(1.0, _SET_WIDTH / num_features)))
 
 
 def percentile_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """The middle `confidence` of resampled values (R,); None where not one of them is a number."""
+    """The middle `confidence` of resampled values (R,); None if none of them is finite."""
     values = values[np.isfinite(values)]
     if not len(values):
         return None
@@ -58,7 +58,7 @@ def paired_difference(first: Statistic, second: Statistic, draws: np.ndarray,
                       confidence: float = CONFIDENCE) -> tuple[tuple[float, float] | None, float | None]:
     """Interval of first - second over shared draws (R, N), and the share of draws in which first is the greater.
 
-    Equal values count half. None where no draw gives both a value.
+    Equal values count half. None if no draw gives both a value.
     """
     differences = first(draws) - second(draws)
     differences = differences[np.isfinite(differences)]

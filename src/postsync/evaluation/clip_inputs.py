@@ -1,7 +1,7 @@
-"""What metrics of sums are given of a clip: each function returns the arguments of a torchmetrics class's `update`.
+"""Inputs of the metrics of sums: each function returns the arguments of a torchmetrics class's `update` for a clip.
 
-Here is where sounds are resampled, events read and networks run; the formulas are in `postsync.metrics`. Functions
-raise Skipped where a clip cannot give what the metric needs, Absent where one of its sides is missing.
+Here sounds are resampled, events read and networks run; the formulas are in `postsync.metrics`. Functions
+raise Skipped for a clip that lacks what the metric needs, Absent where one of its sides is missing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def envelope_of(clip: Observation) -> Tensor:
 
 def true_envelope(pair: Pair) -> Tensor:
     """(M,) at 100 Hz: the one stored with the reference, of its foreground alone, else that of its sound. Raises
-    Skipped for a stored one that is unreadable or no envelope."""
+    Skipped for a stored one that is unreadable or not an envelope."""
     path = pair.facts.envelope
     if path is None:
         return envelope_of(pair.reference)
@@ -75,7 +75,7 @@ def varying_envelopes(pair: Pair) -> tuple[Tensor, Tensor]:
     made, true = envelopes(pair)
     for side, envelope in (("generated", made), ("reference", true)):
         if envelope.amax() - envelope.amin() <= SILENT_PEAK:
-            raise Skipped(f"is of one loudness throughout ({side}), so it has no lag")
+            raise Skipped(f"has constant loudness ({side}), so it has no lag")
     return made, true
 
 
@@ -93,7 +93,7 @@ def families(pair: Pair) -> tuple[list[str], list[str]]:
     """The family that the classifier names, and the clip's own."""
     known, label = pair.networks["scene_classifier"].model.families, pair.facts.label
     if label is None or label not in known:
-        raise Skipped(f"is labelled {label!r}, which is no family of the scenes")
+        raise Skipped(f"is labelled {label!r}, which is not a family of the scenes")
     logits = pair.generated.audio_features("scene_classifier")["logits"]
     return [known[int(logits.argmax())]], [label]
 

@@ -21,7 +21,7 @@ from ..versions import __version__, versions
 from .bootstrap import CONFIDENCE, SET_RESAMPLES, draw_clips, paired_difference
 from .job import Measured, Run
 from .observation import SHORT_SIDE, SILENT_PEAK
-from .sides import LEFT_OUT, Missing
+from .sides import SKIPPED_BY, Missing
 from .tally import Metric, SetTally, Tally
 
 SCHEMA = 1
@@ -49,7 +49,7 @@ def describe(run: Run, system: Measured, command: str) -> dict[str, Any]:
 def compare(run: Run, command: str) -> dict[str, Any]:
     """The JSON of a run over several systems: each one's own under "systems", and "comparison", a row a metric.
 
-    Differences are taken over the clips that both systems have, with the same resamples for both.
+    Differences are taken over the clips common to both systems, with the same resamples for both.
     """
     systems = [describe(run, system, command) for system in run.systems]
     by_metric = zip(*(system.tallies for system in run.systems))
@@ -103,8 +103,8 @@ def _protocol(run: Run) -> dict[str, Any]:
 def _metric(run: Run, tally: Tally, value: float | None, system: Measured, draws: np.ndarray) -> dict[str, Any]:
     metric = tally.metric
     interval = tally.interval(system.ids, draws, value)
-    clips = {clip_id for clip_id, _ in tally.left_out}
-    left = f"{len(clips)} clips left out, see missing" if clips else None
+    clips = {clip_id for clip_id, _ in tally.skipped}
+    left = f"{len(clips)} clips skipped, see missing" if clips else None
     return {
         "name": metric.name, "value": value,
         "higher_is_better": metric.higher_is_better, "unit": metric.unit, "count": tally.count,
@@ -120,14 +120,14 @@ def _extractor(run: Run, metric: Metric) -> dict[str, str] | None:
 
 
 def _problems(system: Measured, done: list[Tally]) -> list[Missing]:
-    """What is wrong with clips, and which metrics had to leave out which clips."""
+    """Problems of clips, and which metrics skipped which clips."""
     names: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for tally in done:
-        for (clip_id, side), reason in tally.left_out.items():
+        for (clip_id, side), reason in tally.skipped.items():
             names[clip_id, side, reason].append(tally.metric.name)
-    left_out = [Missing(clip_id, side, f"{reason}{LEFT_OUT}{', '.join(metrics)}", used=True)
+    skipped = [Missing(clip_id, side, f"{reason}{SKIPPED_BY}{', '.join(metrics)}", used=True)
                 for (clip_id, side, reason), metrics in names.items()]
-    return sorted([*system.problems, *left_out], key=lambda problem: (problem.clip_id, problem.side))
+    return sorted([*system.problems, *skipped], key=lambda problem: (problem.clip_id, problem.side))
 
 
 def _not_computed(run: Run, system: Measured, done: list[Tally]) -> list[dict[str, str]]:
@@ -137,7 +137,7 @@ def _not_computed(run: Run, system: Measured, done: list[Tally]) -> list[dict[st
             reasons[tally.metric.name] = tally.without_value()
         else:
             why = "no clip is readable on every side that it needs"
-            for (clip_id, side), reason in sorted(tally.left_out.items())[:1]:
+            for (clip_id, side), reason in sorted(tally.skipped.items())[:1]:
                 why = f"not one clip could be measured; {clip_id} ({side}) {reason}"
             reasons[tally.metric.name] = why
     have = {tally.metric.name for tally in done}

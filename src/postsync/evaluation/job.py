@@ -1,4 +1,4 @@
-"""The job: systems' folders and a reference in, every figure of a suite out. Each file is decoded once."""
+"""The evaluation job: folders of systems and a reference in, every figure of a suite out. Each file is decoded once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .sides import ClipFiles, Missing, Side, read_side
 from .suites import Suite
 from .tally import Tally, tally_of
 
-TOLERATED_S = 0.05  # by which a clip may be shorter than expected before it is named
+TOLERATED_S = 0.05  # by which a clip may be shorter than expected before it is reported
 LONGEST_S = 600.0
 
 
@@ -29,16 +29,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.duration_s is not None and not 0 < self.duration_s <= LONGEST_S:
-            raise ConditionError(f"a duration of {self.duration_s:g} s; it lies between 0 and {LONGEST_S:g} s")
+            raise ConditionError(f"a duration of {self.duration_s:g} s; it must be between 0 and {LONGEST_S:g} s")
         if self.seed < 0:
-            raise ConditionError(f"seed {self.seed}; it is 0 or more")
+            raise ConditionError(f"seed {self.seed}; it must be 0 or more")
         if not 10 <= self.resamples <= 100_000:
             raise ConditionError(f"{self.resamples} resamples; give 10 to 100000")
 
 
 @dataclass
 class Measured:
-    """What was gathered of one system; `ids` are all clip ids of the run, `draws` are taken over them."""
+    """Measurements of one system; `ids` are all clip ids of the run, `draws` are over them."""
 
     side: Side
     reference: Side
@@ -62,7 +62,7 @@ class Run:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A clip's decoded files; None where a side has none."""
+    """A clip's decoded files; None for a missing side."""
 
     clip_id: str
     reference: Decoded | None
@@ -74,7 +74,7 @@ def run(systems: Sequence[Path], reference: Path, suite: Suite, settings: Settin
     """Measure folders of generated clips against a reference.
 
     `on_clip(done, all)` is called after each clip. Raises MediaError where a folder holds no clips, ConditionError
-    where the two sides have none in common.
+    where the two sides have no clip in common.
     """
     settings = settings or Settings()
     duration_s, networks = settings.duration_s or suite.duration_s, Networks(settings.device)
@@ -121,11 +121,11 @@ def _measure(clip: _Loaded, measured: Sequence[Measured], suite: Suite, duration
         return None if decoded is None else Observation(decoded, networks, seconds)
 
     real = observe(clip.reference, duration_s)
-    # nothing after the end of the real clip is measured, such as a codec's padding
+    # what follows the end of the real clip, such as a codec's padding, is not measured
     made_s = duration_s if clip.reference is None else min(duration_s, clip.reference.duration_s or duration_s)
     for system, generated in zip(measured, clip.generated):
         facts = system.reference.clips.get(clip.clip_id) or system.side.clips.get(clip.clip_id)
-        if facts is None:  # a clip that only another system of this run has
+        if facts is None:  # a clip of another system of this run only
             continue
         system.problems += _problems(clip.clip_id, generated, clip.reference, system, duration_s)
         sides = {"generated": observe(generated, made_s), "reference": real}
@@ -141,7 +141,7 @@ def _measure(clip: _Loaded, measured: Sequence[Measured], suite: Suite, duration
 
 def _problems(clip_id: str, generated: Decoded | None, reference: Decoded | None, system: Measured,
               duration_s: float) -> list[Missing]:
-    """Everything that is wrong with a clip of one system."""
+    """All problems of a clip of one system."""
     known = {(p.clip_id, p.side) for p in (*system.side.problems, *system.reference.problems)}
     found: list[Missing] = []
     for side, one in (("generated", generated), ("reference", reference)):

@@ -43,12 +43,12 @@ class Network:
 
     @property
     def sample_rate(self) -> int:
-        """Hz of the sound that it takes."""
+        """Sample rate of its input, Hz."""
         return self.module.SAMPLE_RATE
 
     @property
     def fps(self) -> float | None:
-        """Pictures a second that it takes; None for all of a clip."""
+        """Pictures a second of its input; None for all of a clip."""
         return self.module.FPS
 
     def audio_features(self, waveform: Tensor) -> Features:
@@ -73,7 +73,7 @@ class Network:
             raise Skipped(f"{self.name}: {refused}") from refused
 
     def prepared(self, waveform: Tensor) -> Tensor:
-        """The waveform (N,) as the network takes it."""
+        """The waveform (N,) prepared for the network."""
         return waveform - waveform.mean() if self.name in MEAN_REMOVED else waveform
 
     def to_json(self) -> dict[str, str]:
@@ -133,14 +133,15 @@ class _Gram(Network):
 
 
 class Networks:
-    """Gives networks by name, each loaded once."""
+    """Networks by name, each loaded once."""
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
         self._loaded: dict[str, Network] = {}
 
     def missing(self, name: str, with_tokenizer: bool = False) -> str | None:
-        """Why the network (with its tokeniser, where asked) is unavailable, and what to do; None where it is available.
+        """Why the network (with its tokeniser, if requested) is unavailable, and what to do; None where it is
+        available.
 
         Loads it, so that damaged weights are reported before the work.
         """
@@ -162,7 +163,7 @@ class Networks:
         return self._loaded[name]
 
     def rates(self) -> tuple[dict[str, int], dict[str, float]]:
-        """Sample rates and pictures a second that the networks used so far ask for, by network."""
+        """Sample rates and pictures a second of the networks used so far, by network."""
         modules = {name: self._loaded[name].module for name in sorted(self._loaded)}
         return ({name: m.SAMPLE_RATE for name, m in modules.items() if hasattr(m, "SAMPLE_RATE")},
                 {name: m.FPS for name, m in modules.items() if hasattr(m, "FPS")})
@@ -198,5 +199,5 @@ def tokenizer_of(name: str) -> Any:
 
 
 def full_scale(waveform: Tensor) -> Tensor:
-    """The waveform (N,) with its peak at 1, so that loudness, which has metrics of its own, does not decide."""
+    """The waveform (N,) with its peak at 1, so that loudness, which has its own metrics, has no influence."""
     return waveform / waveform.abs().amax().clamp_min(QUIETEST)

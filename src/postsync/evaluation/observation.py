@@ -1,4 +1,4 @@
-"""A clip of an evaluation: decoded once, every resampling and every network once, when a metric first asks for it.
+"""A clip of an evaluation: decoded once, every resampling and every network once, when a metric first needs it.
 
 Sound is decoded at the file's own rate, pictures at their own times; a thread decodes the next clips while the networks
 work on this one.
@@ -26,9 +26,9 @@ from ..protocols.clip import Event
 from .networks import Networks, Resampler
 from .sides import Absent, ClipFiles, Skipped
 
-SHORT_SIDE = 256  # pixels; larger pictures are scaled down while they are decoded, or a clip would not fit in memory
+SHORT_SIDE = 256  # pixels; larger pictures are scaled down while they are decoded, since a clip might not fit in memory
 SILENT_PEAK = 1e-4  # -80 dB full scale
-AHEAD = 2  # clips decoded before they are asked for
+AHEAD = 2  # clips decoded ahead
 MAX_PHASES = 2000  # of torchaudio's resampler, whose filters grow with their square; 44.1 to 48 kHz has 160
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
@@ -49,19 +49,20 @@ class Decoded:
 
     @property
     def duration_s(self) -> float:
-        """Seconds of sound; of picture where there is no sound."""
+        """Seconds of sound, or of picture without sound."""
         return self.picture_s if self.waveform is None else self.waveform.shape[1] / self.sample_rate
 
     @property
     def silent(self) -> bool:
-        """Whether there is a sound track of nothing but silence."""
+        """Whether the sound track is all silence."""
         return self.waveform is not None and float(self.waveform.abs().max()) < SILENT_PEAK
 
 
 def decode(files: ClipFiles, duration_s: float, picture: bool) -> Decoded:
     """The first `duration_s` seconds of a clip: its sound and, where wanted, its picture.
 
-    What is unreadable, empty, without sound or not finite is left out and named in `problems`; nothing is raised.
+    Parts that are unreadable, empty, without sound or not finite are skipped and named in `problems`; nothing is
+    raised.
     """
     end_s = min(files.end_s if files.end_s is not None else np.inf, files.start_s + duration_s)
     waveform, rate, frames, times, picture_s, problems = None, 0, None, None, 0.0, []
@@ -112,7 +113,7 @@ def _picture(files: ClipFiles, end_s: float) -> tuple[Tensor, Tensor, float]:
 
 
 def prefetch(load: Callable[[Item], Loaded], items: Iterable[Item], count: int = AHEAD) -> Iterator[Loaded]:
-    """`load(item)` of every item, in order, done in a thread up to `count` items before they are asked for.
+    """`load(item)` of every item, in order, computed in a thread up to `count` items ahead.
 
     Whatever `load` raises is raised here, at its item.
     """
@@ -139,7 +140,7 @@ class Observation:
         self._known: dict[object, Any] = {}
 
     def cached(self, key: object, compute: Callable[[], Value]) -> Value:
-        """`compute()`, kept under `key` as long as the clip is measured."""
+        """`compute()`, cached under `key` while the clip is measured."""
         if key not in self._known:
             self._known[key] = compute()
         return self._known[key]
@@ -196,14 +197,14 @@ class Observation:
 
 @dataclass(frozen=True)
 class Pair:
-    """What the metrics of one system get of a clip."""
+    """A clip as the metrics of one system get it."""
 
     clip_id: str
     made: Observation | None  # the generated side
     real: Observation | None  # the reference side
-    shown: Observation | None  # whose picture the sound belongs to
+    shown: Observation | None  # whose picture counts
     facts: ClipFiles  # label, captions and events, of the reference where there is one
-    duration_s: float  # up to where events count
+    duration_s: float  # up to which events count
     networks: Networks
 
     @property

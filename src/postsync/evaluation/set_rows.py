@@ -1,6 +1,6 @@
 """Metrics of sets: rows of features of every clip, which are pooled, and the distance of the two sets.
 
-The distances are those of `postsync.metrics`; here is what they are given, and what is done with too few rows.
+The distances are those of `postsync.metrics`; here are their inputs, and the handling of too few rows.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def windowed_rows(pair: Pair, side: str, network: str, window_s: float, hop_s: f
 def picture_and_sound_rows(pair: Pair, side: str, flow: str | None = None) -> Tensor:
     """FAVD's rows (n, 1152): I3D of the picture beside VGGish of the sound, every 0.96 s.
 
-    `flow`: where the flow comes from whose I3D stream is added to the picture's, "files" or "Farneback" (postsync's).
+    `flow`: the source of the flow whose I3D stream is added to the picture's, "files" or "Farneback" (postsync's).
     """
     clip = side_of(pair, side)
     shown = clip if clip.decoded.frames is not None else pair.picture
@@ -85,7 +85,8 @@ def _flow_stream(clip: Observation, flow: str, network: Network) -> Tensor:
 
 
 def _stored_flow(clip: Observation, num_pairs: int, short_side: int) -> Tensor:
-    """The first `num_pairs` of the clip's precomputed flow, (P, 2, H, W) float32; Skipped where it does not fit."""
+    """The first `num_pairs` of the clip's precomputed flow, (P, 2, H, W) float32; Skipped if its shape does not
+    match."""
     path = clip.decoded.files.flow
     if path is None:
         raise Skipped("has no file of optical flow")
@@ -133,9 +134,9 @@ def frechet_or_nan(generated: Tensor, reference: Tensor | None, ddof: int = 1) -
 
 
 def frechet_note(generated: Tensor, reference: Tensor | None, caution: str = "") -> str:
-    """How many rows there are, and what it does to a Frechet distance where there are fewer than features.
+    """Number of rows, and the effect on a Frechet distance if there are fewer than features.
 
-    `caution`: what else a reader must know, put first.
+    `caution`: a further warning, put first.
     """
     assert reference is not None
     fewest, width = min(len(generated), len(reference)), generated.shape[1]
@@ -156,7 +157,7 @@ def kid_of_subsets(generated: Tensor, reference: Tensor | None) -> float:
 
 
 def kid_note(generated: Tensor, reference: Tensor | None) -> str:
-    """How many rows there are, and how they were taken."""
+    """Number of rows, and how they were taken."""
     assert reference is not None
     rows = f"{len(generated)} rows against {len(reference)}"
     few = min(len(generated), len(reference)) < KID_ROWS
@@ -169,7 +170,7 @@ def inception_or_nan(generated: Tensor, reference: Tensor | None, splits: int = 
 
 
 def inception_note(generated: Tensor, reference: Tensor | None) -> str | None:
-    """What few clips do to an inception score."""
+    """The effect of few clips on an inception score."""
     return f"{len(generated)} clips: splits of few clips lower the score" if len(generated) < 5000 else None
 
 

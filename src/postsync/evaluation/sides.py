@@ -1,4 +1,4 @@
-"""The two sides of an evaluation: which file of a folder, or row of a manifest, stands for which clip."""
+"""The two sides of an evaluation: which file of a folder, or row of a manifest, is which clip."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from ..media.container import VIDEO_SUFFIXES
 from ..protocols.clip import Event
 
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma"})
-LEFT_OUT = ": left out of "  # between the reason and the metrics that it concerns
+SKIPPED_BY = ": skipped by "  # between the reason and the metrics that it concerns
 FLOW = "flow"  # folder beside the clips, and key of a manifest's features, of precomputed optical flow
 IN_SUBFOLDER = "is in a subfolder, which is not searched; move it up or evaluate that folder"
-RESULT_MARK = ".postsync"  # in the names of what `postsync generate` writes
+RESULT_MARK = ".postsync"  # in the names of files that `postsync generate` writes
 
 
 class Skipped(Exception):
-    """A metric cannot be computed for one clip; says why. The clip is named, and the others are measured."""
+    """A metric cannot be computed for one clip, and why. The clip is reported, and the others are measured."""
 
 
 class Absent(Skipped):
-    """One side of the clip is not there or not readable, which is reported once and not with every metric."""
+    """One side of the clip is missing or unreadable, which is reported once, not with every metric."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Something wrong with a clip on one side; `used`: it is measured nevertheless."""
+    """A problem of a clip on one side; `used`: it is still measured."""
 
     clip_id: str
     side: str  # "generated" | "reference"
@@ -45,7 +45,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """What one side has of a clip: its files, the part of them that counts, and its annotations."""
+    """One side of a clip: its files, the part of them that counts, and its annotations."""
 
     clip_id: str
     sound: Path | None
@@ -60,7 +60,7 @@ class ClipFiles:
 
     @property
     def file(self) -> Path:
-        """The file that stands for the clip."""
+        """The clip's main file."""
         path = self.sound or self.picture
         assert path is not None
         return path
@@ -78,7 +78,7 @@ class Side:
 def read_side(folder: Path, side: str) -> Side:
     """The clips of a folder of media (clip id: file name without suffix) or of a folder with a manifest.
 
-    Raises MediaError where there is no such folder, or nothing in it is a clip.
+    Raises MediaError for a missing folder, or one without clips.
     """
     if not folder.is_dir():
         raise MediaError(f"{folder}: no such folder; name the folder that holds the {side} clips")
@@ -91,8 +91,8 @@ def read_side(folder: Path, side: str) -> Side:
 
 
 def _from_files(folder: Path, side: str) -> Side:
-    """Results of `postsync generate` count under the name of their clip: on the generated side before, on the other
-    side never. The lossless copy of a result, `clip.mp4.flac` beside `clip.mp4`, is no clip of its own. Accented
+    """Results of `postsync generate` count under the name of their clip on the generated side, and never on the
+    other side. The lossless copy of a result, `clip.mp4.flac` beside `clip.mp4`, is not a clip of its own. Accented
     letters pair however the file system composes them; files in subfolders are named and not measured."""
     found = sorted(p for p in folder.rglob("*") if not p.is_dir()
                    and p.suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES

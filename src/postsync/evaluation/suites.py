@@ -1,6 +1,6 @@
 """The suites: which metrics, with which networks and settings, under which protocol (metrics.md section 16).
 
-Where a paper does not say which implementation its table was made with, the one that its numbers point to is taken.
+Where a paper does not name the implementation behind its table, the one that its numbers suggest is used.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Suite:
     name: str
     summary: str
     metrics: tuple[Metric, ...]
-    duration_s: float  # of each clip no more than its first seconds are measured
-    picture_of: Literal["generated", "reference"] = "reference"  # whose picture counts where both have one
+    duration_s: float  # only the first seconds of each clip are measured
+    picture_of: Literal["generated", "reference"] = "reference"  # whose picture counts if both have one
 
 
 def frechet(name: str, network: str, key: str, **about: Any) -> SetMetric:
@@ -108,7 +108,7 @@ def clap_score(name: str = "CLAP-score", audio: bool = False) -> Metric:
 def favd() -> tuple[Metric, ...]:
     """FAVD with the clips' precomputed flow, with postsync's own flow, and with I3D's picture stream alone.
 
-    The published flow is that of PWC-Net, which postsync does not include: users who have it provide it in files.
+    The published flow is that of PWC-Net, which postsync does not include: users who have it provide files.
     """
     def metric(name: str, networks: tuple[str, ...], caution: str = "", about: dict[str, Any] | None = None,
                **settings: Any) -> SetMetric:
@@ -217,7 +217,7 @@ def mdg() -> Suite:
 
 
 def scenes() -> Suite:
-    """What no real data set allows to measure, because every onset is known. Needs only the bundled networks."""
+    """Measures that no real data set allows, because every onset is known. Needs only the bundled networks."""
     from ..metrics.scene_classifier import FamilyAccuracy
 
     gram: dict[str, Any] = {"networks": ("gram",), "about": FULL_SCALE}

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .sides import LEFT_OUT
+from .sides import SKIPPED_BY
 
-NAMED = 3  # clips named of each kind of problem; the JSON names them all
+NAMED = 3  # clips listed for each kind of problem; the JSON lists all
 _BETTER = {True: "higher", False: "lower", None: ""}
 
 
@@ -88,7 +88,7 @@ def span(interval: Sequence[float] | None) -> str:
 
 
 def _named(metric: Mapping[str, Any]) -> str:
-    """The name with its unit, where it does not end in it."""
+    """The name with its unit, unless it ends in it."""
     name, unit = metric["name"], metric["unit"]
     return escape(name if unit is None or name.endswith(f"-{unit}") else f"{name} ({unit})")
 
@@ -110,5 +110,5 @@ def _title(document: Mapping[str, Any]) -> str:
 
 def _kind(reason: str) -> str:
     """The reason without its numbers, so that similar problems are reported together."""
-    _, left_out, metrics = reason.partition(LEFT_OUT)
-    return f"left out of {metrics}" if left_out else re.sub(r"\d[\d.]*", "#", reason.split(":")[0].split(" (")[0])
+    _, skipped, metrics = reason.partition(SKIPPED_BY)
+    return f"skipped by {metrics}" if skipped else re.sub(r"\d[\d.]*", "#", reason.split(":")[0].split(" (")[0])

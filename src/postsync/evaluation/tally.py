@@ -1,4 +1,4 @@
-"""A metric of a suite: what it takes of a clip, what it has gathered of one system, and the figures read from that.
+"""A metric of a suite: its inputs from a clip, what it accumulates for one system, and the resulting figures.
 
 Two kinds: those that are a function of sums over clips (`metrics.accumulators.ClipSums`), and those of whole sets.
 """
@@ -26,7 +26,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """What both kinds of metrics share."""
+    """Common fields of both kinds of metrics."""
 
     unit: str | None = None
     networks: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Described:
     about: Mapping[str, Any] = field(default_factory=dict)  # what else is needed to reproduce the figure
 
     def obstacle(self, networks: Networks) -> str | None:
-        """Why the metric cannot be computed here, with what to do about it; None where it can."""
+        """Why the metric cannot be computed here, and what to do; None if it can."""
         absent = [name for name in self.modules if find_spec(name) is None]
         if absent:
             return f"needs {', '.join(absent)}: pip install 'postsync[eval]'"
@@ -85,37 +85,37 @@ class ClipTally:
     def __init__(self, metric: ClipMetric) -> None:
         self.metric = metric
         self.terms: dict[str, Tensor] = {}  # clip -> (num_terms,) float64
-        self.left_out: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
+        self.skipped: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
 
     def add(self, pair: Pair) -> None:
-        """Measure a clip; one that cannot be measured is noted with its reason."""
+        """Measure a clip; one that cannot be measured is recorded with the reason."""
         try:
             terms = self.metric.metric.terms(*self.metric.inputs(pair, **self.metric.settings)).double()
             if not self.metric.metric.defined(terms):
-                raise Skipped("gives a value that is no number")
+                raise Skipped("gives a value that is not a number")
         except Absent:
             return
         except (Skipped, ConditionError) as reason:
-            self.left_out[pair.clip_id, "generated"] = str(reason)
+            self.skipped[pair.clip_id, "generated"] = str(reason)
         else:
             self.terms[pair.clip_id] = terms
 
     @property
     def count(self) -> int:
-        """Clips behind the value."""
+        """Number of clips in the value."""
         return len(self.terms)
 
     @property
     def measured(self) -> set[str]:
-        """The clips behind the value."""
+        """Ids of the clips in the value."""
         return set(self.terms)
 
     def value(self, ids: Sequence[str]) -> float | None:
-        """The metric over the clips `ids`, each taken once; None where they give no number."""
+        """The metric over the clips `ids`, each taken once; None if undefined."""
         return _one_value(self, ids)
 
     def values(self, ids: Sequence[str], draws: np.ndarray) -> np.ndarray:
-        """The metric for draws (R, N) of the clips `ids`, (R,); NaN where a draw gives none."""
+        """The metric for draws (R, N) of the clips `ids`, (R,); NaN where undefined."""
         nothing = torch.zeros(self.metric.metric.num_terms, dtype=torch.float64)
         terms = torch.stack([self.terms.get(name, nothing) for name in ids])
         return self.metric.metric.value(torch.from_numpy(draws).double() @ terms).numpy()
@@ -125,16 +125,16 @@ class ClipTally:
         return percentile_interval(self.values(ids, draws)) if self.count > 1 and value is not None else None
 
     def per_clip(self) -> dict[str, float]:
-        """The metric of each clip alone, where it has one."""
+        """The metric of each single clip, where defined."""
         values = {name: float(self.metric.metric.value(terms)) for name, terms in self.terms.items()}
         return {name: value for name, value in values.items() if np.isfinite(value)}
 
     def note(self) -> str | None:
-        """What a reader of the value must know."""
+        """A caution for readers of the value."""
         return None
 
     def without_value(self) -> str:
-        """Why there is no value though clips were measured."""
+        """Why there is no value although clips were measured."""
         return f"nothing in the {self.count} measured clips to take it of, such as a sound, an event or a match"
 
 
@@ -144,46 +144,46 @@ class SetTally:
     def __init__(self, metric: SetMetric) -> None:
         self.metric = metric
         self.rows: dict[str, dict[str, Tensor]] = {side: {} for side in self._sides()}
-        self.left_out: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
+        self.skipped: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
 
     def _sides(self) -> tuple[str, ...]:
         return ("generated", "reference") if self.metric.two_sides else ("generated",)
 
     def add(self, pair: Pair) -> None:
-        """Add a clip's rows of each side; one that has none is noted with its reason."""
+        """Add a clip's rows of each side; one without rows is recorded with the reason."""
         for side, rows in self.rows.items():
             try:
                 found = self.metric.rows(pair, side, **self.metric.settings)
                 if not torch.isfinite(found).all():
-                    raise Skipped("gives features that are no numbers")
+                    raise Skipped("gives features that are not numbers")
             except Absent:
                 continue
             except (Skipped, ConditionError) as reason:
-                self.left_out[pair.clip_id, side] = str(reason)
+                self.skipped[pair.clip_id, side] = str(reason)
             else:
                 rows[pair.clip_id] = found
 
     @property
     def count(self) -> int:
-        """Generated clips behind the value; 0 where one side is empty."""
+        """Number of generated clips in the value; 0 if one side is empty."""
         return min(len(self.rows["generated"]), *(len(rows) for rows in self.rows.values())) and len(
             self.rows["generated"])
 
     @property
     def measured(self) -> set[str]:
-        """The generated clips behind the value."""
+        """Ids of the generated clips in the value."""
         return set(self.rows["generated"])
 
     def value(self, ids: Sequence[str]) -> float | None:
-        """The metric over the clips `ids`, each taken once; None where they give no number."""
+        """The metric over the clips `ids`, each taken once; None if undefined."""
         return _one_value(self, ids)
 
     def values(self, ids: Sequence[str], draws: np.ndarray) -> np.ndarray:
-        """The metric for draws (R, N) of the clips `ids`, (R,); NaN where a draw gives none."""
+        """The metric for draws (R, N) of the clips `ids`, (R,); NaN where undefined."""
         return np.array([self._value(ids, draw) for draw in draws])
 
     def resamples(self) -> int:
-        """How many draws are taken, for each costs as much as the metric."""
+        """Number of draws, limited because each costs as much as the metric."""
         if not self.metric.resampled:
             return 0
         return set_resamples(next(iter(self.rows["generated"].values())).shape[-1])
@@ -199,12 +199,12 @@ class SetTally:
         return {}
 
     def note(self) -> str | None:
-        """What a reader of the value must know."""
+        """A caution for readers of the value."""
         sides = [torch.cat([rows[name] for name in sorted(rows)]) for rows in self.rows.values()]
         return self.metric.note(sides[0], sides[1] if self.metric.two_sides else None)
 
     def without_value(self) -> str:
-        """Why there is no value though clips were measured."""
+        """Why there is no value although clips were measured."""
         return f"too few clips: {' against '.join(str(len(rows)) for rows in self.rows.values())}"
 
     def _value(self, ids: Sequence[str], draw: np.ndarray) -> float:

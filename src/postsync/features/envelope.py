@@ -1,7 +1,7 @@
 """Loudness over time: linear RMS in 0..1, and the recipes published systems were trained on.
 
-An envelope is only understood by a network trained on the same recipe: `causal_window` lags by up to 227 ms, the
-others do not. `frame_rms` is the one that postsync itself speaks (centred, 100 Hz, value m belongs to time m / 100).
+A network only works with envelopes of the recipe it was trained on: `causal_window` lags by up to 227 ms, the
+others do not. `frame_rms` is postsync's own (centred, 100 Hz, value m belongs to time m / 100).
 Sources: foleygram.md section 4, envelope_from_video.md sections 2 and 6.
 """
 
@@ -24,7 +24,7 @@ CAUSAL = "causal_window"  # `causal_window`, at audio rate
 class Envelope:
     """Loudness over time: `values` (M,) or (B, M), linear RMS in 0..1, value m at m / `rate` seconds, by `recipe`.
 
-    `estimated`: a coarse guess, so that what follows it may depart from it; else it is followed to the letter. Raises
+    `estimated`: a coarse estimate, which may be followed loosely; otherwise it is followed exactly. Raises
     ConditionError for another shape and for values outside 0..1.
     """
 
@@ -83,7 +83,7 @@ def to_causal_window(envelope: Tensor, rate: float, num_samples: int, sample_rat
                      window: int = 10000, smoothing: int = 2000) -> Tensor:
     """Re-synthesise the `causal_window` recipe from an envelope without lag: (..., M) at `rate` -> (..., num_samples).
 
-    The envelope is read as the local RMS of a virtual signal (envelope_from_video.md section 6).
+    The envelope is taken as the local RMS of a virtual signal (envelope_from_video.md section 6).
     """
     times = torch.arange(num_samples, dtype=torch.float64) / sample_rate
     power = resample_linear(envelope.clamp_min(0).square(), times * rate)
@@ -142,7 +142,7 @@ def _running_sum(values: Tensor) -> Tensor:
 
 
 def _safe_sqrt(values: Tensor) -> Tensor:
-    """Square root whose gradient at 0 is 0 instead of infinite; rounding below 0 is read as 0."""
+    """Square root whose gradient at 0 is 0 instead of infinite; rounding below 0 counts as 0."""
     positive = values > 0
     return torch.where(positive, torch.where(positive, values, 1.0).sqrt(), 0.0)
 

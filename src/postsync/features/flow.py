@@ -1,9 +1,9 @@
 """Dense optical flow between pictures after Farneback (2003), and the peaks of motion that AV-Align counts.
 
-Every neighbourhood is described by a quadratic polynomial; how far the polynomial moved is the flow. Published AV-Align
-code takes OpenCV's `calcOpticalFlowFarneback` (pyramid 0.5, 3 levels, window 15, 3 iterations, poly_n 5, poly_sigma
-1.2, flags 0; metrics.md section 8), and so does this file where OpenCV is installed (extra `eval`). Elsewhere it
-computes the flow itself, by the same settings and edge rules, so that peaks agree.
+Every neighbourhood is described by a quadratic polynomial; the displacement of the polynomial is the flow. Published
+AV-Align code takes OpenCV's `calcOpticalFlowFarneback` (pyramid 0.5, 3 levels, window 15, 3 iterations, poly_n 5,
+poly_sigma 1.2, flags 0; metrics.md section 8), and so does this file where OpenCV is installed (extra `eval`).
+Otherwise it computes the flow itself, by the same settings and edge rules, so that peaks agree.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from torch.nn import functional as F
 Backend = Literal["opencv", "postsync"]
 
 _LUMA = (9798, 19235, 3735)  # 0.299, 0.587, 0.114 in 15 bits, as the 8-bit conversion of OpenCV
-_EDGE_TRUST = (0.14, 0.14, 0.4472, 0.4472, 0.4472)  # weight of the outermost pixels, whose polynomials see the edge
+_EDGE_TRUST = (0.14, 0.14, 0.4472, 0.4472, 0.4472)  # weight of the outermost pixels
 _LEAST_SIDE = 32  # no pyramid level is smaller
 _LEAST_DETERMINANT = 1e-3  # keeps the flow of flat neighbourhoods finite
-_BLOCK_PIXELS = 1 << 16  # pictures are worked on in blocks of this size, which fit a processor's cache
+_BLOCK_PIXELS = 1 << 16  # pictures are processed in blocks of this size, which fit a processor's cache
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def luma(frames: Tensor) -> Tensor:
 
 
 def flow_backend() -> Backend:
-    """What computes flow here unless a caller says otherwise: "opencv" where cv2 is installed, else "postsync"."""
+    """The default flow implementation: "opencv" where cv2 is installed, else "postsync"."""
     return "opencv" if find_spec("cv2") is not None else "postsync"
 
 
@@ -82,7 +82,7 @@ def flow_magnitudes(frames: Tensor, config: FlowConfig | None = None, backend: B
 
 def flow_blocks(frames: Tensor, config: FlowConfig | None = None,
                 backend: Backend | None = None) -> Iterator[Tensor]:
-    """Flow between all neighbours of luma frames (F, H, W) uint8, some at a time: (P, 2, H, W) float32, F - 1 in all.
+    """Flow between all neighbouring luma frames (F, H, W) uint8, in blocks: (P, 2, H, W) float32, F - 1 in all.
 
     `backend`: None for `flow_backend()`.
     """
@@ -90,7 +90,7 @@ def flow_blocks(frames: Tensor, config: FlowConfig | None = None,
     if (backend or flow_backend()) == "opencv":
         yield from (_opencv_flow(before, after, config) for before, after in pairwise(frames))
         return
-    # each frame is described once, for the pair before it and the pair after it
+    # the polynomials of a frame are computed once, for the pair before it and the pair after it
     block = max(1, _BLOCK_PIXELS // frames[0].numel())
     last = _pyramid(frames[:1], config)
     for start in range(1, len(frames), block):
@@ -125,7 +125,8 @@ def motion_peaks(trajectory: Tensor, fps: float, threshold: float | None = None)
 def _pyramid(pictures: Tensor, config: FlowConfig) -> list[Tensor]:
     """Polynomial terms (B, 5, h, w) of pictures (B, H, W) on every level, coarsest first.
 
-    One picture at a time, since libraries round otherwise for other batch sizes: equal pictures must have equal terms.
+    One picture at a time, since libraries round differently for other batch sizes: equal pictures must have equal
+    terms.
     """
     height, width = pictures.shape[-2:]
     levels = 0
@@ -221,7 +222,7 @@ def _equations(before: Tensor, after: Tensor, flow: Tensor, half_trust: Tensor) 
     for place, at, length in zip(grid.unbind(-1), (x, y), (width, height)):
         torch.mul(at.double(), 2 / (length - 1), out=place).sub_(1)
     moved = F.grid_sample(after, grid, padding_mode="border", align_corners=True).to(before).mul_(inside)
-    # what leaves the picture is judged by the first one alone
+    # where the flow leaves the picture only the first one counts
     yy, xx, xy = moved[:, 2:].add_(before[:, 2:] * (2 - inside)).mul_(half_trust).unbind(1)
     xy = xy / 2
     # a step is right when the linear terms and the quadratic ones agree

@@ -1,4 +1,4 @@
-"""The one onset picker: when sounds start, read from a loudness envelope. Its settings are `OnsetConfig`'s defaults.
+"""Onset picking: when sounds start, from a loudness envelope. Its settings are `OnsetConfig`'s defaults.
 
 Every onset figure in postsync (plots, metrics, demo) is made with it; `librosa_onsets` serves published metrics alone.
 """
@@ -22,11 +22,11 @@ class OnsetConfig:
 
     rise_s: float = 0.03  # the rise of log loudness is taken over this time
     threshold: float = 0.5  # smallest rise that counts, in nepers (4.3 dB)
-    relative_floor: float = 0.05  # of the loudest value: what is quieter cannot rise much (-26 dB)
-    absolute_floor: float = 1e-4  # the same, for clips that are as good as silent (-80 dB full scale)
+    relative_floor: float = 0.05  # of the loudest value: quieter levels cannot rise much (-26 dB)
+    absolute_floor: float = 1e-4  # the same, for almost silent clips (-80 dB full scale)
     start_level: float = 0.25  # of the loudest value: assumed before the clip, so that only a loud start is an onset
-    min_distance_s: float = 0.06  # of two onsets closer than this the steeper stays
-    search_s: float = 0.05  # how far from the steepest point the foot and the top of a rise are sought
+    min_distance_s: float = 0.06  # of two onsets closer than this the steeper is kept
+    search_s: float = 0.05  # how far from the steepest point the foot and the top of a rise are searched
     fraction: float = 0.1  # the onset is read where power has risen by this share from foot to top ...
     delay_s: float = 0.018  # ... plus this: half the window, less the time a step takes to rise by `fraction`
 
@@ -73,7 +73,7 @@ def audio_onsets(waveform: Tensor, sample_rate: float, config: OnsetConfig | Non
 
 
 def _peaks(rise: np.ndarray, threshold: float, min_distance: float) -> list[int]:
-    """Indices of local maxima, steepest first in choosing, in order of time when returned."""
+    """Indices of local maxima, chosen steepest first, returned in order of time."""
     padded = np.pad(rise, 1, constant_values=-1.0)
     local = np.flatnonzero((rise >= threshold) & (rise > padded[:-2]) & (rise >= padded[2:]))
     kept: list[int] = []

@@ -1,4 +1,4 @@
-"""Pictures brought to the size a network wants, in plain torch, with the arithmetic of the library it learned with."""
+"""Resizing pictures for networks, in plain torch, with the arithmetic of the library each was trained with."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def short_side_size(height: int, width: int, short: int) -> tuple[int, int]:
 
 
 def centre_crop(frames: Tensor, size: int) -> Tensor:
-    """The middle (..., size, size) of (..., H, W); an odd rest lies to the right and below.
+    """The middle (..., size, size) of (..., H, W); an odd remainder is on the right and at the bottom.
 
     Raises ValueError for pictures smaller than that.
     """

@@ -35,7 +35,7 @@ class SpectrogramConfig:
     mel_scale: str = "slaney"  # "slaney" (of unit area) | "htk" | "kaldi"
     window: str = "hann"  # "hann" (periodic) | "hann_symmetric" | "povey"
     power: float = 1.0  # 1 magnitude, 2 power
-    floor: float = 1e-5  # smallest value whose logarithm is taken
+    floor: float = 1e-5  # smallest value before the logarithm
     floor_added: bool = False  # add the floor to every value, instead of lifting smaller values to it
     centred: bool = True  # reflect-pad window_length / 2 at both ends; else only whole frames are used
     gain: float = 1.0  # applied to the waveform
@@ -99,8 +99,9 @@ def clap() -> SpectrogramConfig:
 def cavp_mel(waveform: Tensor, hop_length: int = 250) -> Tensor:
     """CAVP mel of a 16 kHz waveform (B, N) in -1..1: (B, ceil(N / hop_length), 128) in 0..1, where 1 is 20 dB.
 
-    Hop 250 for the CAVP encoder, 256 for Diff-Foley's autoencoder. The last sample is dropped, as the official code
-    does to have no frame too many (luosiallen/Diff-Foley: data_preprocess/wav2spec.py, with librosa 0.8's reflection).
+    Hop 250 for the CAVP encoder, 256 for Diff-Foley's autoencoder. The last sample is dropped, as the official
+    code does to avoid an extra frame (luosiallen/Diff-Foley: data_preprocess/wav2spec.py, with librosa 0.8's
+    reflection).
     """
     decibels = log_mel_spectrogram(waveform[:, :-1], cavp(hop_length)) * (20 / math.log(10))
     return ((decibels + 80) / 100).clamp(0, 1)
@@ -224,7 +225,7 @@ def mel_filters(config: SpectrogramConfig) -> Tensor:
     """The filter bank of a front end, float64 (num_mel_bins, n_fft // 2 + 1). Cached: do not write into it."""
     frequencies = np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate)
     if config.mel_scale == "kaldi":
-        # Kaldi's triangles are linear in mel and its banks do not see the Nyquist bin
+        # Kaldi's triangles are linear in mel and its banks exclude the Nyquist bin
         edges = np.linspace(_kaldi_mel(config.f_min), _kaldi_mel(config.f_max), config.num_mel_bins + 2)
         bank = _triangles(_kaldi_mel(frequencies), edges)
         bank[:, -1] = 0

@@ -1,4 +1,5 @@
-"""The job: clip in -> conditions -> pipeline -> soundtrack -> file out. The command line and applications call this.
+"""The generation job: clip -> conditions -> pipeline -> soundtrack -> file. The command line and applications call
+this.
 
 Names are imported when they are first used, so that a mistake in the options is reported before torch is loaded.
 """
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClipSession", "Options", "Progress", "Recipe", "Result", "Sidecar", "Soundtrack", "generate", "open_clip"]
 
-_PLACES = {  # public name -> the module it lives in
+_PLACES = {  # public name -> the module that defines it
     "Options": ".options", "Progress": ".progress", "Recipe": ".result", "Result": ".result", "Soundtrack": ".result",
     "ClipSession": ".session", "generate": ".session", "open_clip": ".session", "Sidecar": ".sidecar",
 }

@@ -1,4 +1,4 @@
-"""A run over one clip or many: every result is written as soon as it is made, and no bad clip stops the rest."""
+"""A run over one clip or many: every result is written as soon as it is ready, and no bad clip stops the rest."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Report:
         return {"results": self.results, "skipped": self.skipped, "errors": self.errors}
 
     def failed(self, video: Path, error: Exception) -> None:
-        """Note that a clip could not be done."""
+        """Record a clip that failed."""
         if not isinstance(error, PostsyncError):
             log.debug("%s", video, exc_info=error)
             error = PostsyncError(f"{video}: unexpected {type(error).__name__} ({error}); please report it")
@@ -46,7 +46,7 @@ class Report:
         self.failures.append(error)
 
     def made(self, result: Result, target: Path, extras: dict[str, Path], take: int) -> dict[str, Any]:
-        """Note a result that was written; gives its entry."""
+        """Record a written result; returns its entry."""
         entry = {"input": result.picture.name, "output": str(target), "sidecar": str(sidecar_path(target)),
                  "soundtrack": str(lossless_path(target)),
                  **{f"{kind}_file": str(path) for kind, path in extras.items()},
@@ -57,15 +57,15 @@ class Report:
         return entry
 
 
-OnResult = Callable[[dict[str, Any]], None]  # is given the entry of each result as it is written
-Load = Callable[[Options], Pipeline]  # gives the pipeline that the options name
+OnResult = Callable[[dict[str, Any]], None]  # receives the entry of each result as it is written
+Load = Callable[[Options], Pipeline]  # returns the pipeline that the options name
 
 
 def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, skip_existing: bool, load: Load,
         on_result: OnResult, on_progress: OnProgress | None = None) -> Report:
-    """Make the planned results. `read`: further files of the user's, which are not overwritten.
+    """Generate the planned results. `read`: further input files, which are never overwritten.
 
-    What is wrong with one clip goes into the report; a pipeline that cannot be loaded raises, and so does Cancelled.
+    Errors of single clips go into the report; a pipeline that cannot be loaded raises, and so does Cancelled.
     """
     report = Report()
     wanted = [plan for plan in planned if not (skip_existing and plan.target.exists())]
@@ -82,7 +82,7 @@ def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, s
     if not sound:
         return report
     options = sound[0][0].request.options
-    pipeline, seed = load(options), fresh_seed()  # one seed for all clips that name none
+    pipeline, seed = load(options), fresh_seed()  # one seed for all clips without their own
     announce([group[0].request.options for group in sound], pipeline)
     provenance = Provenance.of(pipeline, options)  # the same for all clips
     for group in sound:
@@ -91,13 +91,13 @@ def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, s
                 on_result(entry)
         except Cancelled:
             raise
-        except Exception as error:  # whatever is wrong with one clip, the others are still to be made
+        except Exception as error:  # whatever fails for one clip, the others are still generated
             report.failed(group[0].request.video, error)
     return report
 
 
 def _check(group: Sequence[Planned], outputs: Outputs, read: Sequence[Path]) -> None:
-    """Raise what stands against making these takes of one request before the work begins."""
+    """Raise, before the work begins, errors that would prevent these takes of one request."""
     request = group[0].request
     if request.error is not None:
         raise request.error
@@ -108,7 +108,7 @@ def _check(group: Sequence[Planned], outputs: Outputs, read: Sequence[Path]) -> 
 
 def _make(group: Sequence[Planned], outputs: Outputs, pipeline: Pipeline, seed: int, provenance: Provenance,
           report: Report, on_progress: OnProgress | None) -> Iterator[dict[str, Any]]:
-    """Make and write the takes of one request; gives the entry of each."""
+    """Generate and write the takes of one request; yields the entry of each."""
     video, options = group[0].request.video, group[0].request.options
     digest = sha256_of(video)
     seeded = options if options.seed >= 0 else options.replaced({"seed": seed})

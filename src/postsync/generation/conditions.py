@@ -1,4 +1,4 @@
-"""What is read of a clip and a reference, once for all takes."""
+"""Reading the conditions of a clip and a reference, once for all takes."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from .progress import OnProgress, stage
 
 log = logging.getLogger(__name__)
 
-TIMING_PART = "timing"  # name of the part that is a folder with weights of the timing's reader
+TIMING_PART = "timing"  # name of the part for the timing reader's weights
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the soundtrack of a part of a clip follows; `timing` is of the whole clip, without the options' offset."""
+    """Conditions for a part of a clip; `timing` is of the whole clip, without the options' offset."""
 
     picture: Picture
     start_s: float
     end_s: float
     timing: Timing | None  # None: the pipeline follows the picture alone
-    frames: Tensor | None  # (n, 3, H, W) uint8 of the part, where the pipeline looks
+    frames: Tensor | None  # (n, 3, H, W) uint8 of the part, if the pipeline uses pictures
     reference: Tensor | None  # (C, N) at the pipeline's rate
 
 
 @dataclass
-class Known:
-    """What was read of a clip's picture so far: timings by reader and its folder, pictures by their plan."""
+class PictureCache:
+    """What was read from a clip's picture so far: timings by reader and its folder, pictures by their plan."""
 
     timings: dict[tuple[str, str | None], Timing] = field(default_factory=dict)
     pictures: dict[FramePlan, np.ndarray] = field(default_factory=dict)
 
     def pictures_of(self, plan: FramePlan) -> np.ndarray | None:
-        """The pictures of a plan (n, H, W, 3), where they are among those that were read."""
+        """The pictures of a plan (n, H, W, 3), if they were read."""
         for known, images in self.pictures.items():
             if (known.size, known.slack_s) == (plan.size, plan.slack_s) and set(plan.times_s) <= set(known.times_s):
                 return images[[known.times_s.index(time) for time in plan.times_s]]
@@ -58,21 +58,21 @@ class Known:
 
 
 def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timing: Timing | None = None,
-                    part: tuple[float, float] | None = None, *, known: Known | None = None,
+                    part: tuple[float, float] | None = None, *, known: PictureCache | None = None,
                     on_progress: OnProgress | None = None) -> Conditions:
-    """Read all that the options name; the picture is decoded once at most.
+    """Read all that the options name; the picture is decoded at most once.
 
-    `timing`: given already; `part`: start and end in seconds, by default that of the options; `known`: what was read
-    before, to which is added. Raises MediaError, ConditionError, WeightsError.
+    `timing`: used instead of reading it; `part`: start and end in seconds, by default that of the options; `known`:
+    earlier readings, which is extended. Raises MediaError, ConditionError, WeightsError.
     """
-    known = Known() if known is None else known
-    source, asked = timing_source(options, pipeline), asked_of(options)
+    known = PictureCache() if known is None else known
+    source, asked = timing_source(options, pipeline), pipeline_arguments(options)
     reader = source if timing is None and source in READERS else None
 
     def plan(info: VideoInfo) -> FramePlan | None:
         return plan_pictures(pipeline, info, part or part_of(info.duration_s, options), asked)
 
-    images = look(picture, known, plan, reader, options.parts.get(TIMING_PART), on_progress)
+    images = read_picture(picture, known, plan, reader, options.parts.get(TIMING_PART), on_progress)
     duration_s = picture.info.duration_s
     if reader is not None:
         timing = known.timings[reader, options.parts.get(TIMING_PART)]
@@ -86,11 +86,12 @@ def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timi
     return Conditions(picture, start_s, end_s, timing and timing.fitted(duration_s), frames, reference)
 
 
-def look(picture: Picture, known: Known, plan: Callable[[VideoInfo], FramePlan | None], reader: str | None,
-         folder: str | None = None, on_progress: OnProgress | None = None) -> np.ndarray | None:
-    """The pictures of a plan; with a `reader` (whose weights lie in `folder`), the timing becomes known as well.
+def read_picture(picture: Picture, known: PictureCache, plan: Callable[[VideoInfo], FramePlan | None],
+                 reader: str | None, folder: str | None = None,
+                 on_progress: OnProgress | None = None) -> np.ndarray | None:
+    """The pictures of a plan; with a `reader` (whose weights are in `folder`), the timing is read as well.
 
-    The picture is decoded where something of it is not known yet.
+    The picture is decoded only for what is not cached yet.
     """
     timed = reader is None or (reader, folder) in known.timings
     if picture.known is not None and timed:
@@ -111,7 +112,7 @@ def look(picture: Picture, known: Known, plan: Callable[[VideoInfo], FramePlan |
 
 def plan_pictures(pipeline: Pipeline, info: VideoInfo, part: tuple[float, float],
                   asked: Mapping[str, Any]) -> FramePlan | None:
-    """The pictures of a part of a clip that the pipeline wants; None where it does not look."""
+    """The pictures of a part of a clip that the pipeline wants; None if it uses none."""
     start_s, end_s = part
     wanted = pipeline.pictures_wanted(info.duration_s, asked)
     if wanted is None:
@@ -126,8 +127,8 @@ def plan_pictures(pipeline: Pipeline, info: VideoInfo, part: tuple[float, float]
     return spread(info, wanted.count, (wanted.size, wanted.size), first, last)
 
 
-def asked_of(options: Options) -> dict[str, Any]:
-    """The arguments of the pipeline's call, time and chance apart, that the options give, by name."""
+def pipeline_arguments(options: Options) -> dict[str, Any]:
+    """The arguments of the pipeline's call, other than times and seeds, that the options set, by name."""
     asked = {"prompt": options.cues or None if options.prompt is None else options.prompt,
              "negative_prompt": options.negative_prompt,
              "num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale,
@@ -138,7 +139,7 @@ def asked_of(options: Options) -> dict[str, Any]:
 
 
 def timing_source(options: Options, pipeline: Pipeline) -> str | None:
-    """What says when it sounds: "envelope", "onsets", or the name of a reader; None where the pipeline follows the
+    """The source of the timing: "envelope", "onsets", or the name of a reader; None if the pipeline follows the
     picture alone. Raises ConditionError for an unknown reader, WeightsError where its weights are not installed."""
     if "envelope" not in pipeline.accepts:
         return None
@@ -160,8 +161,8 @@ def read_timing_file(options: Options, duration_s: float) -> Timing:
 
 
 def check_accepted(pipeline: Pipeline, options: Options, more: Iterable[str] = ()) -> None:
-    """Raise ConditionError for what is asked of the pipeline and it does not take. `more`: further arguments."""
-    asked = asked_of(options)
+    """Raise ConditionError for options that the pipeline does not accept. `more`: further arguments."""
+    asked = pipeline_arguments(options)
     own = {name for name in options.settings if "." not in name}
     if refused := sorted({*asked, *more} - own - pipeline.accepts):
         names = {"envelope": "a timing", "reference_audio": "a reference"}

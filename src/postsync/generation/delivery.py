@@ -20,15 +20,15 @@ from ..media.loudness import LoudnessTarget, normalise_blocks
 
 log = logging.getLogger(__name__)
 
-DELIVERY_RATE = 48000  # what editors and AAC expect
+DELIVERY_RATE = 48000  # as editors and AAC expect
 CROSS_FADE_S = 0.05  # at the ends of a regenerated span, inside it
 _FULL_SCALE = 2.0**23  # of 24 bits, which float32 holds exactly
 _BLOCK = 1 << 18  # samples handled at a time
-_PEAKS_ONLY = LoudnessTarget(lufs=math.inf, max_gain_db=0.0, fade_s=0.0)  # a mix stays as loud as it is, below -1 dBTP
+_PEAKS_ONLY = LoudnessTarget(lufs=math.inf, max_gain_db=0.0, fade_s=0.0)  # a mix keeps its loudness, below -1 dBTP
 
 
 def at_delivery_rate(audio: Tensor, sampling_rate: int, duration_s: float) -> np.ndarray:
-    """(C, N) at the pipeline's rate -> (C, round(duration_s * 48000)), cut, or silent at its end."""
+    """(C, N) at the pipeline's rate -> (C, round(duration_s * 48000)), cut, or padded with silence."""
     source = audio.detach().cpu().float().numpy()
     waveform = np.zeros((len(source), round(duration_s * DELIVERY_RATE)), np.float32)
     _fill(waveform, resampled_blocks(source, sampling_rate, DELIVERY_RATE))
@@ -37,7 +37,7 @@ def at_delivery_rate(audio: Tensor, sampling_rate: int, duration_s: float) -> np
 
 def level(waveform: np.ndarray, target: LoudnessTarget,
           on_progress: Callable[[float], None] | None = None) -> float | None:
-    """Bring (C, N) at 48 kHz to its loudness, in place; gives the gain in dB, None for silence."""
+    """Normalise (C, N) at 48 kHz to its loudness, in place; returns the gain in dB, None for silence."""
     blocks, report = normalise_blocks(lambda: blocks_of(waveform), DELIVERY_RATE, target)
     _fill(waveform, blocks, on_progress)
     log.info("loudness %.1f LUFS, gain %.1f dB, limited by %.1f dB",
@@ -47,7 +47,7 @@ def level(waveform: np.ndarray, target: LoudnessTarget,
 
 def _fill(waveform: np.ndarray, blocks: Iterable[np.ndarray],
           on_progress: Callable[[float], None] | None = None) -> None:
-    """Write blocks (C, n) one after the other into a waveform (C, N), as far as it reaches."""
+    """Write blocks (C, n) one after the other into a waveform (C, N), up to its end."""
     position, length = 0, waveform.shape[1]
     for block in blocks:
         part = block[:, :length - position]
@@ -58,7 +58,7 @@ def _fill(waveform: np.ndarray, blocks: Iterable[np.ndarray],
 
 
 def loudness_target(target_lufs: float, kept_gain_db: float | None) -> LoudnessTarget:
-    """The loudness asked for; or, where an earlier result's gain is kept, that gain and no other, peaks limited."""
+    """The requested loudness; or, where an earlier result's gain is kept, exactly that gain, peaks limited."""
     if kept_gain_db is None:
         return LoudnessTarget(lufs=target_lufs)
     return LoudnessTarget(lufs=math.inf, max_gain_db=kept_gain_db)
@@ -77,7 +77,7 @@ def placed(part: np.ndarray, start_s: float, num_samples: int) -> np.ndarray:
 def spliced(old: np.ndarray, new: np.ndarray, new_start_s: float, start_s: float, end_s: float) -> np.ndarray:
     """`old` (C, N) with the span from `start_s` to `end_s` taken from `new` (C, n), which begins at `new_start_s`.
 
-    Cross-fades lie inside the span (none at the soundtrack's own ends); every sample outside it is the old one.
+    Cross-fades lie inside the span (none at the soundtrack's own ends); every sample outside it is unchanged.
     """
     first, offset = round(start_s * DELIVERY_RATE), round(new_start_s * DELIVERY_RATE)
     last = min(round(end_s * DELIVERY_RATE), old.shape[1], offset + new.shape[1])
@@ -96,7 +96,7 @@ def spliced(old: np.ndarray, new: np.ndarray, new_start_s: float, start_s: float
 def mixed_blocks(video: Path, waveform: np.ndarray, gain_db: float) -> Iterator[np.ndarray]:
     """Blocks (C, n) at 48 kHz of the clip's first sound track with `waveform` (C, N) added at `gain_db`.
 
-    As long as `waveform`; a mono side is heard in both channels of a stereo one. Peaks of the sum stay below -1 dBTP.
+    As long as `waveform`; a mono side goes to both channels of a stereo one. Peaks of the sum stay below -1 dBTP.
     Raises MediaError, or ConditionError where the track has more than two channels.
     """
     rate, blocks = audio_blocks(video, from_picture=True)
@@ -116,7 +116,7 @@ def mixed_blocks(video: Path, waveform: np.ndarray, gain_db: float) -> Iterator[
             part = waveform[:, position:position + block.shape[1]]
             yield spread(block[:, :part.shape[1]]) + gain * spread(part)
             position += part.shape[1]
-        for start in range(position, waveform.shape[1], DELIVERY_RATE):  # where the clip's own sound ends early
+        for start in range(position, waveform.shape[1], DELIVERY_RATE):  # after the end of the clip's own sound
             yield spread(gain * waveform[:, start:start + DELIVERY_RATE])
 
     mixed, report = normalise_blocks(summed, DELIVERY_RATE, _PEAKS_ONLY)
@@ -125,16 +125,16 @@ def mixed_blocks(video: Path, waveform: np.ndarray, gain_db: float) -> Iterator[
 
 
 def on_24_bits(waveform: np.ndarray) -> np.ndarray:
-    """The waveform rounded to 24 bits, in place: what is encoded is then exactly what the lossless copy holds."""
+    """The waveform rounded to 24 bits, in place: so that the encoded sound equals the lossless copy."""
     np.clip(waveform, -1.0, 1.0 - 1.0 / _FULL_SCALE, out=waveform)
     np.multiply(waveform, np.float32(_FULL_SCALE), out=waveform)
     np.rint(waveform, out=waveform)
     np.divide(waveform, np.float32(_FULL_SCALE), out=waveform)
-    return np.add(waveform, np.float32(0.0), out=waveform)  # there is no -0 among integers
+    return np.add(waveform, np.float32(0.0), out=waveform)  # integers have no -0
 
 
 def write_lossless(file: Path, waveform: np.ndarray, name: Path) -> None:
-    """Write (C, N) on 24 bits as FLAC to `file`, which is to become `name`. Raises MediaError."""
+    """Write (C, N) on 24 bits as FLAC to `file`, which will be renamed to `name`. Raises MediaError."""
     try:
         with soundfile.SoundFile(file, "w", DELIVERY_RATE, len(waveform), "PCM_24", format="FLAC") as target:
             for block in _integers(waveform):

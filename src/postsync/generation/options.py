@@ -1,4 +1,4 @@
-"""Everything a user can ask for that determines a result, checked, and to and from JSON."""
+"""All options that determine a result, validated, and converted to and from JSON."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Setting = bool | int | float | str
 
 
 class Options(BaseModel):
-    """What a soundtrack is made from, besides the clip and the weights. None: the preset's default, or absence.
+    """The settings of a soundtrack, besides the clip and the weights. None: the preset's default, or absent.
 
-    `Options.model_json_schema()` describes all of it. Raises ConditionError, naming the option, for a name that does
-    not exist and for a value of a wrong kind or out of its range.
+    `Options.model_json_schema()` describes all of it. Raises ConditionError, naming the option, for an unknown name
+    and for a value of a wrong type or out of range.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -29,9 +29,9 @@ class Options(BaseModel):
     parts: dict[str, str] = Field({}, description="folders that replace parts which the system shares, by name")
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16"] = "float32"
-    prompt: str | None = Field(None, description="what is heard")
-    negative_prompt: str | None = Field(None, description="what is not to be heard")
-    cues: tuple[Cue, ...] = Field((), description="prompts over time; the prompt speaks where none reaches")
+    prompt: str | None = Field(None, description="the sound to generate")
+    negative_prompt: str | None = Field(None, description="the sound to avoid")
+    cues: tuple[Cue, ...] = Field((), description="prompts over time; `prompt` fills the gaps")
     reference: str | None = Field(None, description="path of a recording whose timbre is imitated")
     seed: int = Field(-1, ge=-1, le=2**63 - 1, description="-1 draws one")
     num_inference_steps: int | None = Field(None, ge=1, le=1000)
@@ -46,7 +46,7 @@ class Options(BaseModel):
     start_s: float = Field(0.0, ge=0, le=1e6, description="the part of the clip that gets sound")
     duration_s: float | None = Field(None, ge=0.01, le=1e6, description="of that part; None: to the clip's end")
     target_lufs: float = Field(-20.0, ge=-70, le=0)
-    sound: Literal["replace", "mix", "keep"] = Field("replace", description="what becomes of the clip's own sound")
+    sound: Literal["replace", "mix", "keep"] = Field("replace", description="what happens to the clip's own sound")
     mix_db: float = Field(0.0, ge=-60, le=24, description="gain of the generated sound where it is mixed in")
 
     def __init__(self, **values: Any) -> None:
@@ -72,11 +72,11 @@ class Options(BaseModel):
     def _one_timing(self) -> Options:
         given = [name for name in ("timing", "envelope", "onsets") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ConditionError(f"{' and '.join(given)} both say when it sounds; give one of them.")
+            raise ConditionError(f"{' and '.join(given)} both set the timing; give one of them.")
         return self
 
     def replaced(self, changes: Mapping[str, Any]) -> Options:
-        """These options with some of them changed; checked again."""
+        """These options with some changed; validated again."""
         return Options(**{name: getattr(self, name) for name in type(self).model_fields} | dict(changes))
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +85,8 @@ class Options(BaseModel):
 
     @classmethod
     def from_json(cls, data: Any) -> Options:
-        """Options of `to_json`. Raises ConditionError for names it does not know and values of a wrong kind."""
+        """The options in the result of `to_json`. Raises ConditionError for unknown names and values of a wrong
+        type."""
         if not isinstance(data, dict):
             raise ConditionError("its options are not an object of names and values.")
         lists = {name: tuple(data[name]) for name in ("cues", "guides") if isinstance(data.get(name), list)}
@@ -93,7 +94,7 @@ class Options(BaseModel):
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first mistake in words."""
+    """The first error in words."""
     mistake = error.errors(include_url=False)[0]
     name, value, kind = str(mistake["loc"][0]), mistake.get("input"), mistake["type"]
     if kind == "extra_forbidden":
@@ -101,7 +102,7 @@ def _sentence(error: ValidationError) -> str:
     if kind in ("greater_than_equal", "less_than_equal"):
         limits = {part: getattr(rule, part) for rule in Options.model_fields[name].metadata for part in ("ge", "le")
                   if hasattr(rule, part)}
-        return f"{name} is {value}; it lies between {limits['ge']:g} and {limits['le']:g}."
+        return f"{name} is {value}; it must be between {limits['ge']:g} and {limits['le']:g}."
     if kind == "literal_error":
         return f"{name} is {value!r}; choose {mistake['ctx']['expected']}."
     place = ".".join(map(str, mistake["loc"]))

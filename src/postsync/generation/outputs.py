@@ -1,4 +1,4 @@
-"""Where results go, and what is written with them; checked before the work begins."""
+"""The output files of a run; checked before the work begins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder for results. Raises MediaError where that fails."""
+    """Create a folder for results. Raises MediaError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -28,8 +28,8 @@ def make_folder(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Planned:
-    """One result to be made: take number `k` of a request, its file, and what is put before the suffix of its extras
-    where a run makes several results ("" for a single one)."""
+    """One planned result: take number `k` of a request, its file, and the mark inserted before the suffix of its
+    extra files in a run with several results ("" for a single one)."""
 
     request: Request
     k: int
@@ -39,7 +39,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a run writes. `output`: a file for a single result, else a folder; None: beside each clip."""
+    """The outputs of a run. `output`: a file for a single result, else a folder; None: beside each clip."""
 
     output: Path | None = None
     wav: Path | None = None
@@ -69,7 +69,7 @@ class Outputs:
         return planned
 
     def extras(self, mark: str) -> dict[str, Path]:
-        """What is written besides the result, by kind: `hits.csv` becomes `hits.door.csv` where a mark is needed."""
+        """The extra files, by kind: `hits.csv` becomes `hits.door.csv` if a mark is needed."""
         paths = {"wav": self.wav, "envelope": self.save_envelope, "onsets": self.save_onsets, "plot": self.plot}
         return {kind: path.with_name(f"{path.stem}.{mark}{path.suffix}") if mark else path
                 for kind, path in paths.items() if path is not None}
@@ -83,14 +83,14 @@ class Outputs:
         for path in paths:
             check_writable(path, inputs)
             if paths.count(path) > 1:
-                raise MediaError(f"{path}: is to hold two things; give each a name of its own")
+                raise MediaError(f"{path}: two outputs have this name; give each its own")
         if self.save_onsets is not None:
             check_marker_suffix(self.save_onsets)
         if self.wav is not None and self.wav.suffix.lower() != ".wav":
             raise MediaError(f"{self.wav}: a soundtrack alone is written as WAV; end the name in .wav")
 
     def write_extras(self, result: Result, mark: str) -> dict[str, Path]:
-        """Write all that was asked for besides the result; what was written, by kind."""
+        """Write the extra files of a result; returns their paths by kind."""
         written = self.extras(mark)
         writers: dict[str, Callable[[Path], object]] = {
             "wav": result.save, "envelope": result.save_envelope, "onsets": result.save_onsets,

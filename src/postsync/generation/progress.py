@@ -1,4 +1,4 @@
-"""How far a run is: its stage and the part of it that is done; and the warnings that concern it."""
+"""Progress of a run, by stage, and its warnings."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-"""Is called as a run goes on. One that raises Cancelled ends the run in any stage, and nothing half-written stays."""
+"""Called with the progress of a run. One that raises Cancelled ends the run in any stage, and no partial file is
+left."""
 
 
 def stage(on_progress: OnProgress | None, name: Stage) -> Callable[[float], None] | None:
-    """What reports the fraction of one stage; None where nobody listens."""
+    """A callback for the fraction of one stage; None without `on_progress`."""
     return None if on_progress is None else lambda fraction: on_progress(Progress(name, min(fraction, 1.0)))
 
 
 class _Notebook(logging.Handler):
-    """Keeps the warnings of one thread, each once."""
+    """Collects the warnings of one thread, each once."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -44,7 +45,7 @@ class _Notebook(logging.Handler):
 
 @contextmanager
 def noted() -> Iterator[dict[str, None]]:
-    """Within the block, what this package warns of on this thread is also kept; gives it, in order, as keys."""
+    """Within the block, this package's warnings on this thread are also collected; yields them, in order, as keys."""
     log, notebook = logging.getLogger("postsync"), _Notebook()
     log.addHandler(notebook)
     try:

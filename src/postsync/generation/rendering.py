@@ -1,4 +1,4 @@
-"""From conditions to a soundtrack: the pipeline is run, and what it gives is levelled and put in its place."""
+"""From conditions to a soundtrack: the pipeline is run, and its output normalised and placed."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def make_soundtrack(conditions: Conditions, options: Options, pipeline: Pipeline
 def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept_gain_db: float | None = None,
            guides: Sequence[Guide] = (), callback: Callback | None = None,
            on_progress: OnProgress | None = None) -> Rendered:
-    """Sound (C, n) at 48 kHz for the conditions' part, its gain, and what the pipeline says it is.
+    """Sound (C, n) at 48 kHz for the conditions' part, its gain, and the pipeline's captions.
 
-    `kept_gain_db`: the gain of an earlier result, used in place of a loudness. The gain is None for silence.
+    `kept_gain_db`: the gain of an earlier result, used instead of a loudness. The gain is None for silence.
     """
     start_s, end_s = conditions.start_s, conditions.end_s
     check_accepted(pipeline, options, ["guides"] if guides else [])
     arguments = _arguments(conditions, options)
     if conditions.timing is not None:
         timing = conditions.timing.moved(options.offset_ms / 1000)
-        if not bool((timing.within(start_s, end_s).envelope.values > 0).any()):  # nothing is to sound
+        if not bool((timing.within(start_s, end_s).envelope.values > 0).any()):  # a silent timing
             num_samples = round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)
             return np.zeros((pipeline.channels, num_samples), np.float32), None, ()
         arguments["envelope"] = timing.part(start_s, end_s)
@@ -55,7 +55,7 @@ def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept
         arguments["callback_on_step_end"] = _reporting(callback, options.num_inference_steps
                                                        or pipeline.num_inference_steps, on_progress)
     decoding, levelling = stage(on_progress, "decoding"), stage(on_progress, "levelling")
-    with torch.no_grad():  # not inference_mode: a guide takes gradients of what is made here
+    with torch.no_grad():  # not inference_mode: a guide takes gradients of tensors created here
         output = pipeline(duration_s=end_s - start_s, generator=torch.Generator().manual_seed(options.seed),
                           **arguments)
     if decoding is not None:
@@ -64,19 +64,19 @@ def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept
     assert isinstance(audio, Tensor)
     del output
     waveform = at_delivery_rate(audio, pipeline.sampling_rate, end_s - start_s)
-    del audio  # of ten minutes, 38 MB that nobody needs any more
+    del audio  # of ten minutes, 38 MB that are no longer needed
     gain_db = level(waveform, loudness_target(options.target_lufs, kept_gain_db), levelling)
     return waveform, gain_db, captions
 
 
 def _arguments(conditions: Conditions, options: Options) -> dict[str, Any]:
-    """What the pipeline is asked for besides time, chance and guides; what was not given is left to its preset."""
+    """The arguments of the pipeline besides times, seeds and guides; those not given are left to its preset."""
     cues = cues_within(options.cues, options.prompt, conditions.start_s, conditions.end_s)
-    asked = {"prompt": cues or options.prompt, "negative_prompt": options.negative_prompt,
+    arguments = {"prompt": cues or options.prompt, "negative_prompt": options.negative_prompt,
              "num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale,
              "control_scale": options.control_scale, "reference_audio": conditions.reference,
              "video": conditions.frames, **{k: v for k, v in options.settings.items() if "." not in k}}
-    return {name: value for name, value in asked.items() if value is not None}
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def _named_guides(options: Options, pipeline: Pipeline) -> list[Guide]:
@@ -87,7 +87,7 @@ def _named_guides(options: Options, pipeline: Pipeline) -> list[Guide]:
 
 
 def _reporting(callback: Callback | None, num_steps: int, on_progress: OnProgress | None) -> Callback | None:
-    """The caller's callback, which also reports how far the denoising is; None where there is nothing to do."""
+    """The caller's callback, which also reports the progress of denoising; None if neither is needed."""
     denoising, decoding = stage(on_progress, "denoising"), stage(on_progress, "decoding")
     if denoising is None or decoding is None:
         return callback

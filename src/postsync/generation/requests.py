@@ -1,4 +1,4 @@
-"""What is to get sound: a clip, the clips of a folder, or the rows of a CSV file; and prompts over time."""
+"""The clips that get sound: a single one, those of a folder, or the rows of a CSV file; and prompts over time."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CUE_FORM = "`start,end,prompt`"
 
 @dataclass(frozen=True)
 class Request:
-    """A clip with what is asked for it; `label` tells it from others whose results would have the same name.
+    """A clip with its options; `label` distinguishes it from others whose results would have the same name.
 
-    `error`: why nothing can be done for it, found while its row was read.
+    `error`: why it cannot be processed, found while its row was read.
     """
 
     video: Path
@@ -33,7 +33,7 @@ class Request:
 
 
 def read_requests(source: Path, options: Options) -> list[Request]:
-    """The requests of a clip, a folder (its videos, earlier results left out) or a `.csv` file, with shared options.
+    """The requests of a clip, a folder (its videos, earlier results skipped) or a `.csv` file, with shared options.
 
     Raises MediaError for a folder without videos, ConditionError for a CSV file without usable columns; a bad row is
     kept as a request with an error.
@@ -42,7 +42,7 @@ def read_requests(source: Path, options: Options) -> list[Request]:
         clips = sorted(p for p in source.iterdir() if p.is_file() and p.suffix.lower() in VIDEO_SUFFIXES
                        and not p.name.startswith(".") and ".postsync." not in p.name)
         if not clips:
-            raise MediaError(f"{source}: no video lies in this folder; name a clip, or a folder with clips")
+            raise MediaError(f"{source}: contains no video; name a clip, or a folder with clips")
         return _distinguished([Request(clip, options) for clip in clips], [clip.suffix[1:] for clip in clips])
     if source.suffix.lower() == ".csv":
         return _read_table(source, options)
@@ -53,7 +53,7 @@ def _read_table(path: Path, options: Options) -> list[Request]:
     rows = read_rows(path, FORM)
     names = [cell.lower() for cell in rows[0][1]] if rows else []
     if "video" not in names or set(names) - set(COLUMNS) or len(names) != len(set(names)):
-        raise ConditionError(f"{path}: its first row must name the columns {FORM}, divided by commas; it reads "
+        raise ConditionError(f"{path}: its first row must name the columns {FORM}, separated by commas; it reads "
                              f"'{','.join(names)}'.")
     if len(rows) < 2:
         raise ConditionError(f"{path}: holds no clip; write one on each row.")
@@ -62,7 +62,7 @@ def _read_table(path: Path, options: Options) -> list[Request]:
 
 
 def _read_row(path: Path, names: list[str], row: Row, options: Options) -> Request:
-    """A row's request; empty cells leave the shared options as they are. Videos lie beside the table."""
+    """A row's request; empty cells keep the shared options. Paths of videos are relative to the table."""
     position, cells = row
     place = f"{path}, row {position}"
     given = {name: cell for name, cell in zip(names, cells) if cell}
@@ -90,7 +90,7 @@ def _read_row(path: Path, names: list[str], row: Row, options: Options) -> Reque
 
 
 def _distinguished(requests: list[Request], labels: list[str]) -> list[Request]:
-    """Those whose clips have the same name but for the suffix get a label."""
+    """Requests whose clips share a name but for the suffix get a label."""
     count = Counter(request.video.stem.lower() for request in requests)
     return [replace(request, label=label) if count[request.video.stem.lower()] > 1 else request
             for request, label in zip(requests, labels)]

@@ -26,9 +26,9 @@ from .progress import OnProgress, stage
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a soundtrack, or a span of it (seconds), was made from.
+    """The inputs of a soundtrack, or of a span of it (seconds).
 
-    `timing` is without the options' offset, and None where the system takes it from the picture itself. `guides`: the
+    `timing` is without the options' offset, and None if the system takes it from the picture itself. `guides`: the
     guides that a caller gave as objects, by their class names; such a recipe cannot be repeated from a file.
     """
 
@@ -40,9 +40,9 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Soundtrack:
-    """A waveform (C, N) float32 on 24 bits at 48 kHz. The first recipe made the whole of it, each later one a span.
+    """A waveform (C, N) float32 on 24 bits at 48 kHz. The first recipe made all of it, each later one a span.
 
-    `gain_db` brought the first recipe's sound to its loudness; None: silence. `notes`: warnings that concern it.
+    `gain_db` brought the first recipe's sound to its loudness; None: silence. `notes`: warnings about it.
     """
 
     waveform: np.ndarray
@@ -63,12 +63,13 @@ class Soundtrack:
 
     @property
     def options(self) -> Options:
-        """What was asked for; for a regenerated span, what was asked for last."""
+        """The options; for a regenerated span, the last ones."""
         return self.recipes[-1].options
 
     @property
     def timing(self) -> Timing:
-        """When it was asked to sound, offsets, parts and spans included; when it does sound, where nobody asked."""
+        """The requested timing, offsets, parts and spans included; without a requested one, that of the sound
+        itself."""
         base, *later = self.recipes
         if base.timing is None:
             rms = frame_rms(torch.from_numpy(self.waveform.mean(0)), self.sample_rate)
@@ -106,7 +107,7 @@ class Result:
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
-        """What made it; see Soundtrack."""
+        """Its recipes; see Soundtrack."""
         return self.soundtrack.recipes
 
     @property
@@ -131,17 +132,17 @@ class Result:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Warnings that concern this result, one sentence each."""
+        """Warnings about this result, one sentence each."""
         return self.soundtrack.notes
 
     @property
     def captions(self) -> tuple[str, ...]:
-        """What the system said it heard, of systems that say it."""
+        """The captions, from systems that give them."""
         return self.soundtrack.captions
 
     @property
     def timing(self) -> Timing:
-        """When it sounds; see Soundtrack."""
+        """Its timing; see Soundtrack."""
         return self.soundtrack.timing
 
     @property
@@ -163,7 +164,7 @@ class Result:
         """
         clip, base = self.picture.path, self.recipes[0].options
         if path is None and clip is None:
-            raise MediaError(f"{self.picture.name}: such a result has no place of its own; name the file to write")
+            raise MediaError(f"{self.picture.name}: it has no default path; name the file to write")
         target = default_output(clip) if path is None and clip is not None else Path(str(path))
         if target.suffix.lower() == ".wav":
             check_writable(target, inputs=() if clip is None else (clip,))
@@ -191,4 +192,4 @@ class Result:
         quoted = [f"“{self.prompt}”"] if self.prompt else []
         plot_soundtrack(self.waveform, self.sample_rate, self.timing, Path(path),
                         title="   ".join([name, *quoted, f"seed {self.seed}"]),
-                        asked=self.recipes[0].timing is not None)
+                        requested=self.recipes[0].timing is not None)

@@ -1,5 +1,5 @@
-"""A clip with its pipeline: what it says is read once, and takes are made of it. Command line and applications stand
-on this."""
+"""A clip with its pipeline: conditions are read once for all takes. The command line and applications use
+this."""
 
 from __future__ import annotations
 
@@ -23,25 +23,33 @@ from ..protocols.pipeline import Callback, Pipeline
 from ..protocols.system import checked_options
 from ..timing.readers import READERS, reader_name
 from ..timing.timing import Timing
-from .conditions import TIMING_PART, Known, check_accepted, look, plan_pictures, read_conditions, timing_source
+from .conditions import (
+    TIMING_PART,
+    PictureCache,
+    check_accepted,
+    plan_pictures,
+    read_conditions,
+    read_picture,
+    timing_source,
+)
 from .options import Options
 from .progress import OnProgress, noted
 from .rendering import make_soundtrack
 from .result import Result
 from .words import advice, announce
 
-IN_MEMORY = "(built in memory)"  # preset of a pipeline that was not loaded from one
+IN_MEMORY = "(built in memory)"  # preset name of a pipeline that was not loaded from one
 
 Source = str | Path | np.ndarray | Tensor | Sequence[np.ndarray] | Picture
 """A clip's path; frames (F, H, W, 3) uint8 in memory, with `fps`; or a Picture."""
 
 
 class ClipSession:
-    """A clip that soundtracks are made for. Its picture is decoded once, whatever is asked first."""
+    """A clip that soundtracks are made for. Its picture is decoded at most once."""
 
     def __init__(self, picture: Picture, pipeline: Pipeline) -> None:
         self.picture, self.pipeline = picture, pipeline
-        self._known = Known()
+        self._known = PictureCache()
 
     @property
     def info(self) -> VideoInfo:
@@ -49,12 +57,12 @@ class ClipSession:
         return self.picture.info
 
     def timing(self, reader: str | None = None, on_progress: OnProgress | None = None) -> Timing:
-        """When the picture sounds, by the reader named (None: the best installed). Give `takes` an edited one.
+        """The timing of the picture by the named reader (None: the best installed one). `takes` accepts an edited one.
 
-        Raises MediaError for a clip that cannot be read, ConditionError for a reader that does not exist.
+        Raises MediaError for a clip that cannot be read, ConditionError for an unknown reader.
         """
         name = reader_name(reader)
-        look(self.picture, self._known,
+        read_picture(self.picture, self._known,
              lambda info: plan_pictures(self.pipeline, info, (0.0, info.duration_s), {}), name, on_progress=on_progress)
         return self._known.timings[name, None]
 
@@ -62,19 +70,19 @@ class ClipSession:
               envelope: Timing | Envelope | Tensor | str | Path | None = None, guides: Sequence[Guide] = (),
               callback_on_step_end: Callback | None = None, on_progress: OnProgress | None = None,
               **options: Any) -> Iterator[Result]:
-        """Soundtracks, one at a time: take k is the one that seed + k gives alone.
+        """Soundtracks, one at a time: take k equals a single run with seed + k.
 
         Args:
             num_samples: how many takes.
-            seed: -1 draws one; every result names its own.
-            envelope: when it sounds, in place of what the picture says: a Timing, an envelope (M,) of RMS 0..1 at
+            seed: -1 draws one; every result records its own.
+            envelope: the timing, instead of the picture's: a Timing, an envelope (M,) of RMS 0..1 at
                 100 Hz, or a file.
             guides: objects that move the latents while they are denoised.
-            on_progress: is called as the run goes on; one that raises Cancelled ends it.
-            options: fields of `Options`, and options of the system's own, such as `guidance_scale` or `cues`.
+            on_progress: called with the progress of the run; one that raises Cancelled ends it.
+            options: fields of `Options`, and the system's own options, such as `guidance_scale` or `cues`.
 
-        Raises ConditionError for what does not exist, lies out of its range, or is not accepted by the system,
-        MediaError for what cannot be read.
+        Raises ConditionError for options that are unknown, out of range, or not accepted by the system,
+        MediaError for unreadable files.
         """
         timing, path = _timing_or_path(envelope)
         asked = options_for(self.pipeline, {"prompt": prompt, "seed": seed, "envelope": path} | options)
@@ -87,7 +95,7 @@ class ClipSession:
     def takes_of(self, options: Options, numbers: Iterable[int], *, timing: Timing | None = None,
                  guides: Sequence[Guide] = (), callback: Callback | None = None,
                  on_progress: OnProgress | None = None) -> Iterator[Result]:
-        """As `takes`, for options that were checked; `numbers` are those of the takes. Warns of nothing twice."""
+        """As `takes`, for validated options; `numbers` are those of the takes. Warns only once of each problem."""
         check_accepted(self.pipeline, options, ["guides"] if guides else [])
         options = options.replaced({"seed": options.seed if options.seed >= 0 else fresh_seed()})
         with noted() as read:
@@ -95,7 +103,7 @@ class ClipSession:
                                          on_progress=on_progress)
         source = timing_source(options, self.pipeline)
         if timing is None and source in READERS:
-            options = options.replaced({"timing": source})  # what was chosen, for the sidecar
+            options = options.replaced({"timing": source})  # the actual reader, for the sidecar
         for k in numbers:
             with noted() as made:
                 soundtrack = make_soundtrack(conditions, options.replaced({"seed": options.seed + k}), self.pipeline,
@@ -107,7 +115,7 @@ class ClipSession:
 def open_clip(video: Source, pipeline: Pipeline | None = None, *, fps: float | None = None) -> ClipSession:
     """A session for a clip: a path, or frames (F, H, W, 3) uint8 in memory with their `fps`.
 
-    `pipeline`: what makes the sound; None loads the default one. Raises PostsyncError where that cannot be loaded,
+    `pipeline`: None loads the default one. Raises PostsyncError if that cannot be loaded,
     ConditionError for frames of another form.
     """
     return ClipSession(open_picture(video, fps), registry.load_pipeline() if pipeline is None else pipeline)
@@ -127,8 +135,8 @@ def generate(video: Source, prompt: str | None = None, *, pipeline: Pipeline | N
 
     Raises:
         MediaError: the clip or the reference cannot be read.
-        ConditionError: a name or value that does not exist, or a condition that the system does not accept.
-        Cancelled: a callback asked for the end of the run.
+        ConditionError: an unknown name or value, or a condition that the system does not accept.
+        Cancelled: a callback cancelled the run.
     """
     if pipeline is None:
         pipeline = load_for(options_for(None, options))
@@ -138,17 +146,17 @@ def generate(video: Source, prompt: str | None = None, *, pipeline: Pipeline | N
 
 
 def load_for(options: Options) -> Pipeline:
-    """The pipeline that the options name. Raises PostsyncError, ConditionError for a device that is not here."""
+    """The pipeline that the options name. Raises PostsyncError, ConditionError for an unavailable device."""
     parts = {name: folder for name, folder in options.parts.items() if name != TIMING_PART}
     return registry.load_pipeline(options.system, options.preset, device=options.device, dtype=options.dtype,
                                   parts=parts)
 
 
 def options_for(pipeline: Pipeline | None, given: Mapping[str, Any]) -> Options:
-    """Options of what was given by name, None where not: fields of Options, or options of the system's own.
+    """Options from values by name, None where not given: fields of Options, or the system's own options.
 
-    Those of a pipeline name its own system and preset. Raises ConditionError for other names, and where the system
-    named is another than the pipeline's.
+    Those for a pipeline record its system and preset. Raises ConditionError for other names, and if the named
+    system is not the pipeline's.
     """
     named = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()
              if value is not None}
@@ -168,12 +176,12 @@ def options_for(pipeline: Pipeline | None, given: Mapping[str, Any]) -> Options:
 
 
 def fresh_seed() -> int:
-    """A seed nobody chose; it is printed and stored, so that the run can be repeated."""
+    """A random seed; it is printed and stored, so that the run can be repeated."""
     return secrets.randbelow(2**31)
 
 
 def _timing_or_path(envelope: Timing | Envelope | Tensor | str | Path | None) -> tuple[Timing | None, str | None]:
-    """A timing that somebody gave, or the path of a file that holds it."""
+    """A given timing, or the path of a file that contains it."""
     if envelope is None or isinstance(envelope, str | Path):
         return None, None if envelope is None else str(envelope)
     if isinstance(envelope, Timing):

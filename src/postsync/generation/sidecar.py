@@ -1,4 +1,4 @@
-"""The sidecar `<result>.json`: all that repeats a result, beside a lossless soundtrack `<result>.flac`."""
+"""The sidecar `<result>.json`: everything needed to repeat a result, beside a lossless soundtrack `<result>.flac`."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from .options import Options
 from .progress import OnProgress
 from .result import Recipe, Result
 
-FORMAT = 2  # raised when a reader of an earlier version could no longer read it
+FORMAT = 2  # increased when an earlier version could no longer read it
 READABLE = (1, 2)  # 1: always of a clip, and without notes, captions, guides, parts and settings
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made a result besides the clip and the options."""
+    """The origin of a result besides the clip and the options."""
 
     weights: dict[str, str]  # file of weights -> its SHA-256
     versions: dict[str, str]
 
     @classmethod
     def of(cls, pipeline: Pipeline, options: Options) -> Provenance:
-        """That of a run with this pipeline and these options."""
+        """The provenance of a run with this pipeline and these options."""
         folders = dict(pipeline.weights)
         reader = READERS.get(timing_source(options, pipeline) or "")
         if reader is not None and reader.weights is not None:
@@ -76,7 +76,7 @@ def publish(result: Result, target: Path, provenance: Provenance, input_sha256: 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """A sidecar that was read. `video` is where it says the clip lies; None: the picture was not a clip's."""
+    """A sidecar that was read. `video` is the path of the clip in it; None: the picture was not a clip's."""
 
     path: Path
     video: Path | None
@@ -91,7 +91,7 @@ class Sidecar:
 
     @property
     def result(self) -> Path:
-        """The result beside which it lies."""
+        """The result it belongs to."""
         return self.path.with_suffix("")
 
     @property
@@ -101,7 +101,7 @@ class Sidecar:
 
     @classmethod
     def read(cls, path: Path) -> Sidecar:
-        """Read a sidecar, named by itself or by its result. Raises MediaError, ConditionError for what is not one."""
+        """Read a sidecar, given its path or its result's. Raises MediaError, ConditionError for another file."""
         path = path if path.suffix.lower() == ".json" else sidecar_path(path)
         if not path.exists():
             raise MediaError(f"{path}: no such sidecar; name the sidecar of an earlier result, or that result with its "
@@ -115,12 +115,12 @@ class Sidecar:
             return cls._of(data, path)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ConditionError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-            raise ConditionError(f"{path}: not a sidecar that can be read ({what}); name one as postsync wrote "
+            raise ConditionError(f"{path}: not a readable sidecar ({what}); name one as postsync wrote "
                                  "it.") from error
 
     @classmethod
     def _of(cls, data: dict[str, Any], path: Path) -> Sidecar:
-        """What stands in a sidecar of any format that is read."""
+        """The content of a sidecar of any readable format."""
         entries = [data, *data["redo"]]
         clip = data["input"]
         if clip is None and data["format"] == 1:
@@ -134,7 +134,7 @@ class Sidecar:
 
 
 def _recipe(data: dict[str, Any], folder: Path) -> Recipe:
-    """One recipe; paths of references are read from the sidecar's folder."""
+    """One recipe; paths of references are relative to the sidecar's folder."""
     options, span = Options.from_json(data["options"]), data.get("span")
     if options.reference is not None:
         options = options.replaced({"reference": str(folder / options.reference)})
@@ -187,12 +187,12 @@ def _described(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 
 def _short(values: Tensor) -> list[float]:
-    """float32 values in as few digits as bring them back exactly."""
+    """float32 values in the fewest digits that restore them exactly."""
     return [float(str(value)) for value in np.asarray(values, dtype=np.float32)]
 
 
 def _path_from(folder: Path, file: Path) -> str:
-    """`file` as seen from `folder`, so that both can be moved together; absolute where they share no drive."""
+    """`file` as seen from `folder`, so that both can be moved together; absolute if they share no drive."""
     try:
         return Path(os.path.relpath(file.absolute(), folder.absolute())).as_posix()
     except ValueError:

@@ -1,7 +1,7 @@
-"""What a run asks for that the bundled weights do not know: words of a prompt, with the nearest known ones; pictures.
+"""Warnings about what the bundled weights do not know: words of a prompt, with the nearest known ones; pictures.
 
-A word is known when it stood in the captions of the scenes. That the tokenizer can spell it, or has it whole in its
-vocabulary, means nothing: the network never learnt what it sounds like.
+A word is known if it occurs in the captions of the scenes. Being in the tokenizer's vocabulary is not enough: the
+network never learnt what it sounds like.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from difflib import SequenceMatcher
 
 from ..protocols.pipeline import Pipeline
 from ..scenes.captions import vocabulary_words, words_of
-from .conditions import asked_of
+from .conditions import pipeline_arguments
 from .options import Options
 
 log = logging.getLogger(__name__)
 
-_SAY_NOTHING = frozenset(words_of(
+_STOP_WORDS = frozenset(words_of(
     "a an the and or but of in on at by to from with without into onto over under against off up down out for as is "
     "are was be being it its his her their this that some no not very while then again"))
 _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly", "y", "e")
@@ -25,13 +25,13 @@ _NEAR = 0.7  # least share of letters in common
 
 
 def announce(runs: Sequence[Options], pipeline: Pipeline) -> None:
-    """Warn once for all of `runs` of what the pipeline's weights do not know."""
+    """Warn once for all of `runs` about what the pipeline's weights do not know."""
     for sentence in advice(runs, pipeline):
         log.warning("%s", sentence)
 
 
 def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
-    """Sentences that name what is asked for and the weights do not know: words, or real pictures."""
+    """Warnings that name requested words, or real pictures, that the weights do not know."""
     if pipeline.knows_film:
         return []
     sentences = []
@@ -42,9 +42,9 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
         named = "; ".join(f"'{word}'" + (f" (nearest: {', '.join(near)})" if near else "")
                           for word, near in new.items())
         if new:
-            sentences.append(f"words that these weights do not know, so that anything may be heard: {named}")
-    if any(pipeline.pictures_wanted(1.0, asked_of(options)) is not None for options in runs):
-        more = "; say what is to be heard with a prompt" if takes_words else ""
+            sentences.append(f"words that these weights do not know, so the sound may be anything: {named}")
+    if any(pipeline.pictures_wanted(1.0, pipeline_arguments(options)) is not None for options in runs):
+        more = "; describe the sound with a prompt" if takes_words else ""
         sentences.append("the picture alone says what sounds, and this preset knows only the drawn pictures of its "
                          f"scenes{more}")
     return sentences
@@ -56,15 +56,15 @@ def new_words(prompts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     Articles, prepositions and the like, and numbers, are skipped.
     """
     known = vocabulary_words()
-    asked = dict.fromkeys(word for prompt in prompts for word in words_of(prompt))
-    return {word: _nearest(word, known) for word in asked
-            if word not in known and word not in _SAY_NOTHING and not word.isdigit()}
+    words = dict.fromkeys(word for prompt in prompts for word in words_of(prompt))
+    return {word: _nearest(word, known) for word in words
+            if word not in known and word not in _STOP_WORDS and not word.isdigit()}
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> tuple[str, ...]:
     stem = stem_of(word)
     likeness = {k: (stem_of(k) == stem, SequenceMatcher(None, word, k).ratio()) for k in known
-                if k not in _SAY_NOTHING}
+                if k not in _STOP_WORDS}
     near = [k for k, (same_stem, ratio) in likeness.items() if same_stem or ratio >= _NEAR]
     return tuple(sorted(near, key=lambda k: likeness[k], reverse=True)[:3])
 

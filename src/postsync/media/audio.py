@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BLOCK = 1 << 18  # samples handled at a time
-_RATES = (1000, 768_000)  # Hz; a header that claims others is damaged, and resampling it would fill the memory
+_RATES = (1000, 768_000)  # Hz; a header with other rates is damaged, and resampling it would fill the memory
 _MAX_CHANNELS = 64
 
 
@@ -38,7 +38,7 @@ def read_audio(
         sample_rate: of the result, Hz.
         mono: take the mean over the channels.
         max_duration_s: read no more than this many seconds.
-        from_picture: let sample 0 be the moment of the first picture (silence is added or sound cut at the start).
+        from_picture: align sample 0 with the first picture (silence is added or sound cut at the start).
 
     Returns (C, N) float32, C = 1 where `mono`. Raises MediaError: missing, damaged, without sound, or too long to hold.
     """
@@ -63,7 +63,7 @@ def audio_blocks(path: str | os.PathLike[str], from_picture: bool = False) -> tu
         try:
             header = soundfile.info(str(path))
         except (soundfile.SoundFileError, TypeError):
-            pass  # not a plain sound file: a video, m4a or the like, which PyAV reads
+            pass  # not a plain sound file: a video, m4a or similar, which PyAV reads
         else:
             return _plausible(header.samplerate, header.channels, path), _sound_file_blocks(path, header.channels)
     with open_media(path) as container:
@@ -79,7 +79,7 @@ def audio_blocks(path: str | os.PathLike[str], from_picture: bool = False) -> tu
 
 
 def _plausible(rate: int, channels: int, path: Path) -> int:
-    """The sample rate in Hz; raises MediaError where the header says what no recording has."""
+    """The sample rate in Hz; raises MediaError for values that no recording has."""
     if not _RATES[0] <= rate <= _RATES[1] or not 1 <= channels <= _MAX_CHANNELS:
         raise MediaError(
             f"{path}: its header says {rate} Hz and {channels} channels; {_RATES[0]} to {_RATES[1]} Hz and up to "
@@ -89,7 +89,7 @@ def _plausible(rate: int, channels: int, path: Path) -> int:
 
 
 def _usable(blocks: Iterable[np.ndarray], rate: int, path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
-    """The blocks, as long as they are finite and of a length that can be held."""
+    """The blocks, checked to be finite and not too long for memory."""
     remaining = round(MAX_DURATION_S * rate)
     for block in blocks:
         remaining -= block.shape[1]
@@ -112,7 +112,7 @@ def _sound_file_blocks(path: Path, channels: int) -> Iterator[np.ndarray]:
 
 
 def _decoded_blocks(path: Path, rate: int, start_s: float | None) -> Iterator[np.ndarray]:
-    """Decode the first sound track; `start_s` (on the file's clock) becomes sample 0 where it is given."""
+    """Decode the first sound track; `start_s` (on the file's clock) becomes sample 0 if given."""
     with open_media(path) as container:
         convert = av.AudioResampler(format="fltp", rate=rate)
         skip: int | None = None  # samples still to be dropped
@@ -187,9 +187,9 @@ def write_wav(
     sample_rate: int,
     subtype: Literal["PCM_16", "PCM_24", "FLOAT"] = "PCM_24",
 ) -> Path:
-    """Write (C, N) in -1..1, or an iterable of such blocks, as WAV; give the path back.
+    """Write (C, N) in -1..1, or an iterable of such blocks, as WAV; returns the path.
 
-    The file appears whole or not at all; the same samples give the same bytes. Raises MediaError.
+    The file is written atomically; the same samples give the same bytes. Raises MediaError.
     """
     path = Path(path)
     with whole_file(path) as temporary:
@@ -209,7 +209,7 @@ def write_wav(
 
 
 def _clear_time_stamp(path: Path) -> None:
-    """libsndfile writes the time of day into the PEAK chunk of float files; zero keeps equal sound equal in bytes."""
+    """libsndfile writes the time of day into the PEAK chunk of float files; zero keeps equal sounds byte-identical."""
     with path.open("r+b") as file:
         position = file.read(256).find(b"PEAK")
         if position >= 0:

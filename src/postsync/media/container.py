@@ -1,4 +1,4 @@
-"""Opening media files: every way in which a file can be unusable becomes one line that says what to do."""
+"""Opening media files: every defect of a file becomes a one-line error that says what to do."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".t
                             ".flv", ".3gp", ".ogv"})
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff"})
 MAX_PIXELS = 8192 * 4608  # of one picture: 8K and a little more; the decoder refuses larger ones before it allocates
-_PLAYLISTS = ("hls", "dash", "concat", "sdp", "rtsp")  # they name other files and addresses to read
+_PLAYLISTS = ("hls", "dash", "concat", "sdp", "rtsp")  # they point to other files and addresses
 _STILL_FORMATS = ("image2", "tty", "_pipe")  # FFmpeg reads pictures and plain text as one-frame "videos"
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-# No media file may make us read another file or address.
+# No media file may cause another file or address to be read.
 _OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
 Item = TypeVar("Item")
 
 
 def one_line(error: BaseException) -> str:
-    """The error's own words on one line, without the path that our messages already name."""
+    """The error's own words on one line, without the path, which the messages already name."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())
 
@@ -59,7 +59,7 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
 
 
 def reading(items: Iterable[Item], path: str | os.PathLike[str]) -> Iterator[Item]:
-    """`items`, read from the media file `path`; what FFmpeg cannot go on with becomes a MediaError."""
+    """`items`, read from the media file `path`; FFmpeg's errors become a MediaError."""
     iterator = iter(items)
     while True:
         try:
@@ -74,7 +74,7 @@ def reading(items: Iterable[Item], path: str | os.PathLike[str]) -> Iterator[Ite
 
 
 def check_readable(path: Path) -> None:
-    """Raise MediaError unless `path` is a readable file with something in it."""
+    """Raise MediaError unless `path` is a readable, non-empty file."""
     try:
         path.stat()
     except FileNotFoundError as error:
@@ -102,7 +102,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 
 def picture_stream(container: InputContainer, path: str | os.PathLike[str]) -> VideoStream:
-    """The first real video stream; cover art and thumbnails are passed over. Raises MediaError where there is none."""
+    """The first real video stream; cover art and thumbnails are skipped. Raises MediaError if there is none."""
     if container.format.name.endswith(_STILL_FORMATS):
         raise MediaError(f"{path}: a still picture or text, not a video; give an mp4, mov, mkv, webm or avi file")
     for stream in container.streams.video:
@@ -118,7 +118,7 @@ def picture_stream(container: InputContainer, path: str | os.PathLike[str]) -> V
 
 
 def truncated(path: str | os.PathLike[str]) -> MediaError:
-    """The error for a file that ends before its own header says."""
+    """The error for a file that is shorter than its header states."""
     return MediaError(f"{path}: the file is cut short (its end is missing); copy, download or export it again")
 
 
@@ -141,7 +141,7 @@ def is_truncated(path: Path) -> bool:
 
 
 def _mp4_end(file: BinaryIO, size: int) -> int:
-    """Where the last top-level box says it ends; past the file's end where `moov` is missing (ISO 14496-12, 4.2)."""
+    """The end of the last top-level box by its header; past the file's end if `moov` is missing (ISO 14496-12, 4.2)."""
     position, has_index = 0, False
     while position + 8 <= size:
         file.seek(position)
@@ -159,7 +159,7 @@ def _mp4_end(file: BinaryIO, size: int) -> int:
 
 
 def _matroska_end(head: bytes) -> int:
-    """Where the segment says it ends; 0 where its length is unknown, as in live recordings (RFC 8794, section 4)."""
+    """The end of the segment by its header; 0 if its length is unknown, as in live recordings (RFC 8794, section 4)."""
 
     def length_at(position: int) -> tuple[int, int]:
         width = 9 - head[position].bit_length()

@@ -1,8 +1,8 @@
-"""Decoding the picture packet by packet, with limits: what is damaged is passed over, what would never end is refused.
+"""Decoding the picture packet by packet, with limits: damaged packets are skipped, endless ones refused.
 
-A small file can ask for a lot of work: pictures beyond `MAX_PIXELS` (the decoder refuses them before it allocates), far
-more pictures than its bytes can hold, or times that jump by years. The limits lie well beyond what cameras and
-encoders make; they are checked while decoding, since headers can say anything.
+A small file can cause a lot of work: pictures beyond `MAX_PIXELS` (the decoder refuses them before it allocates), far
+more pictures than its bytes can hold, or times that jump by years. The limits are well beyond what cameras
+and encoders produce; they are checked while decoding, since headers can be wrong.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _logger = logging.getLogger(__name__)
 SEEK_FROM_S = 4.0  # windows that start later are reached by a seek, earlier ones by decoding
 MAX_DURATION_S = 4 * 3600.0  # of a clip
 MAX_HOLD_S = 600.0  # for which one picture may be shown
-MIN_HOLD_S = 1e-3  # of the last picture; less is no duration that was meant
+MIN_HOLD_S = 1e-3  # of the last picture; less is not an intended duration
 MAX_START_S = 30 * 86400.0  # of the first picture on the file's own clock, either way
-FREE_PIXELS = 50e9  # decoded without asking how many bytes they came from: 100 s of 4K at 60 fps
+FREE_PIXELS = 50e9  # decoded regardless of the size of their file: 100 s of 4K at 60 fps
 MAX_PIXELS_PER_BYTE = 250_000  # beyond that; a still picture in 4K, well encoded, comes to 180 000
 
 
@@ -36,7 +36,7 @@ def timed(
 ) -> Iterator[tuple[float, float, av.VideoFrame]]:
     """(start, duration, frame) in seconds from the first picture; a picture lasts until the next one.
 
-    Raises MediaError where the times cannot be those of a clip.
+    Raises MediaError for impossible times.
     """
     base = stream.time_base or Fraction(1, 1000)
     usual = _usual_duration(stream)
@@ -53,24 +53,24 @@ def timed(
                 raise MediaError(f"{path}: its clock starts at {float(first * base):.0f} s; export it again")
         if held is not None:
             if ticks <= held[0]:
-                continue  # two pictures for one moment: the earlier one stays
+                continue  # two pictures at one time: the earlier one is kept
             usual = (ticks - held[0]) * base
             yield _checked(held[0] - first, usual, base, path), float(usual), held[1]
         held = (ticks, frame)
     if held is not None and first is not None:
-        said = ((held[1].duration or 0) * base, usual, Fraction(1, 25))
-        length = next(one for one in said if MIN_HOLD_S <= one <= MAX_HOLD_S)
+        declared = ((held[1].duration or 0) * base, usual, Fraction(1, 25))
+        length = next(one for one in declared if MIN_HOLD_S <= one <= MAX_HOLD_S)
         yield _checked(held[0] - first, length, base, path), float(length), held[1]
 
 
 def _usual_duration(stream: VideoStream) -> Fraction:
-    """What a picture lasts where nothing else is known: a frame of the header's rate if that can be true, else 1/25."""
+    """The default duration of a picture: a frame at the header's rate if plausible, else 1/25 s."""
     rate = stream.average_rate
     return 1 / rate if rate and 1 / MAX_HOLD_S <= rate <= 1000 else Fraction(1, 25)
 
 
 def _checked(ticks: int, duration: Fraction, base: Fraction, path: Path) -> float:
-    """The time of a frame in seconds. Raises MediaError for one shown, or a clip lasting, longer than we work on."""
+    """The time of a frame in seconds. Raises MediaError for a picture shown, or a clip lasting, beyond the limits."""
     start = float(ticks * base)
     if duration > MAX_HOLD_S:
         raise MediaError(
@@ -83,18 +83,18 @@ def _checked(ticks: int, duration: Fraction, base: Fraction, path: Path) -> floa
 
 
 def warn_of_missing_end(container: InputContainer, stream: VideoStream, length_s: float, path: Path) -> None:
-    """Warn where the header says more than was decoded: FFmpeg takes some kinds of damage for the end of the file.
+    """Warn if the header states more than was decoded: FFmpeg takes some kinds of damage for the end of the file.
 
-    Not an error, for headers err as well; the picture is what was decoded, here and in the output.
+    Not an error, since headers can be wrong as well; the picture is what was decoded, here and in the output.
     """
     if stream.duration is not None and stream.time_base is not None:
-        said = float(stream.duration * stream.time_base)
+        declared = float(stream.duration * stream.time_base)
     else:
-        said = (container.duration or 0) / av.time_base
-    if said - length_s > max(0.5, 0.05 * length_s):
+        declared = (container.duration or 0) / av.time_base
+    if declared - length_s > max(0.5, 0.05 * length_s):
         _logger.warning(
             "%s: its picture ends at %.3f s, but its header says %.1f s: the rest is damaged or missing",
-            path, length_s, said,
+            path, length_s, declared,
         )
 
 
@@ -122,7 +122,7 @@ def decoded(container: InputContainer, stream: VideoStream, path: Path, start_s:
 
 
 def _frames_of_packets(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[av.VideoFrame]:
-    """Decode packet by packet. Damaged packets are passed over, as players do, with one warning at the end."""
+    """Decode packet by packet. Damaged packets are skipped, as in players, with one warning at the end."""
     size = path.stat().st_size
     damaged, num_packets, pixels = 0, 0, 0  # pixels: of the pictures decoded so far
     for packet in reading(container.demux(stream), path):

@@ -32,7 +32,7 @@ class Encoding:
     """How frames and sound are encoded."""
 
     crf: int = 18  # constant quality: lower is better and larger
-    exact_size: bool = False  # odd sizes as they are, in 4:4:4, which not every player shows; else a row or column more
+    exact_size: bool = False  # keep odd sizes, in 4:4:4, which not every player shows; else add a row or column
     sound_rate: int = ENCODED_RATE  # Hz
     sound_bit_rate: int | None = None  # None: 128 kbit/s a channel, of Opus 96
 
@@ -48,7 +48,7 @@ def encode_pictures(
     encoding: Encoding | None = None,
     on_progress: Progress | None = None,
 ) -> Path:
-    """Write frames, each (H, W, 3) RGB or (H, W) luma uint8, with sound to `target`; give that path back.
+    """Write frames, each (H, W, 3) RGB or (H, W) luma uint8, with sound to `target`; returns that path.
 
     Args:
         times_s: when each frame appears, rising seconds from 0; they need not be regular.
@@ -56,10 +56,10 @@ def encode_pictures(
         sound: (C, N) in -1..1, 1 or 2 channels, or an iterable of such blocks; padded with silence or cut to
             `duration_s`. None: a file without sound.
         sample_rate: of the sound, Hz.
-        on_progress: is given the share that is done, about every ten frames; what it raises ends the work.
+        on_progress: receives the finished share, about every ten frames; an exception from it ends the work.
 
-    Raises MediaError for a suffix that names no container we write, and where the file cannot be written. It appears
-    whole or not at all.
+    Raises MediaError for an unsupported suffix, and if the file cannot be written. It is
+    written atomically.
     """
     target, encoding = Path(target), encoding or Encoding()
     container_format = check_container(target)
@@ -101,13 +101,13 @@ class _PictureWriter:
             self.stream.pix_fmt = "yuv420p"
         else:
             if not encoding.exact_size:
-                self.padding = (height % 2, width % 2)  # 4:2:0 of H.264 wants even sides
+                self.padding = (height % 2, width % 2)  # 4:2:0 in H.264 needs even sides
             options = {"crf": str(encoding.crf), "bf": "0"}
             self.stream = container.add_stream("libx264", rate=mean_rate, options=options)
             self.stream.pix_fmt = "yuv444p" if encoding.exact_size and (height % 2 or width % 2) else "yuv420p"
         self.stream.height, self.stream.width = height + self.padding[0], width + self.padding[1]
         self.stream.time_base = self.stream.codec_context.time_base = Fraction(1, CLOCK)
-        # else the last frame's length would be a guess
+        # otherwise the last frame's length would be guessed
         self.lasts = {start: end - start for start, end in pairwise(ticks)}
 
     def write(self, image: np.ndarray, tick: int) -> None:
@@ -120,7 +120,7 @@ class _PictureWriter:
         self._mux(self.stream.encode(frame))
 
     def finish(self) -> None:
-        """Encode what the encoder still holds back."""
+        """Flush the encoder."""
         self._mux(self.stream.encode(None))
 
     def _mux(self, packets: Sequence[Packet]) -> None:

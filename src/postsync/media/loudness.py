@@ -27,18 +27,18 @@ _GUARD_DB = 0.1  # the gain curve bends between its nodes
 
 @dataclass(frozen=True)
 class LoudnessTarget:
-    """What the soundtrack is brought to. -20 LUFS leaves foley room under speech at the web's usual -16 to -14."""
+    """The target loudness of a soundtrack. -20 LUFS leaves foley room under speech at the web's usual -16 to -14."""
 
     lufs: float = -20.0
     true_peak_dbtp: float = -1.0
     fade_s: float = 0.01
-    max_gain_db: float = 40.0  # near-silence is not blown up to full noise
-    max_limiting_db: float = 18.0  # where peaks ask for more, the gain is lowered and the loudness falls short
+    max_gain_db: float = 40.0  # near-silence is not amplified to full noise
+    max_limiting_db: float = 18.0  # where peaks need more, the gain is lowered and the loudness falls short
 
 
 @dataclass(frozen=True)
 class LoudnessReport:
-    """What was done: input and expected output loudness (LUFS, -inf for silence), gain, deepest limiting (dB)."""
+    """The outcome: input and expected output loudness (LUFS, -inf for silence), gain, deepest limiting (dB)."""
 
     input_lufs: float
     output_lufs: float
@@ -53,7 +53,7 @@ def normalise_loudness(
     true_peak_dbtp: float = -1.0,
     fade_s: float = 0.01,
 ) -> tuple[Waveform, LoudnessReport]:
-    """Bring (C, N) to the loudness and under the true peak, with short fades at both ends; silence stays silence.
+    """Normalise (C, N) to the loudness, below the true peak, with short fades at both ends; silence stays silence.
 
     Returns the new waveform (C, N) float32 (a tensor on the CPU if it was one) and what was done. Raises MediaError for
     samples that are not finite.
@@ -72,7 +72,8 @@ def normalise_loudness(
 def normalise_blocks(
     source: Callable[[], Iterable[np.ndarray]], sample_rate: int, target: LoudnessTarget | None = None
 ) -> tuple[Iterator[np.ndarray], LoudnessReport]:
-    """`normalise_loudness` for sound too long to hold: `source()` is called twice and gives the same blocks (C, n)."""
+    """`normalise_loudness` for sound too long for memory: `source()` is called twice and must give the same blocks (C,
+    n)."""
     plan = plan_gain(measured(source(), sample_rate), target or LoudnessTarget())
 
     def levelled() -> Iterator[np.ndarray]:
@@ -99,17 +100,17 @@ class GainPlan:
         at = np.arange(position, position + block.shape[1])
         if not len(at):
             return block.astype(np.float32)
-        first = position // self.hop  # only the nodes around the block: a long curve is not gone through every time
+        first = position // self.hop  # only the nodes around the block, not the whole curve
         nodes = self.nodes[first : at[-1] // self.hop + 2]
         gains = np.interp(at, (first + np.arange(len(nodes))) * self.hop, nodes)
         return (block * gains * _fade(at, self.num_samples, self.fade_samples)).astype(np.float32)
 
 
 def plan_gain(profile: LoudnessProfile, target: LoudnessTarget) -> GainPlan:
-    """The gain that brings the limited soundtrack to the target: found by repetition on the profile alone."""
+    """The gain that brings the limited soundtrack to the target, found iteratively on the profile alone."""
     fade_samples = min(round(target.fade_s * profile.sample_rate), profile.num_samples // 2)
     before = profile.lufs()
-    if math.isinf(before):  # silence, or all of it under the absolute gate: left as it is
+    if math.isinf(before):  # silence, or all of it below the absolute gate: unchanged
         nodes = np.ones(len(profile.peaks) + 1)
         return GainPlan(profile.hop, profile.num_samples, fade_samples, nodes, LoudnessReport(before, before, 0.0, 0.0))
     centres = (np.arange(len(profile.peaks)) + 0.5) * profile.hop

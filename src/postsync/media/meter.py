@@ -2,7 +2,7 @@
 
 Both stages of the K filter (a high shelf for the head, then a high pass) are second-order sections from R.
 Bristow-Johnson's "Cookbook formulae for audio EQ biquad filter coefficients", with the settings that pyloudnorm's meter
-uses, so that both read the same.
+uses, so that both give the same values.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Biquad = tuple[np.ndarray, np.ndarray]  # numerator and denominator in powers of
 
 
 def high_shelf(sample_rate: float, frequency: float, quality: float, gain_db: float) -> Biquad:
-    """Lifts what lies above `frequency` (Hz) by `gain_db`."""
+    """Boosts frequencies above `frequency` (Hz) by `gain_db`."""
     root = 10 ** (gain_db / 40)
     angle = 2 * math.pi * frequency / sample_rate
     cosine, slope = math.cos(angle), math.sqrt(root) * math.sin(angle) / quality
@@ -42,7 +42,7 @@ def high_shelf(sample_rate: float, frequency: float, quality: float, gain_db: fl
 
 
 def high_pass(sample_rate: float, frequency: float, quality: float) -> Biquad:
-    """Removes what lies below `frequency` (Hz)."""
+    """Removes frequencies below `frequency` (Hz)."""
     angle = 2 * math.pi * frequency / sample_rate
     cosine, alpha = math.cos(angle), math.sin(angle) / (2 * quality)
     b = (1 + cosine) / 2 * np.array([1.0, -2.0, 1.0])
@@ -65,7 +65,7 @@ class KWeighting:
     def __call__(self, block: np.ndarray) -> np.ndarray:
         signal = np.concatenate([self._past, block], axis=1)
         self._past = signal[:, signal.shape[1] - len(self._taps) + 1 :].copy()
-        size = 1 << (signal.shape[1] - 1).bit_length()  # wrap-around falls on the past, which is cut off
+        size = 1 << (signal.shape[1] - 1).bit_length()  # wrap-around affects the history only, which is cut off
         filtered = np.fft.irfft(np.fft.rfft(signal, size) * np.fft.rfft(self._taps, size), size)
         return filtered[:, len(self._taps) - 1 : signal.shape[1]]
 
@@ -120,7 +120,7 @@ class LoudnessProfile:
 
 
 class LoudnessMeter:
-    """Measures blocks (C, n) as they come; `finish()` gives the profile. Memory: 16 bytes per millisecond."""
+    """Measures blocks (C, n) one by one; `finish()` returns the profile. Memory: 16 bytes per millisecond."""
 
     def __init__(self, sample_rate: int, num_channels: int) -> None:
         tenth = round(sample_rate / 10)
@@ -142,7 +142,7 @@ class LoudnessMeter:
         self._add_peaks(np.ascontiguousarray(block.T, dtype=np.float32), last=False)
 
     def finish(self) -> LoudnessProfile:
-        """The profile of all that was added."""
+        """The profile of everything added."""
         self._add_peaks(np.zeros((0, self._num_channels), np.float32), last=True)
         energy, peaks = self._energy.finish(), self._peaks.finish()
         peaks = np.pad(peaks, (0, max(0, len(energy) - len(peaks))))[: len(energy)]

@@ -1,7 +1,7 @@
 """Puts a soundtrack under a picture: the video packets are copied, never decoded; only the sound is encoded.
 
-The first video track, all subtitles, chapters and metadata go along, and the first sound track where it is to be kept.
-Other old sound, further video tracks, cover art, attachments and data streams stay behind (logged). Same input and
+The first video track, all subtitles, chapters and metadata are copied, and on request the first sound track. Other
+sound, further video tracks, cover art, attachments and data streams are dropped (logged). Same input and
 waveform give the same bytes.
 """
 
@@ -46,7 +46,7 @@ _OWN_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "du
 
 
 def default_output(path: str | os.PathLike[str], suffix: str = ".postsync") -> Path:
-    """`clip.mov` -> `clip.postsync.mov`. avi and m4v become mp4, containers we do not write become mkv."""
+    """`clip.mov` -> `clip.postsync.mov`. avi and m4v become mp4, unsupported containers become mkv."""
     path = Path(path)
     kind = path.suffix.lower()
     if kind in _SAME_CONTAINER:
@@ -55,7 +55,7 @@ def default_output(path: str | os.PathLike[str], suffix: str = ".postsync") -> P
 
 
 def check_container(output_path: str | os.PathLike[str]) -> str:
-    """FFmpeg's name of the container that the output's suffix asks for. Raises MediaError for one we do not write."""
+    """FFmpeg's name of the container of the output's suffix. Raises MediaError for an unsupported one."""
     path = Path(output_path)
     if path.suffix.lower() not in _FORMATS:
         raise MediaError(f"{path}: cannot write '{path.suffix}' video; end the name in {', '.join(sorted(_FORMATS))}")
@@ -71,18 +71,18 @@ def mux(
     keep_sound: bool = False,
     on_progress: Progress | None = None,
 ) -> Path:
-    """Write the picture of `video_path` with `waveform` as its sound to `output_path`; give that path back.
+    """Write the picture of `video_path` with `waveform` as its sound to `output_path`; returns that path.
 
     Args:
-        waveform: (C, N) in -1..1, 1 or 2 channels, or an iterable of such blocks (streamed, never held whole). Its
+        waveform: (C, N) in -1..1, 1 or 2 channels, or an iterable of such blocks (streamed). Its
             first sample sounds with the first picture. Padded with silence or cut to the video's length.
         sample_rate: of the waveform, Hz. Encoded as AAC at 48 kHz, in webm as Opus at 48 kHz.
-        info: what `probe` or a fully read `iter_frames` said of the video; probed where None.
+        info: the result of `probe` or of a fully read `iter_frames`; probed if None.
         keep_sound: copy the video's first sound track packet by packet; the waveform becomes the track after it.
-        on_progress: is given the share that is done; what it raises ends the work.
+        on_progress: receives the finished share; an exception from it ends the work.
 
     Raises MediaError: unusable input, output that is the input (through any link) or cannot be written, a container
-    that cannot hold the video's codec or the kept sound's. Nothing half-written stays behind, whatever ends the work.
+    that cannot hold the video's codec or the kept sound's. No partial file is left, whatever ends the work.
     """
     video_path, output_path = Path(video_path), Path(output_path)
     container_format = check_container(output_path)
@@ -97,7 +97,7 @@ def mux(
 
 @contextlib.contextmanager
 def opened_for_writing(path: Path, container_format: str) -> Iterator[OutputContainer]:
-    """A new media file that plays while it loads, and of which equal content gives equal bytes."""
+    """A new media file that can be played while loading, deterministic in its content."""
     # Edit lists count in the movie's time scale: at 48 kHz the sound's start is exact to the sample.
     options = {"movflags": "faststart", "movie_timescale": str(ENCODED_RATE)}
     options = options if container_format in ("mp4", "mov") else {}
@@ -115,7 +115,7 @@ def _copy(
     info: VideoInfo,
     on_progress: Progress | None,
 ) -> None:
-    """Copy packets in the source's order; the sound is encoded along, always a little ahead of the picture."""
+    """Copy packets in the source's order; the sound is encoded alongside, always a little ahead of the picture."""
     sound = SoundWriter(target, blocks, info.first_pts_s)
     target.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _OWN_KEYS})
     if chapters := source.chapters():
@@ -139,7 +139,7 @@ def _packets(source: InputContainer, indices: list[int], video_path: Path) -> It
 
 
 def _copy_packet(target: OutputContainer, packet: Packet, video_path: Path) -> None:
-    """Hand on one packet. Raises MediaError where the muxer cannot place it: times that run backwards, a broken one."""
+    """Mux one packet. Raises MediaError if the muxer cannot place it: times that run backwards, a broken one."""
     try:
         target.mux(packet)
     except (av.error.ArgumentError, av.error.InvalidDataError) as error:
@@ -225,7 +225,7 @@ class SoundWriter:
         self.position = round(start_s * rate)
 
     def advance(self, time_s: float | None) -> None:
-        """Encode up to half a second after `time_s`; one block where the time is not known."""
+        """Encode up to half a second after `time_s`; one block if the time is unknown."""
         while self.block is not None and (time_s is None or self.position / self.rate <= time_s + 0.5):
             self._write(self.block)
             self.block = next(self.blocks, None)

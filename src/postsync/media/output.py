@@ -1,4 +1,4 @@
-"""Writing files whole or not at all: a temporary name in the target folder, renamed at the end."""
+"""Writing files atomically: a temporary name in the target folder, renamed at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .container import one_line
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[str]] = ()) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the name `path` when the block ends well, else it is removed.
+    """Yield a temporary path beside `path`; it is renamed to `path` when the block succeeds, else removed.
 
     `inputs` are files that must not be overwritten, also when reached through a link.
     Raises MediaError when the folder is missing or not writable, `path` is a folder or an input, or writing fails.
@@ -28,7 +28,7 @@ def whole_file(path: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[
     check_writable(path, inputs)
     temporary = _beside(path)
     remove = functools.partial(temporary.unlink, missing_ok=True)
-    atexit.register(remove)  # a second Ctrl-C may break off the removal below
+    atexit.register(remove)  # a second Ctrl-C may interrupt the removal below
     try:
         yield temporary
         os.replace(temporary, path)
@@ -43,9 +43,9 @@ def whole_file(path: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[
 
 @contextlib.contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside `folder`, which takes its place when the block ends well, and else is removed.
+    """Yield a new folder beside `folder`, which replaces it when the block succeeds, and else is removed.
 
-    Raises OSError where it cannot be made.
+    Raises OSError if it cannot be created.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
@@ -66,7 +66,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 def check_writable(path: Path, inputs: Sequence[str | os.PathLike[str]] = ()) -> None:
     """Raise MediaError unless `path` can be written without touching one of `inputs`. Call it before the work.
 
-    A file is made beside `path` and removed: permissions alone do not tell (root, read-only and virtual folders).
+    A file is created beside `path` and removed: permissions alone are not enough (root, read-only and virtual folders).
     """
     try:
         if path.is_dir():
@@ -91,5 +91,5 @@ def check_writable(path: Path, inputs: Sequence[str | os.PathLike[str]] = ()) ->
 
 
 def _beside(path: Path) -> Path:
-    """A hidden name in the same folder that nobody else uses; cut to what file systems take."""
+    """A unique hidden name in the same folder, cut to the length that file systems allow."""
     return path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex[:12]}.part{path.suffix}")

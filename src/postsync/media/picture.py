@@ -1,4 +1,4 @@
-"""The picture a soundtrack goes under: a clip, whose packets are copied, or frames in memory, which are encoded."""
+"""The picture of a soundtrack: a clip, whose packets are copied, or frames in memory, which are encoded."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from .video import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-_ONE_FRAME_S = 0.04  # how long a single frame lasts where nobody says
+_ONE_FRAME_S = 0.04  # default duration of a single frame
 
 
 class Picture(ABC):
     """Moving pictures with their times. Seconds count from the first picture."""
 
-    path: Path | None = None  # the file, where it is one
+    path: Path | None = None  # the file, if it is one
     _info: VideoInfo | None = None
 
     @property
     def name(self) -> str:
-        """What a message calls it."""
+        """Its name in messages."""
         return IN_MEMORY if self.path is None else str(self.path)
 
     @property
     def known(self) -> VideoInfo | None:
-        """The exact length and size, where all of it was read before."""
+        """The exact length and size, if all of it was read before."""
         return self._info
 
     @property
     def info(self) -> VideoInfo:
-        """The exact length and size; the first time all of it is read. Raises MediaError."""
+        """The exact length and size; the first call reads all of it. Raises MediaError."""
         if self._info is None:
             self._info = self._probed()
         return self._info
@@ -68,23 +68,23 @@ class Picture(ABC):
 
     @abstractmethod
     def expected(self) -> VideoInfo | None:
-        """Length and size as far as they can be had without reading all of it. Raises MediaError."""
+        """Length and size as far as known without reading all of it. Raises MediaError."""
 
     @abstractmethod
     def shown(self, found: list[VideoInfo], start_s: float = 0.0) -> Generator[Shown]:
-        """The frames with their times; `found` gets the exact length where all were read. Raises MediaError."""
+        """The frames with their times; `found` gets the exact length once all were read. Raises MediaError."""
 
     @abstractmethod
     def write(self, sound: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], sample_rate: int,
               target: str | os.PathLike[str], *, keep_sound: bool = False,
               on_progress: Progress | None = None) -> Path:
-        """Write the picture with `sound` to `target`, whole or not at all; give that path back.
+        """Write the picture with `sound` to `target`, atomically; returns that path.
 
         sound: (C, N) in -1..1, 1 or 2 channels, or an iterable of such blocks; its first sample sounds with the first
             picture. Padded with silence or cut to the picture's length.
         sample_rate: of the sound, Hz.
-        keep_sound: keep the picture's own sound, where it has any; the new one becomes the track after it.
-        on_progress: is given the share that is done; what it raises ends the work, and nothing is written.
+        keep_sound: keep the picture's own sound, if any; the new one becomes the track after it.
+        on_progress: receives the finished share; an exception from it ends the work, and nothing is written.
 
         Raises MediaError.
         """
@@ -127,7 +127,7 @@ class FramesPicture(Picture):
     frames: (F, H, W, 3) RGB or (F, H, W) luma, also (F, 3, H, W): an array, a tensor or a list of pictures; integers
         in 0..255, or floats in 0..1, which are rounded to 8 bits.
     fps: frames a second.
-    times_s: in place of `fps`, when each frame appears: F rising seconds, counted from the first; the last frame is
+    times_s: instead of `fps`, when each frame appears: F rising seconds, counted from the first; the last frame is
         shown as long as the one before it.
 
     Raises ConditionError for frames or times of another kind.
@@ -156,19 +156,19 @@ class FramesPicture(Picture):
     def write(self, sound: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], sample_rate: int,
               target: str | os.PathLike[str], *, keep_sound: bool = False,
               on_progress: Progress | None = None) -> Path:
-        """See `Picture` and `encode_pictures`. Such frames have no sound of their own that could be kept."""
+        """See `Picture` and `encode_pictures`. Such frames have no sound of their own to keep."""
         return encode_pictures(self._frames, self._times, self.info.duration_s, target, sound, sample_rate,
                                encoding=Encoding(), on_progress=on_progress)
 
     def _probed(self) -> VideoInfo:
-        assert self._info is not None  # since the beginning
+        assert self._info is not None  # known from the start
         return self._info
 
 
 def open_picture(source: Any, fps: float | None = None, times_s: Sequence[float] | None = None) -> Picture:
-    """The picture of a file (a path), of frames in memory (see `FramesPicture`), or a `Picture` as it is.
+    """The picture of a file (a path), of frames in memory (see `FramesPicture`), or a `Picture` itself.
 
-    Raises ConditionError where `fps` or times are given for what has its own, and as `FramesPicture`.
+    Raises ConditionError if `fps` or times are given for a source with its own times, and as `FramesPicture`.
     """
     if not isinstance(source, (str, os.PathLike, Picture)):
         return FramesPicture(source, fps, times_s)
@@ -211,7 +211,7 @@ def _picture(frame: Any) -> np.ndarray:
 
 
 def _times(count: int, fps: float | None, times_s: Sequence[float] | None) -> tuple[list[float], float]:
-    """When each of the frames appears, and the length of all, in seconds. Raises ConditionError."""
+    """When each frame appears, and the total length, in seconds. Raises ConditionError."""
     if (fps is None) == (times_s is None):
         raise ConditionError("frames in memory need either fps or the times at which they appear.")
     if times_s is None:

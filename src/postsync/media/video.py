@@ -27,13 +27,13 @@ from .container import MAX_PIXELS, is_truncated, one_line, open_media, picture_s
 from .decoding import MIN_HOLD_S, SEEK_FROM_S, decoded, timed, warn_of_missing_end
 
 PixelFormat = Literal["rgb24", "gray"]
-Progress = Callable[[float], None]  # is given the share that is done, 0..1; may raise to stop the work
-IN_MEMORY = "the frames given"  # what a message calls frames in memory
+Progress = Callable[[float], None]  # receives the finished share, 0..1; may raise to stop the work
+IN_MEMORY = "the frames given"  # name of frames in memory in messages
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a video after all its frames were decoded."""
+    """Facts about a video, known after all its frames were decoded."""
 
     path: Path | None  # None: frames in memory
     width: int  # pixels, after rotation
@@ -47,7 +47,7 @@ class VideoInfo:
 
     @property
     def name(self) -> str:
-        """What a message calls the video."""
+        """The video's name in messages."""
         return IN_MEMORY if self.path is None else str(self.path)
 
 
@@ -61,7 +61,7 @@ class Frame:
 
 
 class FrameStream(Iterator[Frame]):
-    """Frames of a video, decoded while they are iterated; `info` is there once all have been read."""
+    """Frames of a video, decoded while they are iterated; `info` is available once all have been read."""
 
     def __init__(self, frames: Iterator[Frame], found: list[VideoInfo], name: str) -> None:
         self._frames, self._found, self._name = frames, found, name
@@ -71,14 +71,14 @@ class FrameStream(Iterator[Frame]):
 
     @property
     def info(self) -> VideoInfo:
-        """The video's exact length and size. Raises MediaError before the stream was read to the video's end."""
+        """The video's exact length and size. Raises MediaError before the stream has been read to the video's end."""
         if not self._found:
             raise MediaError(f"{self._name}: its length is known only after all frames were read; call probe() instead")
         return self._found[0]
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Decode the whole video once, without converting a picture, and say what it is. Raises MediaError."""
+    """Decode the whole video once, without converting pictures, and return its facts. Raises MediaError."""
     found: list[VideoInfo] = []
     for _ in shown_frames(Path(path), found):
         pass
@@ -98,10 +98,10 @@ def iter_frames(
 
     Args:
         size: (width, height) of the images; None keeps the upright picture's own.
-        fps: None gives every frame at its own time; else the picture shown at start_s + k / fps (sample and hold).
+        fps: None gives every frame at its own time; otherwise the picture shown at start_s + k / fps (sample and hold).
         pixel_format: "rgb24" gives images (H, W, 3), "gray" (H, W).
         start_s, end_s: only frames (or sample times) with start_s <= time < end_s, seconds from the first picture.
-        short_side: where `size` is None, larger pictures are made smaller, in proportion, to this short side.
+        short_side: where `size` is None, larger pictures are scaled down to this short side, keeping the aspect ratio.
 
     Raises MediaError (while iterating) for a file that is missing, truncated, not a video or has no decodable frame.
     """
@@ -115,7 +115,7 @@ Shown = tuple[float, float, av.VideoFrame]  # start and duration in seconds from
 
 def frame_stream(shown: Iterator[Shown], found: list[VideoInfo], convert: Converter, fps: float | None, start_s: float,
                  end_s: float | None) -> FrameStream:
-    """The frames of `shown`, which fills `found` at its end, as `iter_frames` gives them."""
+    """The frames of `shown`, which fills `found` at its end, in the form of `iter_frames`."""
     if fps is not None and not fps > 0:
         raise ValueError(f"fps must be positive, not {fps}")
     end = math.inf if end_s is None else end_s
@@ -152,7 +152,7 @@ def hold_slack(fps: float) -> float:
 
 
 class Converter:
-    """Decoded frame -> upright image of the wished size. One scaler is kept for the whole stream."""
+    """Decoded frame -> upright image of the wanted size. One scaler is kept for the whole stream."""
 
     def __init__(self, name: str, size: tuple[int, int] | None, pixel_format: PixelFormat,
                  short_side: int | None = None) -> None:
@@ -201,9 +201,9 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def shown_frames(path: Path, found: list[VideoInfo], start_s: float = 0.0) -> Iterator[Shown]:
-    """Each decoded frame with its time and how long it is really shown; fills `found` where all frames were read.
+    """Each decoded frame with its time and true display duration; fills `found` once all frames were read.
 
-    With a late start the frames after the first begin at or before `start_s`: those before are needed to hold.
+    With a late start the frames after the first begin at or before `start_s`: the sample and hold needs those before.
     """
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
@@ -238,10 +238,10 @@ def shown_frames(path: Path, found: list[VideoInfo], start_s: float = 0.0) -> It
 
 
 def declared(path: str | os.PathLike[str]) -> VideoInfo | None:
-    """What the file says of its picture, without decoding it: usually right, never to be relied on.
+    """The declared facts about a file's picture, without decoding it: usually right, but unreliable.
 
-    From its header where that has length and number of pictures (mp4, mov), else from its packets, which are read
-    through. None where neither says anything. Raises MediaError.
+    From its header if that has length and number of pictures (mp4, mov), else from its packets, which are read
+    through. None if neither has them. Raises MediaError.
     """
     path = Path(path)
     with _opened(path) as (container, stream):

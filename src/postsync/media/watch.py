@@ -1,8 +1,8 @@
-"""One look at a clip: every picture as small luma, some of them as RGB, in a single decoding pass.
+"""Reading a clip in one pass: every picture as small luma, some of them as RGB, decoded only once.
 
-Which pictures are wanted depends on the clip's exact length, known only once all of it was decoded. So the plan is
-made for what the file declares, and for lengths near it; the pictures of these plans are held, and the exact
-plan is served from them. Only where the file was wrong about itself it is read a second time.
+Which pictures are wanted depends on the clip's exact length, known only once all of it was decoded. So plans are
+made for the declared length and for lengths near it; the pictures of these plans are kept, and the exact plan is served
+from them. Only if the declared length was wrong is the file read a second time.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _STEP = 10  # frames between two reports of progress
 class FramePlan:
     """Pictures to take: those shown at `times_s`, ascending seconds from the first picture, as (width, height) `size`.
 
-    A picture counts as reached up to `slack_s` before its time, at most a quarter of the one before it; a time at which
-    nothing is shown takes the last picture that was taken.
+    A picture counts as reached up to `slack_s` before its time, at most a quarter of the one before it; a time at
+    which nothing is shown takes the last picture taken.
     """
 
     times_s: tuple[float, ...]
@@ -40,7 +40,7 @@ Plan = Callable[[VideoInfo], FramePlan | None]
 
 @dataclass(frozen=True)
 class Watched:
-    """The clip's exact length and size, and the planned pictures (n, H, W, 3) uint8 RGB; None where none were."""
+    """The clip's exact length and size, and the planned pictures (n, H, W, 3) uint8 RGB; None if none were planned."""
 
     info: VideoInfo
     frames: np.ndarray | None
@@ -50,8 +50,8 @@ def spread(info: VideoInfo, count: int, size: tuple[int, int], first: int = 0, l
     """Those numbered `first` to `last` (excluded) of `count` pictures spread evenly over the whole clip by time.
 
     GRAM's test rule: the pictures are split as by `numpy.array_split`, element (len + 1) // 2 - 1 of each part is
-    taken. Each lasts the same share of the clip, and what is shown at its middle is frame i itself at a constant rate.
-    With more pictures asked for than there are, some repeat.
+    taken. Each lasts the same share of the clip, and at a constant rate the picture at its middle is frame i itself.
+    If more pictures are wanted than exist, some repeat.
     """
     slots = np.arange(max(info.num_frames, count))
     middles = [part[(len(part) + 1) // 2 - 1] + 0.5 for part in np.array_split(slots, count)]
@@ -70,11 +70,11 @@ def watch(picture: Picture, *, on_luma: Callable[[Frame], None] | None = None, l
           plan: Plan | None = None, on_progress: Progress | None = None) -> Watched:
     """Decode the whole picture once.
 
-    on_luma: is given every frame, its image (H, W) uint8 luma of (width, height) `luma_size`.
-    plan: says which pictures are wanted, once for what is declared and once for what is true.
-    on_progress: is given the share that is done, about every ten frames; what it raises ends the work.
+    on_luma: receives every frame, its image (H, W) uint8 luma of (width, height) `luma_size`.
+    plan: gives the wanted pictures, called once with the declared and once with the exact facts.
+    on_progress: receives the finished share, about every ten frames; an exception from it ends the work.
 
-    Raises MediaError for a picture that cannot be read, and what the callbacks raise.
+    Raises MediaError for a picture that cannot be read, and whatever the callbacks raise.
     """
     expected = picture.expected() if plan is not None or on_progress is not None else None
     luma = Converter(picture.name, luma_size, "gray")
@@ -104,7 +104,7 @@ def read_frames(path: str | os.PathLike[str], num_frames: int, size: tuple[int, 
 
 
 def _likely(plan: Plan | None, expected: VideoInfo | None, known: VideoInfo | None) -> list[FramePlan]:
-    """The plans for what is expected, and, where that is not certain, for one picture more or less and for a last one
+    """The plans for the expected length, and, if that is uncertain, for one picture more or less and for a last one
     that is shown longer or not at all."""
     if plan is None or expected is None:
         return []
@@ -116,13 +116,13 @@ def _likely(plan: Plan | None, expected: VideoInfo | None, known: VideoInfo | No
         if likely.num_frames > 0 and likely.duration_s > 0:
             try:
                 plans.append(plan(likely))
-            except ConditionError:  # such as a part beyond the end: the exact length decides whether it is one
+            except ConditionError:  # such as a part beyond the end: the exact length decides
                 continue
     return [one for one in plans if one is not None]
 
 
 class _Taken:
-    """Pictures of some plans, taken while the frames go by, and the times of all frames."""
+    """Pictures of some plans, taken during the pass, and the times of all frames."""
 
     def __init__(self, name: str, plans: Sequence[FramePlan]) -> None:
         self._plans, self._next = plans, [0] * len(plans)
@@ -131,7 +131,7 @@ class _Taken:
         self._ends, self._durations = array("d"), array("d")
 
     def push(self, shown: Shown) -> None:
-        """Take the frame into account, and its picture where a plan wants it."""
+        """Record the frame's time, and its picture if a plan wants it."""
         time, duration, frame = shown
         for number, plan in enumerate(self._plans):
             before = self._next[number]
@@ -145,14 +145,14 @@ class _Taken:
         self._durations.append(duration)
 
     def numbers(self, plan: FramePlan) -> list[int]:
-        """Of each time of the plan, the number of the frame that is shown."""
+        """For each time of the plan, the number of the frame shown."""
         ends = np.asarray(self._ends) - np.minimum(plan.slack_s, 0.25 * np.asarray(self._durations))
         numbers = np.searchsorted(ends, plan.times_s, side="right")
         shown = numbers[numbers < len(ends)]
         return np.minimum(numbers, shown.max() if len(shown) else len(ends) - 1).tolist()
 
     def pictures(self, plan: FramePlan) -> np.ndarray | None:
-        """The plan's pictures (n, H, W, 3), or None where one was not taken."""
+        """The plan's pictures (n, H, W, 3), or None if one was not taken."""
         images = [self._images.get((number, plan.size)) for number in self.numbers(plan)]
         return None if any(image is None for image in images) else np.stack([i for i in images if i is not None])
 

@@ -1,8 +1,8 @@
-"""What most metrics share: sums over clips, and a figure that is read from them.
+"""Common base of most metrics: sums over clips, and a figure computed from them.
 
-`terms` says what clips add, `value` turns sums into the figure. `update` and `compute` of the torchmetrics class stand
-on these two, and so does the bootstrap of `postsync.evaluation`, which keeps the terms of each clip and adds them up
-again for every resample.
+`terms` says what clips add, `value` turns sums into the figure. `update` and `compute` of the torchmetrics class use
+these two, and so does the bootstrap of `postsync.evaluation`, which keeps the terms of each clip and sums them again
+for every resample.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class ClipSums(Metric):
         self.add_state("sums", default=torch.zeros(self.num_terms, dtype=torch.float64), dist_reduce_fx="sum")
 
     def terms(self, *args: Any, **kwargs: Any) -> Tensor:
-        """What one or several clips add, (num_terms,); its arguments are those of `update`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what a clip adds")
+        """The terms of one or several clips, (num_terms,); its arguments are those of `update`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define the terms of a clip")
 
     def value(self, sums: Tensor) -> Tensor:
-        """The figure of sums (..., num_terms), (...) float64; NaN where they hold nothing to take it of."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how its sums are read")
+        """The figure of sums (..., num_terms), (...) float64; NaN if undefined."""
+        raise NotImplementedError(f"{type(self).__name__} does not define its value from the sums")
 
     def defined(self, terms: Tensor) -> bool:
-        """Whether every clip behind these terms (num_terms,) has a value that is a number."""
+        """Whether every clip behind these terms (num_terms,) has a defined value."""
         return bool(terms.isfinite().all())
 
     def update(self, *args: Any, **kwargs: Any) -> None:
@@ -43,12 +43,12 @@ class ClipSums(Metric):
         self.sums += self.terms(*args, **kwargs).to(self.sums)
 
     def compute(self) -> Tensor:
-        """The figure of all clips, a float64 scalar; NaN where there is nothing to take it of."""
+        """The figure of all clips, a float64 scalar; NaN if undefined."""
         return self.value(self.sums)
 
 
 class ClipMean(ClipSums):
-    """Mean of one value a clip; a clip without a value (NaN, where a definition divides by 0) is counted apart.
+    """Mean of one value a clip; a clip without a value (NaN, where a definition divides by 0) is counted separately.
 
     A subclass defines `values`.
     """
@@ -57,7 +57,7 @@ class ClipMean(ClipSums):
 
     def values(self, *args: Any, **kwargs: Any) -> Tensor | float:
         """The values of one or several clips, of any shape; its arguments are those of `update`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what a clip's value is")
+        raise NotImplementedError(f"{type(self).__name__} does not define a clip's value")
 
     def terms(self, *args: Any, **kwargs: Any) -> Tensor:
         """(sum of the values, number of values, number of clips without one), (3,) float64."""
@@ -66,11 +66,11 @@ class ClipMean(ClipSums):
         return torch.stack([values[defined].sum(), defined.sum().double(), (~defined).sum().double()])
 
     def value(self, sums: Tensor) -> Tensor:
-        """Mean over the clips that have a value; NaN where none has."""
+        """Mean over the clips that have a value; NaN if none has."""
         return sums[..., 0] / sums[..., 1]
 
     def defined(self, terms: Tensor) -> bool:
-        """Whether every clip behind these terms (3,) has a value that is a number."""
+        """Whether every clip behind these terms (3,) has a defined value."""
         return super().defined(terms) and not terms[2]
 
     @property
@@ -85,7 +85,8 @@ class ClipMean(ClipSums):
 
 
 def finite_rows(rows: Tensor, what: str) -> Tensor:
-    """The rows (..., D) in float64. Raises ValueError where a value is not finite: such clips are for the caller."""
+    """The rows (..., D) in float64. Raises ValueError for values that are not finite: the caller must drop such
+    clips."""
     if not torch.isfinite(rows).all():
-        raise ValueError(f"{what} hold values that are not finite; leave out the clips they come from")
+        raise ValueError(f"{what} hold values that are not finite; drop the clips they come from")
     return rows.double()

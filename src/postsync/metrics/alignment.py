@@ -1,9 +1,10 @@
-"""Whether sound and picture of a generated clip belong together in time: Align-Acc, DeSync and AV-Align.
+"""Whether sound and picture of a generated clip match in time: Align-Acc, DeSync and AV-Align.
 
-- Align-Acc (Diff-Foley) and DeSync (Synchformer) are read from classifiers, which are `encoders/`; here is what becomes
-  of their answers (metrics.md sections 7 and 14).
-- AV-Align counts how many peaks of motion (`features.flow`) and onsets of sound (`features.onsets.librosa_onsets`) fall
-  together. Its three published variants differ in value, and so in name (metrics.md section 8). Scores at different
+- Align-Acc (Diff-Foley) and DeSync (Synchformer) use classifiers, which are in `encoders/`; here their outputs are
+  evaluated (metrics.md sections 7 and 14).
+- AV-Align counts how many peaks of motion (`features.flow`) and onsets of sound (`features.onsets.librosa_onsets`)
+coincide.
+  Its three published variants differ in value, and therefore in name (metrics.md section 8). Scores at different
   frame rates are not comparable: a match is closer than one frame.
 """
 
@@ -24,7 +25,8 @@ OFFSET_REACH_S = 2.0  # Synchformer's classes are offsets from -2 s to 2 s, equa
 
 
 def aligned(probabilities: Tensor) -> Tensor:
-    """Whether each clip is called real and aligned, by probabilities (N,): (N,) float64 of 0 and 1; 0.5 is not."""
+    """Whether each clip is classified as real and aligned, by probabilities (N,): (N,) float64 of 0 and 1; 0.5 is
+    not."""
     probabilities = finite_rows(probabilities, "probabilities")
     if probabilities.numel() and (probabilities.min() < 0 or probabilities.max() > 1):
         raise ValueError("probabilities lie outside 0..1; apply the sigmoid first")
@@ -32,7 +34,7 @@ def aligned(probabilities: Tensor) -> Tensor:
 
 
 def align_accuracy(probabilities: Tensor) -> Tensor:
-    """Share of the clips that are called real and aligned, 0..1 (tables print it times 100)."""
+    """Share of the clips that are classified as real and aligned, 0..1 (tables print it times 100)."""
     return aligned(probabilities).mean()
 
 
@@ -53,7 +55,7 @@ def desync_s(logits: Tensor) -> Tensor:
 
 
 class AlignAccuracy(ClipMean):
-    """Share of the clips that the alignment classifier calls real and aligned, 0..1."""
+    """Share of the clips that the alignment classifier considers real and aligned, 0..1."""
 
     higher_is_better = True
 
@@ -95,7 +97,7 @@ def _near(audio: float, video: float, window: float) -> bool:
 
 
 def _reached(audio: list[float], video: list[float], window: float) -> int:
-    """Onsets that have any motion peak near, which several may share."""
+    """Onsets with any motion peak near, which several may share."""
     return sum(any(_near(a, v, window) for v in video) for a in audio)
 
 
@@ -119,7 +121,7 @@ def _harmonic(audio: list[float], video: list[float], window: float) -> float:
 
 
 class AVAlign(ClipMean):
-    """AV-Align averaged over clips; clips where the variant is not defined are counted in `num_undefined`."""
+    """AV-Align averaged over clips; clips for which the variant is undefined are counted in `num_undefined`."""
 
     higher_is_better = True
 

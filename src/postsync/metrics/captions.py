@@ -1,4 +1,5 @@
-"""Captions against references: by common words (BLEU-1 to 4, ROUGE-L, CIDEr-D), and by words in context (BERTScore).
+"""Captions against references: by common words (BLEU-1 to 4, ROUGE-L, CIDEr-D), and by contextual embeddings
+(BERTScore).
 
 The former as coco-caption defines them. Published figures tokenise with a Java program (PTB); here `tokenise` follows
 its rules in Python, which shifts values slightly: name `TOKENISATION` beside each figure (metrics.md section 15).
@@ -26,7 +27,7 @@ from .accumulators import ClipMean, ClipSums
 
 TOKENISATION = "ptb-like words, Python"
 MAX_ORDER = 4
-_TINY, _SMALL = 1e-15, 1e-9  # of coco-caption's BLEU, so that it has a value where nothing matches
+_TINY, _SMALL = 1e-15, 1e-9  # of coco-caption's BLEU, so that it is defined without matches
 _ROUGE_BETA = 1.2
 _CIDER_SIGMA = 6.0
 ROBERTA = "FacebookAI/roberta-large"  # of BERTScore
@@ -82,7 +83,7 @@ def rouge_l(candidate: Words, references: Sequence[Words]) -> float:
 def cider_d(candidates: Sequence[Sequence], references: Sequence[Sequence[Sequence]]) -> Tensor:
     """CIDEr-D of each clip, (N,) float64 in 0..10, from tokens of N captions and of the references of each.
 
-    Rare n-grams weigh more; how rare they are is counted over the references of all N clips, so a single clip has 0.
+    Rare n-grams weigh more; rarity is counted over the references of all N clips, so a single clip has 0.
     """
     documents: Counter = Counter()
     for of_clip in references:
@@ -103,7 +104,7 @@ def caption_words(candidate: str, references: Sequence[str]) -> Tensor:
     """
     _require(references)
     texts = [[_word_hash(word) for word in tokenise(text)] for text in (candidate, *references)]
-    # number of texts, their lengths, their words: rows that are joined can still be told apart
+    # number of texts, their lengths, their words: joined rows can still be separated
     flat = [len(texts), *map(len, texts), *(word for text in texts for word in text)]
     return torch.tensor(flat, dtype=torch.int64)
 
@@ -193,7 +194,8 @@ class RougeL(ClipMean):
 
 
 class CiderD(Metric):
-    """CIDEr-D averaged over clips; keeps all captions, as 63-bit hashes of their words, since rarity is known last."""
+    """CIDEr-D averaged over clips; keeps all captions, as 63-bit hashes of their words, since rarity is known only at
+    the end."""
 
     higher_is_better = True
     is_differentiable = False
@@ -244,7 +246,7 @@ def load_roberta(folder: Path | None = None) -> tuple[Any, Any]:
 
 
 def roberta_folder() -> Path:
-    """Where roberta-large is in the cache of Hugging Face. Raises WeightsError where it does not."""
+    """Where roberta-large is in the cache of Hugging Face. Raises WeightsError if absent."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 

@@ -1,13 +1,14 @@
-"""What a classifier's answers say of generated sounds: Kullback-Leibler divergence and inception score.
+"""Scores from a classifier's outputs for generated sounds: Kullback-Leibler divergence and inception score.
 
-KL compares a classifier's answers for the real and the generated sound of a clip, in nats, always reference against
+KL compares a classifier's outputs for the real and the generated sound of a clip, in nats, always reference against
 generated, in all published forms (metrics.md section 6):
 - "softmax": sum q (ln q - ln(p + eps)); eps 1e-6 in audioldm_eval, SpecVQGAN and audiocraft, 0 (log domain) in
   av-benchmark;
 - "sigmoid": the same terms of sigmoids, which is only the "on" half of a Bernoulli divergence and may be negative;
 - "symmetric": softmax in both directions, added (audiocraft `kld_both`).
 
-The inception score says how sure a classifier is of each clip, and how varied its answers are over all clips. Scores of
+The inception score combines how confident a classifier is of each clip, and how varied its outputs are over all clips.
+Scores of
 different classifiers share no scale, and splits of few clips bias the score downwards: name the classifier and the
 number of clips beside it (metrics.md section 5).
 """
@@ -76,7 +77,7 @@ class KLDivergence(ClipMean):
 def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -> tuple[Tensor, Tensor]:
     """Mean and population std over `splits` parts of logits (N, C): float64 scalars, the mean in 1..C.
 
-    Rows are shuffled by numpy's `RandomState(seed)` as published; None leaves their order. Raises ValueError for fewer
+    Rows are shuffled by numpy's `RandomState(seed)` as published; None keeps their order. Raises ValueError for fewer
     rows than splits and for values that are not finite.
     """
     if logits.dim() != 2 or len(logits) < splits:

@@ -5,10 +5,10 @@ the sum of the singular values of F_x^T F_y: taken as such where there are fewer
 the eigenvalues of the symmetric F_x^T S_y F_x otherwise (metrics.md section 1). ddof is 1 for audio and 0 for FVD.
 
 FAVD (section 11) takes picture and sound together, row by row of 0.96 s: I3D beside VGGish. I3D sums its rgb and its
-flow stream; without flow, or with another flow than PWC-Net's, the result bears another name. FVD (section 12) takes
-16-frame pieces of video as I3D's 400 Kinetics logits. Published code (universome/stylegan-v `fvd2048_16f`) takes the
-first 2048 videos of a set, a real one's piece at a random place and a generated one's at its start, and leaves out what
-is shorter.
+flow stream; without flow, or with another flow than PWC-Net's, the result has another name. FVD (section 12) takes
+I3D's 400 Kinetics logits of 16-frame excerpts. Published code (universome/stylegan-v `fvd2048_16f`) takes the
+first 2048 videos of a set, a real one's excerpt at a random place and a generated one's at its start, and skips
+shorter ones.
 """
 
 from __future__ import annotations
@@ -248,7 +248,8 @@ class FAVD(FrechetDistance):
 
 
 def first_frame(num_frames: int, generator: torch.Generator | None = None, length: int = NUM_FRAMES) -> int | None:
-    """Where FVD's piece of a video of `num_frames` starts: drawn from `generator`, 0 without one, None if too short.
+    """First frame of FVD's excerpt of a video of `num_frames`: drawn from `generator`, 0 without one, None if too
+    short.
 
     Give a seeded generator for real videos and none for generated ones to follow the published rule.
     """

@@ -1,6 +1,6 @@
 """Kernel inception distance: the squared maximum mean discrepancy of two feature sets under a cubic kernel.
 
-Unbiased whatever the number of rows, so it is the one to read for a few hundred clips (metrics.md section 6b).
+Unbiased whatever the number of rows, so it is the one to use for a few hundred clips (metrics.md section 6b).
 """
 
 from __future__ import annotations

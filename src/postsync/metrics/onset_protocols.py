@@ -1,8 +1,8 @@
-"""Onset scores as published systems define them, beside our own in `onsets`.
+"""Onset scores as defined by published systems; our own are in `onsets`.
 
-- CondFoleyGen (XYPB/CondFoleyGen `predict_onset.py`, metrics.md section 13): does the generated sound start as often
-  and when the real one does? 2 s at 22050 Hz, onsets of librosa with delta 0.3, each with a confidence; every real
-  onset takes the strongest unused generated one near it.
+- CondFoleyGen (XYPB/CondFoleyGen `predict_onset.py`, metrics.md section 13): does the generated sound start as
+  often as the real one, and at the same times? 2 s at 22050 Hz, onsets of librosa with delta 0.3, each with a
+  confidence; every real onset takes the strongest unused generated one near it.
 - Video-Foley (jnwnlee/video-foley `data_utils.py`) and SyncFusion (mcomunita/syncfusion `main/module_onset.py`,
   envelope_from_video.md): networks that give an onset probability for every frame.
 """
@@ -30,7 +30,7 @@ _THRESHOLD = 0.75  # of SyncFusion
 
 @dataclass(frozen=True)
 class OnsetHits:
-    """One clip: NaN where neither side has an onset, 0 where only one has (SyncFusion's reading)."""
+    """One clip: NaN where neither side has an onset, 0 if only one has (SyncFusion's convention)."""
 
     same_count: bool
     accuracy: float  # hits / real onsets, 0..1
@@ -78,7 +78,7 @@ def onset_confidences(level: Tensor, onsets_s: Sequence[float], sample_rate: int
 
 
 def suppress_weaker(times: Sequence[float], confidences: Sequence[float], distance: float) -> list[int]:
-    """Indices that stay, ascending, when each onset by falling confidence removes what is nearer than `distance`."""
+    """Indices kept, ascending, when each onset, by falling confidence, suppresses those nearer than `distance`."""
     kept: list[int] = []
     for index in sorted(range(len(times)), key=lambda i: -confidences[i]):
         if all(abs(times[index] - times[other]) >= distance for other in kept):
@@ -90,7 +90,7 @@ def take_strongest(truth: Sequence[float], found: Sequence[float], strengths: Se
                    tolerance: float) -> list[int | None]:
     """For each true onset in turn the strongest unused found one nearer than `tolerance`, or None.
 
-    Ends early, with a shorter list, when all found ones are used: an oddity of the published code that is kept.
+    Ends early, with a shorter list, when all found ones are used: a quirk of the published code that is kept.
     """
     unused, taken = set(range(len(found))), list[int | None]()
     for time in truth:
@@ -142,15 +142,15 @@ class OnsetAveragePrecision(ClipMean):
 
 @dataclass(frozen=True)
 class FrameOnsets:
-    """One clip by Video-Foley's rules: entries of the matching, and what is read from them."""
+    """One clip by Video-Foley's rules: entries of the matching, and the scores from them."""
 
     labels: Tensor  # (E,) int64, 1: a true onset, 0: an invented one
     scores: Tensor  # (E,) float, 0..1
-    kept: Tensor  # (F,) int64, 1 at frames that stay after suppression
+    kept: Tensor  # (F,) int64, 1 at frames kept by the suppression
 
     @property
     def accuracy(self) -> float:
-        """Share of entries that are on the right side of 0.5; NaN without any."""
+        """Share of entries on the correct side of 0.5; NaN without any."""
         return float(((self.scores >= _CANDIDATE) == self.labels.bool()).double().mean())
 
     @property
@@ -221,7 +221,7 @@ def weighted_bce(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _greatest(probabilities: Tensor, frame: int, reach: int) -> float:
-    """Greatest probability of the frames from `reach` before to one less after; the clip's last frame is left out."""
+    """Greatest probability of the frames from `reach` before to one less after; excluding the clip's last frame."""
     start = max(0, frame - reach)
     return float(probabilities[start : max(start + 1, min(frame + reach, len(probabilities) - 1))].max())
 

@@ -1,4 +1,4 @@
-"""Onset F1, precision and recall, and the lag of what matches: how many sounds start when they should.
+"""Onset F1, precision and recall, and the lag of the matches: how many sounds start when they should.
 
 One-to-one matching within a tolerance (50 ms unless said otherwise); counts are pooled over clips. Onsets of audio come
 from `features.onsets` with its published settings.

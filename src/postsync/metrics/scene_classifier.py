@@ -1,8 +1,8 @@
 """A small convolutional network that names the family of a scene's sound, and the objective that trains it.
 
-It judges generated sounds: does a sound made from a caption belong to the caption's family, and how far are generated
-sounds from real ones in its feature space. It was trained on scenes, drawn and recorded; of other recordings it knows
-little.
+It evaluates generated sounds: whether a sound generated from a caption belongs to the caption's family, and how far
+generated sounds are from real ones in its feature space. It was trained on scenes with synthesised and recorded sounds;
+it is unreliable on other recordings.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class SceneClassifier(ModelMixin, ConfigMixin):
         return self.head(self.dropout(self.mel_features(log_mel)))
 
     def mel_features(self, log_mel: Tensor) -> Tensor:
-        """AudioLDM log-mel (B, T, 64) -> (B, num_features); what is shorter than 0.32 s is continued with silence."""
+        """AudioLDM log-mel (B, T, 64) -> (B, num_features); sounds shorter than 0.32 s are padded with silence."""
         log_mel = F.pad(log_mel, (0, 0, 0, max(0, _FEWEST_FRAMES - log_mel.shape[1])), value=math.log(1e-5))
-        # convolutions do not know where they are, but a sound's pitch says what it is: the bin is the second channel
+        # convolutions are translation-invariant, but a sound's pitch matters: the bin is the second channel
         pitch = torch.linspace(-1, 1, log_mel.shape[-1], device=log_mel.device).expand_as(log_mel)
         hidden = self.layers(torch.stack([(log_mel - _MEL_MEAN) / _MEL_SCALE, pitch.to(log_mel)], dim=1))
         return torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1)

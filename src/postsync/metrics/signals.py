@@ -19,7 +19,7 @@ from ..features.envelope import ENVELOPE_RATE, librosa_rms, videofoley_low_pass,
 from .accumulators import ClipMean, finite_rows
 
 MAX_LAG_S = 0.5
-QUIETEST_LUFS = -70.0  # the absolute gate of BS.1770; silence is counted as this
+QUIETEST_LUFS = -70.0  # the absolute gate of BS.1770; silence counts as this
 _FRAME, _HOP = 512, 128  # of E-L1
 _QUIETEST = 1e-9  # peak of an envelope, below which it is silence
 
@@ -34,7 +34,7 @@ def envelope_correlation(estimate: Tensor, target: Tensor) -> Tensor:
     estimate, target = estimate.double(), target.double()
     first = estimate - estimate.mean(-1, keepdim=True)
     second = target - target.mean(-1, keepdim=True)
-    # rounding leaves about 1e-16 of a constant's level behind
+    # rounding leaves about 1e-16 of a constant's level
     constant = (first.abs().amax(-1) <= 1e-9 * estimate.abs().amax(-1)) | (
         second.abs().amax(-1) <= 1e-9 * target.abs().amax(-1))
     norm = first.norm(dim=-1) * second.norm(dim=-1)
@@ -43,7 +43,7 @@ def envelope_correlation(estimate: Tensor, target: Tensor) -> Tensor:
 
 def envelope_lag_ms(estimate: Tensor, target: Tensor, rate: float = ENVELOPE_RATE,
                     max_lag_s: float = MAX_LAG_S) -> Tensor:
-    """Lag in ms, (...), at which envelopes (..., M) correlate best over what overlaps; positive: the estimate is late.
+    """Lag in ms, (...), at which envelopes (..., M) correlate best over the overlap; positive: the estimate is late.
 
     Of equal correlations the smallest lag counts. Lags that leave less than half of the envelope are not tried.
     """
@@ -58,7 +58,7 @@ def envelope_lag_ms(estimate: Tensor, target: Tensor, rate: float = ENVELOPE_RAT
 
 def envelope_error_db(estimate: Tensor, target: Tensor, floor_db: float = -40.0) -> Tensor:
     """Mean absolute difference in dB of envelopes (..., M): (...), each relative to its own loudest value and not below
-    `floor_db`: how far the course of loudness is off, whatever the level of the whole."""
+    `floor_db`: the error of the loudness contour, regardless of the overall level."""
     levels = [20 * (x / x.amax(-1, keepdim=True).clamp_min(_QUIETEST)).clamp_min(10 ** (floor_db / 20)).log10()
               for x in (estimate, target)]
     return (levels[0] - levels[1]).abs().mean(-1)
@@ -102,7 +102,7 @@ class EnvelopeLag(ClipMean):
 
 
 class EnvelopeError(ClipMean):
-    """Error of the course of loudness in dB, averaged over clips."""
+    """Error of the loudness contour in dB, averaged over clips."""
 
     higher_is_better = False
 
@@ -210,6 +210,6 @@ class LoudnessError(ClipMean):
     higher_is_better = False
 
     def values(self, lufs: Tensor | float, target_lufs: Tensor | float) -> Tensor:
-        """Of integrated loudness in LUFS; what is quieter than -70 LUFS counts as that."""
+        """Of integrated loudness in LUFS; quieter sounds count as -70 LUFS."""
         first, second = (torch.as_tensor(x, dtype=torch.float64).clamp_min(QUIETEST_LUFS) for x in (lufs, target_lufs))
         return (first - second).abs()

@@ -1,8 +1,8 @@
-"""How near embeddings are: cosine similarity, GRAM's volume, retrieval (recall at k, AUC) and average precision.
+"""Similarity of embeddings: cosine similarity, GRAM's volume, retrieval (recall at k, AUC) and average precision.
 
-CLAP-score, IB-AV, IB-TA, IB-TV and CAVP similarity are cosines by their networks, neither clamped at 0 nor multiplied
-by 100, as some tables do (metrics.md sections 9 and 10). For retrieval by GRAM the score is minus the volume
-(gram_encoders.md section 9); ties count against the query.
+CLAP-score, IB-AV, IB-TA, IB-TV and CAVP similarity are cosines of their networks' embeddings, neither clamped at 0
+nor multiplied by 100 as in some tables (metrics.md sections 9 and 10). For retrieval by GRAM the score is minus the
+volume (gram_encoders.md section 9); ties count against the query.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class CosineSimilarity(ClipMean):
 
 
 class EmbeddingVolume(ClipMean):
-    """Volume that the embeddings of a clip span, averaged over clips: 0 where they say the same, 1 where nothing is in
-    common."""
+    """Volume that the embeddings of a clip span, averaged over clips: 0 if linearly dependent, 1 if
+    orthogonal."""
 
     higher_is_better = False
 
@@ -58,10 +58,10 @@ class EmbeddingVolume(ClipMean):
 
 def retrieval_hits(scores: Tensor, k: int = 1, query_labels: Tensor | None = None,
                    candidate_labels: Tensor | None = None) -> Tensor:
-    """Which queries (Q,) find what they seek among their k best candidates, by scores (Q, C), greater is better.
+    """Which queries (Q,) find a target among their k best candidates, by scores (Q, C), greater is better.
 
-    Without labels query i seeks candidate i. With labels (Q,) and (C,) it seeks any candidate of its label, and others
-    of that label do not stand in its way. Raises ValueError for a query that nothing answers.
+    Without labels the target of query i is candidate i. With labels (Q,) and (C,) any candidate of its label is a
+    target, and others of that label do not count against it. Raises ValueError for a query without target.
     """
     num_queries, num_candidates = scores.shape
     if query_labels is None and candidate_labels is None:
@@ -72,7 +72,7 @@ def retrieval_hits(scores: Tensor, k: int = 1, query_labels: Tensor | None = Non
     relevant = query_labels.to(scores.device)[:, None] == candidate_labels.to(scores.device)
     if not relevant.any(1).all():
         index = int(torch.nonzero(~relevant.any(1))[0])
-        raise ValueError(f"no candidate answers query {index}; leave such queries out")
+        raise ValueError(f"no candidate matches query {index}; drop such queries")
     best = scores.masked_fill(~relevant, -torch.inf).amax(1, keepdim=True)
     ahead = (scores >= best) & ~relevant
     return ahead.sum(1) < k
@@ -80,7 +80,7 @@ def retrieval_hits(scores: Tensor, k: int = 1, query_labels: Tensor | None = Non
 
 def recall_at_k(scores: Tensor, k: int = 1, query_labels: Tensor | None = None,
                 candidate_labels: Tensor | None = None) -> Tensor:
-    """Share of the queries that are answered within their k best candidates, a scalar; see retrieval_hits."""
+    """Share of the queries with a target among their k best candidates, a scalar; see retrieval_hits."""
     return retrieval_hits(scores, k, query_labels, candidate_labels).double().mean()
 
 
@@ -99,7 +99,8 @@ def triplet_auc(matched: Tensor, mismatched: Tensor) -> Tensor:
 
 
 def average_precision(labels: Tensor, scores: Tensor) -> Tensor:
-    """Area under precision against recall, in steps: labels (N,) of 0 and 1, scores (N,), greater is surer; 0..1.
+    """Area under precision against recall, in steps: labels (N,) of 0 and 1, scores (N,), greater is more confident;
+    0..1.
 
     Equal scores count as one threshold, as in scikit-learn. 0 without a positive. Raises ValueError for other shapes.
     """
@@ -126,7 +127,7 @@ class RetrievalRecall(ClipMean):
 
     def values(self, scores: Tensor, query_labels: Tensor | None = None,
                candidate_labels: Tensor | None = None) -> Tensor:
-        """Whether each query of one gallery is answered; arguments of retrieval_hits."""
+        """Whether each query of one gallery finds a target; arguments of retrieval_hits."""
         return retrieval_hits(scores, self.k, query_labels, candidate_labels)
 
 

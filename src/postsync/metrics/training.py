@@ -1,4 +1,4 @@
-"""What trains the classifier that measures sounds."""
+"""Training recipe of the classifier used in evaluation."""
 
 from __future__ import annotations
 

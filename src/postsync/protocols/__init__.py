@@ -1,1 +1,1 @@
-"""What a system, a pipeline, a guide, a codec and an objective must be. No code of a model is here."""
+"""The contracts of systems, pipelines, guides, codecs and objectives; no model code."""

@@ -1,4 +1,4 @@
-"""The clip: frames with their timestamps, and what is known of its sound. Scenes and data-set readers both yield it."""
+"""The clip: frames with their timestamps, and its sound and annotations. Scenes and data-set readers both yield it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Event:
     t: float
     end: float
     label: str
-    visible: bool = True  # its cause is to be seen in the picture
+    visible: bool = True  # its cause is visible in the picture
     strength: float = 1.0  # loudness relative to the loudest event, 0..1
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip. Parts that a reader was not asked for, or that do not exist, are None."""
+    """A clip. Parts that were not requested, or that do not exist, are None."""
 
     clip_id: str
     duration_s: float

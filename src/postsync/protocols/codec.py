@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Posterior(Protocol):
-    """What encoding gives: a distribution over latents (B, channels, T, ...)."""
+    """The result of encoding: a distribution over latents (B, channels, T, ...)."""
 
     @property
     def mean(self) -> Tensor:
@@ -37,7 +37,7 @@ class Codec(Protocol):
 
     @property
     def channels(self) -> int:
-        """Channels of the waveforms taken and given."""
+        """Channels of the waveforms in and out."""
         ...
 
     @property
@@ -47,8 +47,8 @@ class Codec(Protocol):
 
     @property
     def context_frames(self) -> int:
-        """Latent frames on either side that a part of the sound depends on. Decoded alone from a multiple of it on,
-        with as many around it, a part equals that of the whole, or comes close to it."""
+        """Latent frames on either side that a part of the sound depends on. A part decoded alone, from a multiple
+        of it on and with that many frames around it, equals that of the whole or comes close to it."""
         ...
 
     def latent_shape(self, num_samples: int) -> tuple[int, ...]:
@@ -60,7 +60,7 @@ class Codec(Protocol):
         ...
 
     def decode(self, latents: Tensor, num_samples: int | None = None) -> Tensor:
-        """Latents (B, channels, frames, ...) -> waveform (B, C, num_samples), by default all they hold; differentiable.
+        """Latents (B, channels, frames, ...) -> waveform (B, C, num_samples), by default all of it; differentiable.
         """
         ...
 
@@ -76,7 +76,7 @@ class TokenCodec(Protocol):
 
     @property
     def channels(self) -> int:
-        """Channels of the waveforms taken and given."""
+        """Channels of the waveforms in and out."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Guides: objects that move latents while they are denoised, and what they see of a step."""
+"""Guides: objects that move latents while they are denoised, and the step that they receive."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Decode(Protocol):
 class Step:
     """One solver step, before or after it was taken. A state is `alpha * clean + sigma * noise`.
 
-    `latents_before` is the state that the model is asked about, at `alpha` and `sigma`; `latents` the state that the
+    `latents_before` is the model's input state, at `alpha` and `sigma`; `latents` the state that the
     solver reached, at `alpha_next` and `sigma_next` (before the step: the same as `latents_before`). `timestep` is the
     model's own time of the step. `model_output` is the guided prediction in the backbone's own parameterization (eps,
     v or flow), None before the step. `clean_estimate(latents)` applies that output, held fixed, at the noise level of
-    `latents_before`: the sound these latents are on their way to, differentiable in `latents`; before the step it
+    `latents_before`: the clean latents that these latents imply, differentiable in `latents`; before the step it
     raises ValueError.
     """
 
@@ -43,10 +43,10 @@ class Step:
 
 @runtime_checkable
 class BeforeStep(Protocol):
-    """Moves the state that the model is about to be asked about."""
+    """Moves the state before it is given to the model."""
 
     def before_step(self, step: Step) -> Tensor:
-        """The latents to go on with; `step.latents` itself leaves the run untouched."""
+        """The latents to continue with; returning `step.latents` itself leaves the run untouched."""
         ...
 
 
@@ -55,7 +55,7 @@ class AfterStep(Protocol):
     """Moves the state that the solver reached. A guide that needs gradients enables them (`torch.enable_grad`)."""
 
     def after_step(self, step: Step) -> Tensor:
-        """The latents to go on with; `step.latents` itself leaves the run untouched."""
+        """The latents to continue with; returning `step.latents` itself leaves the run untouched."""
         ...
 
 

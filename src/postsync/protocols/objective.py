@@ -1,4 +1,4 @@
-"""The objective: what a training step minimises, and what it wants of a clip."""
+"""The objective: what a training step minimises, and what it reads of a clip."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class FrameRequest:
     fps: float | None = None
 
 
-GLANCES = FrameRequest(64, 4.0)  # for what looks at a few frames of a scene: rendering them all is slow
+SPARSE_FRAMES = FrameRequest(64, 4.0)  # for encoders that use a few frames of a scene: rendering them all is slow
 NATIVE_S = 8.16  # native length of the mini systems: 204 latent frames at 25 a second
 
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """What `prepare` reads of a clip. `duration_s`: length of a scene that is drawn for it. `channels`: with 1, the
+    """What `prepare` reads of a clip. `duration_s`: length of a scene rendered for it. `channels`: with 1, the
     sound comes mixed down; with more it comes as it is in the file."""
 
     frames: FrameRequest | None
@@ -49,7 +49,7 @@ class ClipRequest:
 class Objective(nn.Module, ABC):
     """Base class. `prepare` makes a sample of a clip once, `forward` the loss of a batch of stacked samples.
 
-    Generators live on the CPU, whatever the device: draw there and move what was drawn.
+    Generators live on the CPU, whatever the device: draw there and move the result.
     """
 
     @property

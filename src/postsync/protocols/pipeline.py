@@ -1,4 +1,4 @@
-"""The pipeline: the object that runs a system, with the same face for all of them."""
+"""The pipeline: the object that runs a system, with the same interface for all of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OutputType = Literal["pt", "np", "latent"]
 
 
 class Cue(NamedTuple):
-    """What is heard from `start_s` to `end_s`; None stands for no words."""
+    """The text for `start_s` to `end_s`; None: no words."""
 
     start_s: float
     end_s: float
@@ -47,7 +47,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class SoundOutput:
-    """What a call gives: audios (B, C, N), or clean latents for output_type "latent"; with captions, and pictures
+    """The result of a call: audios (B, C, N), or clean latents for output_type "latent"; with captions, and pictures
     (B, F, 3, H, W) uint8 at `frame_rate`, of systems that make them."""
 
     audios: Tensor | np.ndarray
@@ -59,34 +59,34 @@ class SoundOutput:
 class Pipeline(Protocol):
     """A system with its weights."""
 
-    system: str  # the name under which the registry lists it
-    accepts: frozenset[str]  # arguments of the call that it honours; others are refused
-    options: Mapping[str, Option]  # arguments of its own, by keyword
-    preset: str | None  # what it was loaded from: a preset's name or a folder; None: built in memory
+    system: str  # its name in the registry
+    accepts: frozenset[str]  # arguments of the call that it accepts; others are refused
+    options: Mapping[str, Option]  # its own arguments, by keyword
+    preset: str | None  # its source: a preset's name or a folder; None: built in memory
 
     @property
     def sampling_rate(self) -> int:
-        """Samples a second of what it gives."""
+        """Samples a second of the output."""
         ...
 
     @property
     def channels(self) -> int:
-        """Channels of what it gives."""
+        """Channels of the output."""
         ...
 
     @property
     def native_s(self) -> float:
-        """Length in seconds it was trained on; it costs nothing to fill it."""
+        """Training length in seconds; shorter sounds cost as much."""
         ...
 
     @property
     def num_inference_steps(self) -> int:
-        """What None means for that argument."""
+        """The default of that argument."""
         ...
 
     @property
     def knows_film(self) -> bool:
-        """Whether its encoders know real pictures and any words; if not, users are told what they may not know."""
+        """Whether its encoders know real pictures and any words; if not, users are warned."""
         ...
 
     @property
@@ -95,8 +95,8 @@ class Pipeline(Protocol):
         ...
 
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
-        """The pictures that it looks at for a sound of `duration_s` seconds, `asked` being the call's other arguments
-        that were given; None: it does not look."""
+        """The pictures that it uses for a sound of `duration_s` seconds, `asked` being the call's other arguments
+        that were given; None: it uses none."""
         ...
 
     def __call__(self, video: Tensor | None = None, prompt: Prompt = None, negative_prompt: str | None = None,
@@ -111,6 +111,7 @@ class Pipeline(Protocol):
 
         video: frames (F, 3, H, W) uint8 as `pictures_wanted` asks for them. envelope: (M,) or (B, M) centred linear RMS
         0..1 at 100 Hz, or an Envelope. reference_audio: (C, N) at `sampling_rate`. generator: one, or one each; take k
-        of a single one equals a run seeded with its seed + k. Raises ConditionError for what it does not accept.
+        of a single one equals a run seeded with its seed + k. Raises ConditionError for arguments that it does not
+        accept.
         """
         ...

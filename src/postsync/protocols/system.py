@@ -1,9 +1,9 @@
-"""What a system, something to train, and a guide say of themselves: tables of words, so that help, `info` and errors
-are made from them without importing a model.
+"""Descriptions of systems, trainables and guides: plain tables, from which help, `info` and errors are made without
+importing a model.
 
 A module that lists such tables (a folder of `postsync.systems`, or the entry point `postsync.systems` of another
 package) has any of `SYSTEM` (a System), `TRAINABLES` and `GUIDES` (tuples). Code is named "module:attribute" and
-imported when it is needed.
+imported when needed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .train_config import TrainConfig
 
 @dataclass(frozen=True)
 class Option:
-    """A knob of a system, a trainable or a guide: `--set NAME=VALUE`. `default` None: the preset decides."""
+    """A setting of a system, a trainable or a guide: `--set NAME=VALUE`. `default` None: the preset decides."""
 
     kind: type[bool] | type[int] | type[float] | type[str]
     help: str
@@ -30,17 +30,17 @@ class Option:
     choices: tuple[str, ...] = ()
 
     def checked(self, name: str, value: Any) -> Any:
-        """`value`, or its text, as one of this option's. Raises ConditionError, naming `name`."""
+        """`value`, or its text, converted and checked. Raises ConditionError, naming `name`."""
         found = self._converted(value)
         if found is None or (self.choices and found not in self.choices):
-            raise ConditionError(f"{name} is {value!r}; {self.range_text()}.")
+            raise ConditionError(f"{name} is {value!r}; it must be {self.range_text()}.")
         if self.kind in (int, float) and not (isfinite(found) and (self.low is None or found >= self.low)
                                               and (self.high is None or found <= self.high)):
-            raise ConditionError(f"{name} is {value}; {self.range_text()}.")
+            raise ConditionError(f"{name} is {value}; it must be {self.range_text()}.")
         return found
 
     def _converted(self, value: Any) -> Any:
-        """The value in this option's type, None where it has another."""
+        """The value in this option's type, None where it cannot be converted."""
         if self.kind is bool:
             words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False,
                      "0": False}
@@ -58,13 +58,13 @@ class Option:
         return int(number) if isfinite(number) and number.is_integer() else None
 
     def range_text(self) -> str:
-        """Which values there are, in words."""
+        """The allowed values in words, such as "a number from 0 to 1"."""
         if self.choices:
-            return f"choose {' or '.join(self.choices)}"
+            return " or ".join(self.choices)
         if self.kind is bool:
-            return "write true or false"
-        kinds = {int: "a whole number", float: "a number", str: "a text"}
-        text = f"it is {kinds[self.kind]}"
+            return "true or false"
+        kinds = {int: "a whole number", float: "a number", str: "text"}
+        text = kinds[self.kind]
         if self.low is not None and self.high is not None:
             text += f" from {self.low:g} to {self.high:g}"
         elif self.low is not None:
@@ -75,7 +75,7 @@ class Option:
 
 
 def checked_options(given: Mapping[str, Any], known: Mapping[str, Option], owner: str) -> dict[str, Any]:
-    """The values given, checked against the options of `owner`. Raises ConditionError for names it does not have."""
+    """The values given, checked against the options of `owner`. Raises ConditionError for unknown names."""
     if unknown := sorted(set(given) - set(known)):
         there = f"its options are {', '.join(sorted(known))}" if known else "it has none"
         raise ConditionError(f"{owner} has no option {', '.join(unknown)}; {there}.")
@@ -83,13 +83,13 @@ def checked_options(given: Mapping[str, Any], known: Mapping[str, Option], owner
 
 
 def read_pairs(pairs: Iterable[str], form: str) -> dict[str, str]:
-    """The names and values of texts `NAME=VALUE`. `form` says in the error how they are written, such as
+    """The names and values of texts `NAME=VALUE`. `form` shows the syntax in errors, such as
     "--set NAME=VALUE". Raises ConditionError for another form and for a name given twice."""
     found: dict[str, str] = {}
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign or not name.strip() or not value.strip():
-            raise ConditionError(f"'{pair}' has no name and value; write {form}.")
+            raise ConditionError(f"'{pair}' lacks a name or a value; write {form}.")
         if name.strip() in found:
             raise ConditionError(f"{name.strip()} is given twice; write {form} once.")
         found[name.strip()] = value.strip()
@@ -100,22 +100,22 @@ def read_pairs(pairs: Iterable[str], form: str) -> dict[str, str]:
 class Assembly:
     """How a pipeline of the paper's size is put together from published files (`postsync weights assemble`)."""
 
-    function: str  # "module:function" taking (checkpoint, **parts, **options) and giving a pipeline
-    parts: Mapping[str, str] = field(default_factory=dict)  # folder that can be named -> what it holds
+    function: str  # "module:function" taking (checkpoint, **parts, **options) and returning a pipeline
+    parts: Mapping[str, str] = field(default_factory=dict)  # part that can be replaced -> its content
     required: frozenset[str] = frozenset()  # parts that must be named
     options: Mapping[str, Option] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class System:
-    """One published system, and what is true of it today."""
+    """One published system, and its present state."""
 
     name: str
     title: str
     arxiv: str
-    output: str  # what it makes
-    public: str  # which weights of the paper can be had
-    licences: str  # of code and weights it stands on
+    output: str  # its output
+    public: str  # which weights of the paper are public
+    licences: str  # of code and weights it builds on
     limits: str = ""  # of its mini, in a sentence
     pipeline: str | None = None  # "module:class" with from_pretrained(folder); None: not available yet
     presets: Mapping[str, str] = field(default_factory=dict)  # preset -> bundled folder's name, or a folder's full path
@@ -131,27 +131,27 @@ class System:
 
 @dataclass(frozen=True)
 class Trainable:
-    """Something `postsync train` trains, with the settings of its mini and, where it has one, of the paper's size."""
+    """An entry of `postsync train`, with the settings of its mini and, if any, of the paper's size."""
 
     name: str
     summary: str
-    objective: str  # "module:function" taking (preset, **parts, **options) and giving an Objective
+    objective: str  # "module:function" taking (preset, **parts, **options) and returning an Objective
     config: TrainConfig
     count: int = 2000  # scenes rendered once for the run
-    world: str | None = None  # "module:function" giving arguments of SceneConfig: which scenes it learns from
+    world: str | None = None  # "module:function" returning arguments of SceneConfig: the scenes it is trained on
     presets: tuple[str, ...] = ("mini", "tiny")
-    parts: Mapping[str, str] = field(default_factory=dict)  # folder that can be named -> what it holds
+    parts: Mapping[str, str] = field(default_factory=dict)  # part that can be replaced -> its content
     options: Mapping[str, Option] = field(default_factory=dict)
     paper: TrainConfig | None = None  # of the presets whose name starts with "paper"
 
     def config_of(self, preset: str) -> TrainConfig:
-        """How `preset` is trained."""
+        """The training settings of `preset`."""
         return self.paper if self.paper is not None and preset.startswith("paper") else self.config
 
 
 @dataclass(frozen=True)
 class GuideEntry:
-    """A guide that `--guide NAME` builds: "module:function" taking (pipeline, **options) and giving a Guide."""
+    """A guide that `--guide NAME` builds: "module:function" taking (pipeline, **options) and returning a Guide."""
 
     name: str
     summary: str

@@ -11,13 +11,13 @@ from ..errors import PostsyncError
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of one run of the loop. Raises PostsyncError for a precision that does not exist or a seed below 0."""
+    """Settings of one run of the loop. Raises PostsyncError for an unknown precision or a negative seed."""
 
     steps: int = 2000  # optimiser steps; with max_minutes whichever ends first
-    batch_size: int = 16  # of clips that are worked on at once, in each process
-    accumulation: int = 1  # such batches to an optimiser step, in each process
-    lr: float = 3e-4  # of the groups that name none
-    weight_decay: float = 0.01  # of the groups that name none
+    batch_size: int = 16  # clips in a batch, in each process
+    accumulation: int = 1  # batches per optimiser step, in each process
+    lr: float = 3e-4  # of groups without their own
+    weight_decay: float = 0.01  # of groups without their own
     betas: tuple[float, float] = (0.9, 0.99)
     schedule: Literal["cosine", "constant"] = "cosine"  # of the rate after its warm-up
     warmup: int = 100  # steps of linear warm-up
@@ -44,7 +44,7 @@ class TrainConfig:
         return rise * 0.5 * (1 + math.cos(math.pi * self.done(step, elapsed_s)))
 
     def done(self, step: int, elapsed_s: float) -> float:
-        """Part of the run that is over, 0..1, by steps or by time, whichever is further."""
+        """Finished share of the run, 0..1, by steps or by time, whichever is further."""
         by_steps = step / max(1, self.steps)
         by_time = elapsed_s / (60 * self.max_minutes) if self.max_minutes else 0.0
         return min(1.0, max(by_steps, by_time))

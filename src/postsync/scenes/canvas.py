@@ -1,7 +1,7 @@
 """Anti-aliased shapes painted on many frames at once, by signed distance.
 
 Coordinates: a square of -1..1 in x (right) and y (down) fills the picture; `placed` opens a smaller square inside it.
-Every position, size and angle is a number or one value a frame (F,). Only the rectangle a shape can touch is computed.
+Every position, size and angle is a number or one value a frame (F,). Only the rectangle a shape can cover is computed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Canvas:
         self.num_frames = pixels.shape[1]
 
     def placed(self, x: Value, y: Value, size: Value, mirror: bool = False) -> Canvas:
-        """The same pixels seen through a square centred at x, y with half side `size`, mirrored left-right or not."""
+        """The same pixels in the coordinates of a square centred at x, y with half side `size`, mirrored left-right or
+        not."""
         left = self.left + self.mirror * self.scale * x
         return Canvas(self.pixels, np.broadcast_to(self.scale * size, (self.num_frames,)),
                       np.broadcast_to(left, (self.num_frames,)),

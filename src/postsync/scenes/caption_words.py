@@ -1,7 +1,7 @@
-"""The words of the captions: how people ask for each sound family. `captions.py` makes sentences of them.
+"""The words of the captions: how people describe each sound family. `captions.py` makes sentences of them.
 
-Entries of one list are divided by semicolons. Every subject goes with every action of its family; every action, noise
-and phrase names the family by itself, so that any sentence made of them belongs to one family only.
+Entries of one list are divided by semicolons. Every subject combines with every action of its family; every action,
+noise and phrase names the family by itself, so that any sentence made of them belongs to one family only.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FamilyWords:
-    """What one family is called."""
+    """The descriptions of one family."""
 
-    subjects: tuple[str, ...]  # who or what does it: "a hammer"
-    actions: tuple[str, ...]  # what it does: "hitting a metal plate"
-    noises: tuple[str, ...]  # what is heard, a noun phrase that takes an adjective: "metal clanging"
+    subjects: tuple[str, ...]  # the agent: "a hammer"
+    actions: tuple[str, ...]  # its action: "hitting a metal plate"
+    noises: tuple[str, ...]  # the sound, a noun phrase that takes an adjective: "metal clanging"
     manners: tuple[str, ...]  # adjectives
     phrases: tuple[str, ...]  # whole captions
 

@@ -1,7 +1,7 @@
 """Captions of the scenes: about 30 paraphrases a family, a fifth of them held out of training.
 
-A held-out caption is a new sentence, but its words occur in the family's training captions as far as possible: it asks
-whether sentences are understood, not whether a word nobody taught is known.
+A held-out caption is a new sentence, but its words occur in the family's training captions as far as possible: it
+tests the understanding of sentences, not the knowledge of untaught words.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def words_of(sentence: str) -> list[str]:
 
 
 def _sentences(words: FamilyWords, offset: int) -> tuple[str, ...]:
-    """All paraphrases of one family; `offset` turns openings and settings so that no family owns one of them."""
+    """All paraphrases of one family; `offset` rotates openings and settings so that none is specific to a family."""
     clauses = [f"{s} {a}" for a in words.actions for s in words.subjects]
     noises, manners = words.noises, words.manners
     made = [

@@ -1,4 +1,4 @@
-"""Movers of the textures: rain, wind, waves, fire, engines, streams, crowds. As lively as they are loud."""
+"""Movers of the textures: rain, wind, waves, fire, engines, streams, crowds. Their activity follows the loudness."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def roll(family: str, timeline: Timeline, rng: Rng) -> Mover:
 
 
 def flicker(family: str, timeline: Timeline, rng: Rng) -> Mover:
-    """A camp fire: flames as high as it is loud, sparks, a glow on everything."""
+    """A camp fire: flames whose height follows the loudness, sparks, a glow on everything."""
     log, places = varied((0.3, 0.17, 0.08), rng), rng.uniform(-0.38, 0.38, 7)
     dance = [wobble(rng, 3, 8) for _ in places]
 
@@ -103,7 +103,7 @@ def flicker(family: str, timeline: Timeline, rng: Rng) -> Mover:
 
 
 def vibrate(family: str, timeline: Timeline, rng: Rng) -> Mover:
-    """A motor: its block trembles, fan and belt run as fast as it is loud."""
+    """A motor: its block trembles, fan and belt whose speed follows the loudness."""
     paint_colour = varied(((0.15, 0.3, 0.65), (0.7, 0.2, 0.15), (0.35, 0.4, 0.42))[int(rng.integers(3))], rng)
     jitter_x, jitter_y = wobble(rng, 10, 16), wobble(rng, 10, 16)
     blades, pace = int(rng.integers(3, 6)), rng.uniform(2.2, 3.5)
@@ -127,7 +127,7 @@ def vibrate(family: str, timeline: Timeline, rng: Rng) -> Mover:
 
 
 def flow(family: str, timeline: Timeline, rng: Rng) -> Mover:
-    """A brook falls over a ledge and runs between stones: streaks as fast and white as it is loud."""
+    """A brook falls over a ledge and runs between stones: streaks whose speed and brightness follow the loudness."""
     water, stone = varied((0.2, 0.5, 0.7), rng), varied((0.4, 0.4, 0.38), rng)
     lanes, starts = rng.uniform(-0.42, 0.42, 14), rng.random(14)
     moss = material_texture("leaves", rng, (0.25, 0.42, 0.15))

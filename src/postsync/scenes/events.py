@@ -1,4 +1,4 @@
-"""The score of a scene: what happens when. Pictures and sounds are both drawn from it, so both are true to it."""
+"""The score of a scene: what happens when. Pictures and sounds are both rendered from it, so they match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .families import FAMILIES
 ACTIVITY_RATE = 100
 UNSEEN_PROBABILITY = 0.1
 LATE_START_PROBABILITY = 0.3
-SPARSE_PROBABILITY = 0.08  # clips in which only one or two things happen
+SPARSE_PROBABILITY = 0.08  # clips with only one or two events
 
 Rng = np.random.Generator
 
@@ -65,7 +65,7 @@ _Plan = tuple[np.ndarray, np.ndarray]
 
 
 def _irregular(duration_s: float, start: float, rng: Rng) -> _Plan:
-    """Strikes at irregular gaps, or in a rhythm of equal gaps some of which are left out."""
+    """Strikes at irregular gaps, or in a rhythm of equal gaps some of which are omitted."""
     if rng.random() < 0.3:
         return _regular(duration_s, start, rng, rng.uniform(0.25, 0.9), jitter=0.01, omit=0.12)
     shortest = rng.uniform(0.25, 0.6)
@@ -213,7 +213,7 @@ def _texture(family: str, duration_s: float, rng: Rng) -> tuple[list[Event], np.
 
 
 def _maybe_unseen(events: list[Event], rng: Rng) -> tuple[Event, ...]:
-    """In one clip of ten, one event is caused outside the frame; a clip keeps at least one that is seen."""
+    """In one clip of ten, one event is caused outside the frame; a clip keeps at least one visible event."""
     if len(events) > 1 and rng.random() < UNSEEN_PROBABILITY:
         unseen = int(rng.integers(len(events)))
         events[unseen] = replace(events[unseen], visible=False)

@@ -1,4 +1,4 @@
-"""Everyday words of prompts beyond the captions, so that the mini's vocabulary keeps them in one piece."""
+"""Everyday words of prompts beyond the captions, which the mini's vocabulary keeps as whole words."""
 
 EVERYDAY_TEXT = """
 the of and to in is it that was for on are with as his they be at one have this from or had by but some what there we

@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 def render_mp4(clip: Clip, path: Path | str, with_audio: bool = True, crf: int = 18) -> Path:
     """Write a clip as H.264 (frames at their true times, variable rates included) with AAC.
 
-    Raises MediaError if the clip has no frames, or no waveform where sound is asked for, or the file cannot be written.
+    Raises MediaError if the clip has no frames, or no waveform if sound is requested, or the file cannot be written.
     """
     path = Path(path)
     if clip.frames is None or clip.times is None or (with_audio and clip.waveform is None):
@@ -44,14 +44,14 @@ def export(folder: Path | str, seeds: Iterable[int], config: SceneConfig | None 
     """Render the scenes of `seeds` into `folder` as clips/*.mp4, envelopes/*.npy and the manifest; returns its path.
 
     `on_clip(seed)` is called after each clip. Raises MediaError if the folder cannot be written. The manifest is
-    written last: a folder without one is not finished.
+    written last: a folder without one is incomplete.
     """
     folder, config = Path(folder), config or SceneConfig()
     try:
         for part in ("clips", "envelopes"):
             (folder / part).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MediaError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
+        raise MediaError(f"{folder}: cannot be created ({error.strerror}); choose another folder") from error
     rows = []
     for seed in seeds:
         clip = render_scene(seed, config, bank=bank)

@@ -1,7 +1,7 @@
-"""The sound families of the procedural world: what exists, how it is excited, and what moves in the picture.
+"""The sound families of the procedural world: how each is excited, and what moves in the picture.
 
 `kind` decides how a family sounds: "strike" (separate impacts on a material), "scrape" (rubbing, loud while it moves),
-"event" (separate sounds with a shape of their own), "texture" (continuous, loudness and rate can be steered).
+"event" (separate sounds of their own shape), "texture" (continuous, loudness and rate can be steered).
 `motion` names the way it moves in the picture (`pictures.py`).
 """
 

@@ -14,7 +14,7 @@ def bounce(family: str, timeline: Timeline, rng: Rng) -> Mover:
     colour = varied(((0.95, 0.45, 0.1), (0.98, 0.5, 0.12), (0.9, 0.4, 0.15))[int(rng.integers(3))], rng)
     gaps = np.diff(timeline.onsets)
     fresh = np.r_[True, np.r_[False, gaps[1:] > gaps[:-1] * 1.05]] if len(gaps) else np.ones(len(timeline.onsets), bool)
-    fresh = np.r_[fresh[1:], True]  # fresh[k]: what comes after onset k is a new ball
+    fresh = np.r_[fresh[1:], True]  # fresh[k]: a new ball follows onset k
     gravity, radius, drift = rng.uniform(6.5, 9), rng.uniform(0.2, 0.28), rng.uniform(-0.25, 0.25)
     floor = varied((0.45, 0.35, 0.25), rng)
 

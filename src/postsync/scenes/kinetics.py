@@ -1,9 +1,9 @@
-"""How things move around their sounds: curves in continuous time, so that any frame times can be asked for.
+"""How things move around their sounds: curves in continuous time, so that they can be sampled at any frame times.
 
 The rule of film timing: an impact is where motion stops. Curves reach contact at full speed and leave it slowly.
 
-A mover is a function that paints itself on a canvas at given times; its looks and manners were drawn when it was made.
-It lives in the square -1..1 of the canvas it is given.
+A mover is a function that paints itself on a canvas at given times; its appearance and manner were drawn at its
+creation. It fills the square -1..1 of its canvas.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .events import Score
 
 Rng = np.random.Generator
 Mover = Callable[[Canvas, Array], None]
-FAR_S = 1e3  # stands for "no such event"
+FAR_S = 1e3  # "no such event"
 
 
 class Timeline:
-    """What of a score is to be seen: visible events, and activity without the parts whose cause is out of the frame."""
+    """The visible part of a score: visible events, and activity without the parts whose cause is out of the frame."""
 
     def __init__(self, score: Score) -> None:
         events = sorted((e for e in score.events if e.visible), key=lambda e: e.t)
@@ -97,11 +97,11 @@ class Timeline:
         return np.interp(times, self._grid, self._level)
 
     def travel(self, times: Array) -> Array:
-        """Integral of the activity in seconds: the way covered by something that moves at the speed of the activity."""
+        """Integral of the activity in seconds: the distance covered at the speed of the activity."""
         return np.interp(times, np.arange(len(self._travel)) / 100, self._travel)
 
 
-Maker = Callable[[str, Timeline, Rng], Mover]  # from the family, its timeline and chance
+Maker = Callable[[str, Timeline, Rng], Mover]  # from the family, its timeline and a random generator
 
 
 def triangle(phase: Array) -> Array:

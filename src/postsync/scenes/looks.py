@@ -1,7 +1,7 @@
-"""What things look like: textures of the materials, and the objects made of them.
+"""Appearance: textures of the materials, and the objects made of them.
 
-Every material has a colour, a texture and a shape of its own, so that a family can be named from a still; each clip
-varies them a little.
+Every material has a colour, a texture and a shape of its own, so that a family can be recognised from a still;
+each clip varies them a little.
 """
 
 from __future__ import annotations
@@ -139,14 +139,14 @@ class MaterialObject:
 
     @classmethod
     def draw_from(cls, material: str, rng: np.random.Generator) -> MaterialObject:
-        """Draw the looks of this clip's object."""
+        """Draw the appearance of this clip's object."""
         colour = varied(COLOURS[material], rng)
         if material == "plastic":  # bright, of any hue of a toy
             colour = varied(((0.95, 0.25, 0.55), (0.98, 0.55, 0.1), (0.95, 0.35, 0.75))[int(rng.integers(3))], rng)
         return cls(material, material_texture(material, rng, colour), colour, rng.random((16, 4)))
 
     def paint(self, canvas: Canvas, dx: Value = 0.0, dy: Value = 0.0, dent: Value = 0.0) -> None:
-        """Paint it displaced by dx, dy; `dent` 0..1 is how far soft matter gives way."""
+        """Paint it displaced by dx, dy; `dent` 0..1 is how far soft matter is pressed in."""
         _OBJECTS[self.material](self, canvas, dx, dy, dent)
 
 

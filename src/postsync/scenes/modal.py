@@ -1,7 +1,7 @@
 """Struck and scraped materials by modal synthesis; loose and liquid ones by grains.
 
-A solid is a set of modes (frequency ratios, decays) rung by a short contact; a longer contact (a weak hit) leaves the
-high modes at rest. After van den Doel and Pai, "The sounds of physical objects", Presence 7(4), 1998.
+A solid is a set of modes (frequency ratios, decays) rung by a short contact; a longer contact (a weak hit) excites
+the high modes less. After van den Doel and Pai, "The sounds of physical objects", Presence 7(4), 1998.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Hit = Callable[[float, Rng], np.ndarray]  # strength 0..1, generator -> waveform
 
 @dataclass(frozen=True)
 class Solid:
-    """What a solid sounds like. Frequencies in Hz; the spread of `pitch` is the spread of sizes."""
+    """The sound of a solid. Frequencies in Hz; the spread of `pitch` is the spread of sizes."""
 
     pitch: tuple[float, float]  # of the lowest mode
     ratios: tuple[float, ...]  # of the modes to the lowest

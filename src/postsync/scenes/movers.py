@@ -1,6 +1,6 @@
-"""What moves: one mover for each way of moving that a family names, and movers that make no sound.
+"""Movers: one for each kind of motion that a family names, and silent ones.
 
-What moves in a way of its own is in `gestures.py` and `elements.py`.
+Special motions are in `gestures.py` and `elements.py`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def swing(family: str, timeline: Timeline, rng: Rng) -> Mover:
 
 
 def slide(family: str, timeline: Timeline, rng: Rng) -> Mover:
-    """A hand pushes a scraper to and fro over an object, as fast as it sounds loud."""
+    """A hand pushes a scraper to and fro over an object; its speed follows the loudness."""
     material = FAMILIES[family].material or "wood"
     thing, hand = MaterialObject.draw_from(material, rng), skin(rng)
     block = varied(((0.2, 0.35, 0.55), (0.35, 0.3, 0.25), (0.75, 0.6, 0.2))[int(rng.integers(3))], rng)
@@ -139,7 +139,7 @@ def collide(family: str, timeline: Timeline, rng: Rng) -> Mover:
 
 
 def _bits(material: str, rng: Rng) -> Callable[[Canvas, Timeline, Array], None]:
-    """What flies up from loose or liquid matter at an impact; nothing from solid things."""
+    """Particles that fly up from loose or liquid matter at an impact; none from solids."""
     count = {"water": 7, "gravel": 7, "leaves": 7, "glass": 0}.get(material, 0)
     colour = (0.75, 0.9, 1.0) if material == "water" else COLOURS[material]
     speed_x, speed_y, size = rng.uniform(-1.2, 1.2, count), rng.uniform(1.2, 2.4, count), rng.uniform(0.03, 0.07, count)
@@ -172,7 +172,7 @@ def drifter(rng: Rng) -> Mover:
 
 
 def fidget(rng: Rng, duration_s: float) -> Mover:
-    """A hand or paw that jerks about and stops at moments of its own: sudden, and silent."""
+    """A hand or paw that jerks about and stops at random times: sudden, and silent."""
     moments = np.sort(rng.uniform(0, duration_s, max(2, int(duration_s * rng.uniform(1, 2.5)))))
     places = rng.uniform(-0.7, 0.7, (len(moments) + 1, 2))
     takes_s, colour = rng.uniform(0.08, 0.2), varied(skin(rng), rng)

@@ -1,4 +1,4 @@
-"""What stands between the picture and its meaning: backgrounds, the camera, the film, the crowd. Each can be graded."""
+"""Nuisances of the picture: backgrounds, the camera, the film, distractors. Each can be graded."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class NuisanceConfig:
 
 
 def clean() -> NuisanceConfig:
-    """Nothing but the thing that sounds."""
+    """Only the sounding object."""
     return NuisanceConfig()
 
 
 def full() -> NuisanceConfig:
-    """The world to be tested in."""
+    """The test condition: all nuisances at full strength."""
     return NuisanceConfig(**{field.name: 1.0 for field in fields(NuisanceConfig)})
 
 
@@ -58,7 +58,7 @@ def draw_strengths(config: NuisanceConfig, rng: Rng) -> dict[str, float]:
     strengths = {}
     for (name, share), c, a in zip(PRESENCE.items(), chance, amount):
         grade = getattr(config, name)
-        if name == "photo":  # the other end of the texture's draw, so that they never meet
+        if name == "photo":  # the other end of the texture's draw, so that they exclude each other
             c = 1 - chance[0]
         strengths[name] = float(grade * a) if c < share * grade else 0.0
     return strengths
@@ -108,14 +108,14 @@ def photographic_noise(rng: Rng, side: int) -> Array:
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the camera looks: curves of time for shift and zoom."""
+    """The camera: curves of time for shift and zoom."""
 
     strengths: dict[str, float]
     shake_x: Callable[[Array], Array]
     shake_y: Callable[[Array], Array]
     pan: tuple[float, float]
     zoom: float
-    jolts: Array  # (K,) seconds at which the hand slips
+    jolts: Array  # (K,) seconds of sudden camera slips
 
     @classmethod
     def draw_from(cls, strengths: dict[str, float], duration_s: float, rng: Rng) -> Camera:

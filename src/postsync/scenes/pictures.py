@@ -30,7 +30,7 @@ BACKDROP_OVERSAMPLING, BACKDROP_MARGIN = 3, 1.7
 
 @dataclass(frozen=True)
 class Shot:
-    """What lies between two cuts: a backdrop and a framing."""
+    """A shot between two cuts: a backdrop and a framing."""
 
     start_s: float
     backdrop: Array  # (3, S, S)
@@ -41,7 +41,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Stage:
-    """Everything that was drawn at random for one picture; painting it is free of chance but for the film grain."""
+    """All random choices for one picture; painting it is deterministic but for the film grain."""
 
     duration_s: float
     strengths: dict[str, float]
@@ -56,8 +56,8 @@ class Stage:
 
 def render_picture(score: Score, rng: Rng, size: int = 64, times: Array | None = None,
                    config: NuisanceConfig | None = None, silent: bool = False) -> Array:
-    """Frames (F, size, size, 3) uint8 RGB at `times` (F,) seconds (default: 25 a second), seen as a camera sees them:
-    a frame shows the moment of its timestamp, or with motion blur the exposure that begins there.
+    """Frames (F, size, size, 3) uint8 RGB at `times` (F,) seconds (default: 25 a second), as from a camera: a frame
+    shows the moment of its timestamp, or with motion blur the exposure that begins there.
 
     `silent`: things that make no sound move beside the lead (whose score then has no events).
     """
@@ -90,7 +90,7 @@ def render_picture(score: Score, rng: Rng, size: int = 64, times: Array | None =
 
 
 def draw_stage(score: Score, rng: Rng, size: int, config: NuisanceConfig) -> Stage:
-    """Draw all that is random in a picture; each part from a generator of its own, so that none moves another."""
+    """Draw all that is random in a picture; each part from its own generator, so that none affects another."""
     seeds = iter(rng.spawn(8))
     strengths = draw_strengths(config, next(seeds))
     lead = make_mover(score, next(seeds))
@@ -117,7 +117,7 @@ def _draw_shots(duration_s: float, strengths: dict[str, float], rng: Rng, size: 
 
 
 def _draw_others(score: Score, strengths: dict[str, float], rng: Rng) -> tuple[tuple[Mover, float, float, float], ...]:
-    """Silent movers: up to three behind the lead; at times one of another family that acts at times of its own."""
+    """Silent movers: up to three behind the lead; sometimes one of another family with its own timing."""
     behind: list[tuple[Mover, float, float, float]] = []
     count = int(rng.integers(1, 4))
     for _ in range(count if strengths["movers"] else 0):
@@ -187,7 +187,7 @@ def _instant(stage: Stage, shot: Shot, times: Array, size: int) -> Array:
 
 
 def _backdrop(tile: Array, x: Array, y: Array, zoom: Array, size: int) -> Array:
-    """The backdrop (3, f, size, size) as the camera sees it."""
+    """The backdrop (3, f, size, size) in the camera's view."""
     side, frames = tile.shape[-1], len(x)
     if np.ptp(x) == 0 and np.ptp(y) == 0 and np.ptp(zoom) == 0:
         x, y, zoom = x[:1], y[:1], zoom[:1]

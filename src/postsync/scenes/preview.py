@@ -1,4 +1,4 @@
-"""A sheet to look at: frames, waveform, envelope and onsets of clips, one below the other."""
+"""A preview sheet: frames, waveform, envelope and onsets of clips, one below the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def preview(clips: Sequence[Clip], path: Path | str, num_frames: int = 16) -> Path:
-    """Draw clips that have frames, waveform and envelope as a PNG. Onsets are lines: solid seen, dotted unseen.
+    """Draw clips that have frames, waveform and envelope as a PNG. Onsets are lines: solid if visible, dotted if not.
     The envelope is drawn twice its height, the waveform fills its row.
 
     Each strip shows the frames at even times, above the sound of the same times. Raises ValueError without a clip,

@@ -20,7 +20,7 @@ Rng = np.random.Generator
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 MANIFEST = "sounds.jsonl"
 
-FAMILY_OF_LABEL = {  # recorded label -> family it can sound
+FAMILY_OF_LABEL = {  # recorded label -> family it belongs to
     "dog bark": "bark", "sea waves": "waves", "fire crackling": "fire", "chime": "bell", "gong": "bell",
     "cowbell": "metal_strike", "triangle": "metal_strike", "wood block": "wood_strike", "door": "door_knock",
     "hi-hat": "cymbal", "ride cymbal": "cymbal", "snap": "clap", "bass drum": "drum_strike",
@@ -33,7 +33,7 @@ FAMILY_OF_LABEL = {  # recorded label -> family it can sound
 
 @dataclass(frozen=True)
 class Recording:
-    """One file of the bank. `family`: the scene family it sounds (its own label where none fits)."""
+    """One file of the bank. `family`: its scene family (its own label if none fits)."""
 
     path: Path
     label: str
@@ -43,11 +43,11 @@ class Recording:
 
 
 class RecordingBank:
-    """Recordings by family, from the folds asked for (fold 5 of the shared layout is for validation).
+    """Recordings by family, from the given folds (fold 5 of the shared layout is for validation).
 
     A folder without a manifest has no folds of its own: each label's files, in order of name, go to folds 1 to 5 in
-    turn, so that there too one in five is kept for validation. Raises MediaError when the folder is missing, its
-    manifest cannot be read, a listed file is missing, or nothing is left in the folds.
+    turn, so that one in five is kept for validation there too. Raises MediaError when the folder is missing, its
+    manifest cannot be read, a listed file is missing, or the folds are empty.
     """
 
     sample_rate = 16000
@@ -74,17 +74,17 @@ class RecordingBank:
 
     @property
     def families(self) -> tuple[str, ...]:
-        """What `draw` can answer for: scene families, and labels that fit none, sorted."""
+        """The names that `draw` accepts: scene families, and labels that fit none, sorted."""
         return tuple(sorted(self._by_family))
 
     def load(self, recording: Recording) -> np.ndarray:
-        """The whole recording: (L,) float32 mono at 16 kHz in -1..1. MediaError when the file cannot be read."""
+        """The whole recording: (L,) float32 mono at 16 kHz in -1..1. Raises MediaError if the file cannot be read."""
         if recording.path not in self._cache:
             self._cache[recording.path] = _read_mono(recording.path, self.sample_rate).astype(np.float16)
         return self._cache[recording.path].astype(np.float32)
 
     def draw(self, family: str, rng: Rng) -> np.ndarray | None:
-        """A recording (L,) float32 of the family, or None where the bank has none.
+        """A recording (L,) float32 of the family, or None if the bank has none.
 
         Impacts and events begin at the onset of one of their sounds and end before the next; textures are stretches
         of the whole with silence at the ends cut off.

@@ -1,4 +1,4 @@
-"""From a seed to a clip: score, picture, sound and caption, each from a generator of its own."""
+"""From a seed to a clip: score, picture, sound and caption, each from its own generator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVERYTHING = frozenset({"frames", "waveform"})
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """A world of scenes. Everything but the seed that decides what a clip is."""
+    """Configuration of scenes: everything but the seed that determines a clip."""
 
     duration_s: float = 4.0
     size: int = 64  # pixels a side
@@ -64,7 +64,7 @@ def render_scene(seed: int, config: SceneConfig | None = None, *, needs: frozens
     """The clip of a seed (0 or more).
 
     `needs`: which of "frames" and "waveform" to render (the waveform brings the true envelope of the foreground);
-    what is asked for never changes the rest. frames (F, 3, size, size) uint8, times (F,) float64 seconds, waveform
+    the selection never changes the rest. frames (F, 3, size, size) uint8, times (F,) float64 seconds, waveform
     (1, N) float32, envelope (M,) at 100 Hz. Raises ValueError for an unknown need.
     """
     config = config or SceneConfig()
@@ -92,7 +92,8 @@ def render_scene(seed: int, config: SceneConfig | None = None, *, needs: frozens
 
 
 def frame_times(config: SceneConfig, rng: np.random.Generator) -> np.ndarray:
-    """When the frames are taken: (F,) seconds from 0, all before the end. Even at `fps`; drawn if that is None."""
+    """When the frames are taken: (F,) seconds from 0, all before the end. Evenly spaced at `fps`; random if that is
+    None."""
     drawn, varies = float(rng.choice(FRAME_RATES)), rng.random()
     fps = config.fps or drawn
     count = max(1, round(config.duration_s * fps))

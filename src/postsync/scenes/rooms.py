@@ -1,4 +1,4 @@
-"""Rooms and background noise: what stands between a sound and its recording."""
+"""Rooms and background noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signal parts that all synthesised sounds are made of: ringing modes, band noise, grains, pulses, fast convolution.
+"""Building blocks of all synthesised sounds: ringing modes, band noise, grains, pulses, fast convolution.
 
 Without recursive filters: modes are products of two short exponentials (one matrix product), noise is shaped in the
 frequency domain, grains are scattered with one `bincount`. Random samples are drawn from a spawned generator, so that
@@ -30,7 +30,7 @@ def ringing_modes(frequencies: np.ndarray, decays_s: np.ndarray, gains: np.ndarr
     """Sum of decaying sines (n,). `frequencies` in Hz and `decays_s` (time to fall by 60 dB) and `gains` are (K,).
 
     exp(z (256 i + j)) = exp(256 z i) exp(z j): one product of two small matrices instead of K * n exponentials.
-    Modes above 0.48 times the sample rate are left out.
+    Modes above 0.48 times the sample rate are omitted.
     """
     audible = frequencies < 0.48 * sample_rate
     pole = (-6.908 / decays_s[audible] + 2j * np.pi * frequencies[audible]) / sample_rate
@@ -99,7 +99,7 @@ def poisson_times(rng: Rng, rate: np.ndarray, rate_hz: float = 100.0) -> np.ndar
 
 
 def flurry(control: np.ndarray, gain: float = 5.0, lasting: int = 5) -> np.ndarray:
-    """`control` (M,) raised by `gain` for `lasting` values wherever it leaves zero: a sudden start is a dense one."""
+    """`control` (M,) raised by `gain` for `lasting` values wherever it leaves zero: sudden starts become dense."""
     started = np.concatenate([[False], (control[1:] > 0) & (control[:-1] == 0)])
     return control * (1 + (gain - 1) * (np.convolve(started, np.ones(lasting))[:len(control)] > 0))
 

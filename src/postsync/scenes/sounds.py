@@ -20,7 +20,7 @@ Rng = np.random.Generator
 class SoundConfig:
     """How sounds are made. `noise` and `room` grade background and reverberation from 0 (none) to 1 (full range).
 
-    `recordings`: probability that a clip is sounded by the bank, where the bank has the family.
+    `recordings`: probability that a clip's sound comes from the bank, if the bank has the family.
     """
 
     noise: float = 1.0
@@ -30,12 +30,12 @@ class SoundConfig:
 
 
 class Bank(Protocol):
-    """What `render_sound` needs of a bank of recordings (see `recordings.RecordingBank`)."""
+    """Interface of a bank of recordings for `render_sound` (see `recordings.RecordingBank`)."""
 
     sample_rate: int
 
     def draw(self, family: str, rng: Rng) -> np.ndarray | None:
-        """A recording (L,) of the family, or None where there is none."""
+        """A recording (L,) of the family, or None if there is none."""
 
 
 def render_sound(score: Score, rng: Rng, sample_rate: int = 16000, bank: Bank | None = None,
@@ -94,7 +94,8 @@ def render_dry(score: Score, rng: Rng, sample_rate: int = 16000) -> np.ndarray:
 
 
 def _under_way(score: Score) -> np.ndarray:
-    """The activity as if each event had begun 10 ms before its onset: the gate then opens on a sound at full speed."""
+    """The activity as if each event had begun 10 ms before its onset, so that the gate opens on a sound at full
+    speed."""
     activity = score.activity.astype(np.float64)
     for event in score.events:
         first = int(np.ceil(event.t * 100))
@@ -104,9 +105,9 @@ def _under_way(score: Score) -> np.ndarray:
 
 
 def _gate(score: Score, n: int, sample_rate: int, rise_s: float = 0.002, release_s: float = 0.12) -> np.ndarray:
-    """1 within the events; opens at each onset (not at 0, where the sound is under way), rings on after each end.
+    """1 within the events; opens at each onset (not at 0, where the sound is already going), rings on after each end.
 
-    A ring is cut before the next onset, which would otherwise be buried in it.
+    A ring is cut before the next onset, which it would otherwise mask.
     """
     time, gate = np.arange(n) / sample_rate, np.zeros(n)
     following = [event.t for event in score.events[1:]] + [np.inf]
@@ -124,7 +125,7 @@ def _loudness(signal: np.ndarray) -> float:
 
 
 def _from_recordings(score: Score, bank: Bank, rng: Rng, sample_rate: int) -> np.ndarray | None:
-    """Recordings triggered on the events, or shaped by the activity; None where the bank lacks the family."""
+    """Recordings triggered on the events, or shaped by the activity; None if the bank lacks the family."""
     recording = bank.draw(score.family, rng)
     if recording is None:
         return None
@@ -137,7 +138,7 @@ def _from_recordings(score: Score, bank: Bank, rng: Rng, sample_rate: int) -> np
         loudness = signals.stretch(_under_way(score), n, sample_rate) * _gate(score, n, sample_rate)
         shaped = loudness * _looped(score, recording, rng, sample_rate, n)
         return signals.unit_peak(shaped)
-    # a recording may hold more than the one sound: it is cut where the family's own sound would long be over
+    # a recording may contain more than one sound: it is cut where the family's own sound would have long ended
     once = signals.unit_peak(recording[:int(2.5 * LENGTHS_S[score.family][1] * sample_rate)])
     fade = min(int(0.01 * sample_rate), len(once))
     once[len(once) - fade:] *= np.linspace(1, 0, fade)
@@ -148,9 +149,9 @@ def _from_recordings(score: Score, bank: Bank, rng: Rng, sample_rate: int) -> np
 
 
 def _looped(score: Score, recording: np.ndarray, rng: Rng, sample_rate: int, n: int) -> np.ndarray:
-    """The recording forth and back over each event, from one of its loud moments: a sudden start is heard at once."""
+    """The recording looped back and forth over each event, from a loud moment, so that sudden starts are audible."""
     out, there_and_back = np.zeros(n), np.concatenate([recording, recording[::-1]])
-    lead = int(0.002 * sample_rate)  # the loud moment comes as soon as the gate is open
+    lead = int(0.002 * sample_rate)  # the loud moment coincides with the open gate
     loud = np.flatnonzero(np.abs(recording) >= 0.3 * np.max(np.abs(recording)))
     for event in score.events:
         first = round(event.t * sample_rate)

@@ -1,4 +1,4 @@
-"""What the pipelines of diffusion and flow systems share: the start, guides and callback around a step, decoding."""
+"""Common part of the pipelines of diffusion and flow systems: the initial noise, guides and callback, decoding."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ class LatentPipeline(SoundPipeline):
 
     @property
     def native_s(self) -> float:
-        """Length in seconds the model was trained on; longer sounds are made in overlapping windows."""
+        """Length in seconds the model was trained on; longer sounds are generated in overlapping windows."""
         return self.config["native_frames"] / self.codec.latent_rate
 
     def _codec_latents(self, clean: Tensor) -> Tensor:
-        """Clean latents of the model (B, channels, T, ...), any stretch of them -> those of the codec; differentiable.
+        """Clean latents of the model (B, channels, T, ...), any range of them -> those of the codec; differentiable.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how its latents are the codec's")
+        raise NotImplementedError(f"{type(self).__name__} does not define how its latents become the codec's")
 
     def _check_run(self, steps: int, takes: int, output_type: str, guides: Sequence[Guide] = ()) -> None:
-        """Raise ConditionError for a run that cannot be."""
+        """Raise ConditionError for invalid arguments."""
         if steps < 1 or takes < 1 or output_type not in ("pt", "np", "latent"):
             raise ConditionError("num_inference_steps and num_waveforms_per_prompt are 1 or more, output_type is 'pt', "
                                  "'np' or 'latent'.")
         check_guides(guides)
 
     def _num_samples(self, duration_s: float) -> int:
-        """Samples of the output. Raises ConditionError where there are none."""
+        """Samples of the output. Raises ConditionError for zero."""
         if not 0.5 / self.sampling_rate < duration_s < math.inf:
             raise ConditionError(f"a duration of {duration_s} s holds no sample; give one above 0.")
         return round(duration_s * self.sampling_rate)
@@ -69,7 +69,7 @@ class LatentPipeline(SoundPipeline):
     def _decode(self, clean: Tensor, num_samples: int, start_s: float = 0.0, end_s: float | None = None) -> Tensor:
         """Clean latents of a run of `num_samples` -> waveform (B, C, n) between two times; differentiable.
 
-        A part is decoded with the codec's context around it. Raises ConditionError for a part that holds no sample.
+        A part is decoded with the codec's context around it. Raises ConditionError for an empty part.
         """
         codec, rate = self.codec, self.codec.sampling_rate
         first = round(start_s * rate)
@@ -84,7 +84,7 @@ class LatentPipeline(SoundPipeline):
         return waveform[..., first - left * per_frame:last - left * per_frame]
 
     def _audios(self, clean: Tensor, num_samples: int, output_type: OutputType) -> Tensor:
-        """What a run gives: its waveform (B, C, N), or the clean latents themselves."""
+        """The output of a run: its waveform (B, C, N), or the clean latents themselves."""
         return clean if output_type == "latent" else self._decode(clean, num_samples)
 
 
@@ -98,14 +98,14 @@ class StepHooks:
 
     @property
     def before(self) -> Callable[[int, Tensor], Tensor] | None:
-        """What the solver calls before a step; None where no guide acts there."""
+        """The solver's callback before a step; None if no guide acts there."""
         return self._before if any(isinstance(guide, BeforeStep) for guide in self.guides) else None
 
     def _before(self, i: int, state: Tensor) -> Tensor:
         return guided_before(self.guides, self._step(i, state, state, None))
 
     def after(self, i: int, before: Tensor, after: Tensor, output: Tensor) -> Tensor:
-        """The state after guides and callback; the same object where neither moved it."""
+        """The state after guides and callback; the same object if neither moved it."""
         state = guided_after(self.guides, self._step(i, before, after, output))
         if self.callback is not None:
             given = self.callback(self.pipe, i, self.levels.timesteps[i], {"latents": state}) or {}
@@ -114,7 +114,7 @@ class StepHooks:
         return state
 
     def _step(self, i: int, before: Tensor, after: Tensor, output: Tensor | None) -> Step:
-        """What guides see; before the step there is no output yet, and `after` is the state it starts from."""
+        """The `Step` for guides; before the step there is no output yet, and `after` is its initial state."""
         levels = self.levels
 
         def clean_estimate(latents: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""The face all systems share: what a pipeline says of itself, how it is loaded, and what it refuses.
+"""The common base of all pipelines: properties, loading, and refusal of unsupported arguments.
 
-The contract is `protocols/pipeline.py`; systems that denoise latents go on in `latent_pipeline.py`.
+The contract is `protocols/pipeline.py`; systems that denoise latents continue in `latent_pipeline.py`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ LoadPart = Callable[[Path, torch.dtype], nn.Module]
 class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
     """A diffusers pipeline with a `codec` among its parts and `sees_film` in its configuration.
 
-    `shared` lists parts that several systems share, with the function that loads them: a folder saved without such a
-    part takes it from the folder that the caller names, or from the bundled one that its configuration names as
-    `<part>_folder`.
+    `shared` lists parts that several systems share, with the function that loads them: a folder saved without such
+    a part takes it from the caller's folder, or from the bundled one named in its configuration as `<part>_folder`.
     """
 
     system: str
@@ -49,15 +48,15 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
         """Load a saved folder; all parts frozen and in eval mode.
 
         `parts`: folders of shared parts by name, used instead of the folder's own or the bundled ones. As in diffusers,
-        a part itself can be given by keyword, None to do without it. Raises ConditionError for parts it does not share,
-        WeightsError where one cannot be read.
+        a part itself can be given by keyword, None to omit it. Raises ConditionError for parts it does not share,
+        WeightsError if one cannot be read.
         """
         named = {name: Path(folder) for name, folder in (parts or {}).items()}
         if unknown := sorted(named.keys() - cls.shared.keys()):
-            raise ConditionError(f"{cls.system} has no part {', '.join(unknown)} that can be named; these can: "
+            raise ConditionError(f"{cls.system} has no part {', '.join(unknown)} that can be replaced; these can: "
                                  f"{', '.join(cls.shared) or 'none'}.")
         _import_parts(Path(pretrained_model_name_or_path) / "model_index.json")
-        if torch_dtype != torch.float32:  # what diffusers gives by default
+        if torch_dtype != torch.float32:  # the default of diffusers
             kwargs["torch_dtype"] = torch_dtype
         pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs | dict.fromkeys(named))
         folders = {}
@@ -73,27 +72,27 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     @property
     def sampling_rate(self) -> int:
-        """Samples a second of what the pipeline gives."""
+        """Samples a second of the output."""
         return self.codec.sampling_rate
 
     @property
     def channels(self) -> int:
-        """Channels of what the pipeline gives."""
+        """Channels of the output."""
         return self.codec.channels
 
     @property
     def native_s(self) -> float:
         """Length in seconds the model was trained on."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how long its native sounds are")
+        raise NotImplementedError(f"{type(self).__name__} does not define its native length")
 
     @property
     def knows_film(self) -> bool:
-        """Whether its encoders know real pictures; if not, words or a reference say more than the picture."""
+        """Whether its encoders know real pictures; if not, words or a reference work better than the picture."""
         return bool(self.config["sees_film"])
 
     @property
     def weights(self) -> Mapping[str, Path]:
-        """The folders it was loaded from by their names: its own first, then those of shared parts; empty where it was
+        """The folders it was loaded from by their names: its own first, then those of shared parts; empty if it was
         built in memory."""
         if not self.name_or_path:
             return {}
@@ -104,15 +103,15 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
         return found
 
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
-        """The pictures it looks at for a sound of `duration_s` seconds, `asked` being the call's other arguments that
-        were given; None: it does not look."""
+        """The pictures it uses for a sound of `duration_s` seconds, `asked` being the call's other arguments that
+        were given; None: it uses none."""
         return None
 
     def _refuse(self, given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-        """The own options that were given, checked.
+        """The system's own options, validated.
 
-        Raises ConditionError for arguments of the call that were given although this system does not accept them, for
-        keywords it does not know, and for options out of range.
+        Raises ConditionError for given arguments that this system does not accept, for unknown keywords, and for
+        options out of range.
         """
         refused = sorted(name for name, value in given.items()
                          if name not in self.accepts and not (value is None or (isinstance(value, Sequence) and
@@ -124,7 +123,7 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
                                self.system)
 
     def _output(self, audios: Tensor, output_type: OutputType) -> SoundOutput:
-        """Audios (B, C, N) in the form that was asked for."""
+        """Audios (B, C, N) in the requested form."""
         self.maybe_free_model_hooks()
         return SoundOutput(audios.float().cpu().numpy() if output_type == "np" else audios)
 
@@ -139,5 +138,5 @@ def _import_parts(index: Path) -> None:
 
 def _loaded(load: LoadPart, folder: Path, name: str, torch_dtype: torch.dtype) -> nn.Module:
     if not folder.is_dir():
-        raise WeightsError(f"{folder}: there is no such folder; name the one that holds the {name}.")
+        raise WeightsError(f"{folder}: no such folder; name the one that holds the {name}.")
     return load(folder, torch_dtype)

@@ -1,4 +1,4 @@
-"""When does the picture sound? Motion without weights, and predictors that learn it."""
+"""When does the picture sound? Motion readers, with and without weights."""
 
 from ..protocols.system import Trainable
 from ..protocols.train_config import TrainConfig

@@ -1,5 +1,5 @@
 """Motion of the cells of a picture and of the camera, from one small picture to the next (Lucas and Kanade, coarse to
-fine). Sizes are fixed and small, so that it costs under a millisecond a frame.
+fine). Sizes are fixed and small: under a millisecond a frame.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ Array = np.ndarray
 SIDE = 96  # pixels a side of the pictures that are compared
 CELLS = 12  # cells a side
 _LEVELS = 3  # 24, 48 and 96 pixels: camera motion of up to about 6 pixels of 96 a frame is followed
-_LEAST_SUPPORT = 0.3  # share of all cells that must move alike before it is the camera that moves
-_STIFFNESS = 2e-4  # squared gradient (luma 0..1 a pixel) below which a cell holds too little texture to tell
+_LEAST_SUPPORT = 0.3  # share of all cells that must move alike to count as camera motion
+_STIFFNESS = 2e-4  # squared gradient (luma 0..1 a pixel) below which a cell has too little texture
 
 
 def _averaging(side: int) -> Array:
@@ -39,15 +39,15 @@ def pyramid(picture: Array) -> list[Array]:
 
 
 def shifted(picture: Array, dx: float, dy: float) -> Array:
-    """The picture (H, W) moved right by `dx` and down by `dy` pixels, bilinear; its edges are continued."""
+    """The picture (H, W) moved right by `dx` and down by `dy` pixels, bilinear; its edges are replicated."""
     return _slide(_slide(picture, dy).T, dx).T
 
 
 def camera_motion(before: list[Array], after: list[Array]) -> tuple[float, float, Array]:
     """Two pyramids -> (dx, dy) of the whole picture and the flow of each cell (2, CELLS, CELLS), pixels of 96 a pair.
 
-    The whole picture moves as the weighted median of its cells, so that what moves by itself does not count; if too
-    few cells agree (a ball before a plain wall) it is taken to stand still.
+    The whole picture moves as the weighted median of its cells, so that moving objects do not count; if too few
+    cells agree (a ball before a plain wall) the camera counts as still.
     """
     dx = dy = 0.0
     flow = np.zeros((2, CELLS, CELLS), np.float32)
@@ -59,7 +59,7 @@ def camera_motion(before: list[Array], after: list[Array]) -> tuple[float, float
         step += np.array([dx, dy], np.float32)[:, None, None]
         coarse = 2 * flow
         dx, dy = dx + step_x, dy + step_y
-        # a cell that leaves the picture's own motion by more than a pixel can only be followed at a coarser level
+        # a cell that deviates from the camera's motion by more than a pixel can only be tracked at a coarser level
         fast = np.hypot(coarse[0] - np.float32(dx), coarse[1] - np.float32(dy)) > 1.5
         flow = np.where(fast, coarse, step)
     apart = np.hypot(step[0] - np.float32(dx), step[1] - np.float32(dy))
@@ -80,7 +80,7 @@ def _slide(picture: Array, amount: float) -> Array:
 
 
 def _cell_flow(before: Array, after: Array) -> tuple[Array, Array]:
-    """Flow (2, CELLS, CELLS) in pixels, at most one, and the texture (CELLS, CELLS) it rests on."""
+    """Flow (2, CELLS, CELLS) in pixels, at most one, and its texture (CELLS, CELLS)."""
     middle = np.float32(0.5) * (before + after)
     terms = np.zeros((5, *middle.shape), np.float32)
     gx, gy = np.zeros_like(middle), np.zeros_like(middle)

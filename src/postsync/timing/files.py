@@ -40,7 +40,7 @@ def read_envelope(path: str | Path, duration_s: float) -> Tensor:
     rows = _envelope_rows(path)
     check_envelope(rows, str(path))
     if rows[-1][0] > duration_s + 1 / ENVELOPE_RATE:
-        log.warning("%s reaches to %.2f s, the clip to %.2f s; what lies beyond is cut", path, rows[-1][0], duration_s)
+        log.warning("%s reaches to %.2f s, the clip to %.2f s; the rest is cut", path, rows[-1][0], duration_s)
     t, value = np.array(rows, dtype=np.float64).T
     grid = np.arange(round(duration_s * ENVELOPE_RATE)) / ENVELOPE_RATE
     return torch.from_numpy(np.interp(grid, t, value, left=0.0, right=0.0).astype(np.float32))
@@ -61,9 +61,9 @@ def check_envelope(rows: Sequence[tuple[float, float]], source: str) -> None:
 
 
 def write_envelope(path: str | Path, envelope: Tensor, rate: float = ENVELOPE_RATE) -> Path:
-    """Write an envelope (M,) as CSV, or as JSON where the name ends in `.json`, whole or not at all.
+    """Write an envelope (M,) as CSV, or as JSON where the name ends in `.json`, atomically.
 
-    Raises MediaError where it cannot be written.
+    Raises MediaError if it cannot be written.
     """
     path = Path(path)
     pairs = [f"{m / rate:.3f},{float(v):.6f}" for m, v in enumerate(envelope)]
@@ -92,7 +92,7 @@ def _envelope_rows(path: Path) -> list[tuple[float, float]]:
 
 
 def read_onsets(path: str | Path) -> tuple[Tensor, Tensor]:
-    """Times (K,) float64 seconds, ascending, and strengths (K,) float32 in 0..1 (1 where none is written).
+    """Times (K,) float64 seconds, ascending, and strengths (K,) float32 in 0..1 (1 if none is given).
 
     `.csv` (`seconds[,strength]`), `.json` (a list of such lists or objects) or `.txt` (an Audacity label
     track: the start of each label). Raises ConditionError for unreadable files, times below 0 or not rising, and
@@ -120,9 +120,9 @@ def read_onsets(path: str | Path) -> tuple[Tensor, Tensor]:
 
 
 def write_onsets(path: str | Path, onsets_s: Tensor, strengths: Tensor, fps: float) -> Path:
-    """Write hits as `.csv`, `.json`, `.txt` (Audacity labels) or `.edl` (frames of `fps`), whole or not at all.
+    """Write hits as `.csv`, `.json`, `.txt` (Audacity labels) or `.edl` (frames of `fps`), atomically.
 
-    Raises MediaError for another suffix or where it cannot be written.
+    Raises MediaError for another suffix or if it cannot be written.
     """
     path = Path(path)
     hits = list(zip(onsets_s.tolist(), strengths.tolist()))
@@ -135,7 +135,7 @@ Hits = Sequence[tuple[float, float]]
 
 
 def check_marker_suffix(path: Path) -> Callable[[Hits, float], str]:
-    """What writes the format that the suffix names. Raises MediaError for a suffix that names none."""
+    """The writer for the suffix's format. Raises MediaError for an unknown suffix."""
     if path.suffix.lower() not in _WRITERS:
         raise MediaError(f"{path}: onsets cannot be written as '{path.suffix}'; end the name in {', '.join(_WRITERS)}")
     return _WRITERS[path.suffix.lower()]
@@ -154,7 +154,7 @@ def _labels(hits: Hits, fps: float) -> str:
 
 
 def _edl(hits: Hits, fps: float) -> str:
-    """Two hits in one frame become one marker: editors keep one a frame."""
+    """Two hits in one frame become one marker: editors keep one per frame."""
     nominal = max(1, math.ceil(fps - 0.01))  # 29.97 counts 30 frames a second, without dropping any
     lines = ["TITLE: onsets", "FCM: NON-DROP FRAME", ""]
     frames = {round(t * fps): s for t, s in hits}
@@ -177,7 +177,7 @@ _WRITERS: dict[str, Callable[[Hits, float], str]] = {".csv": _csv, ".json": _jso
 def _onset_rows(path: Path) -> list[tuple[int, list]]:
     suffix = path.suffix.lower()
     if suffix == ".edl":
-        raise ConditionError(f"{path}: edit lists are written, not read; export the markers as {ONSETS_FORM}.")
+        raise ConditionError(f"{path}: edit lists can be written, not read; export the markers as {ONSETS_FORM}.")
     if suffix == ".json":
         return [(n, cells) for n, cells in read_json_rows(path, ("seconds", "strength"), ONSETS_FORM)]
     rows = read_rows(path, ONSETS_FORM, "\t" if suffix == ".txt" else ",")

@@ -1,6 +1,6 @@
 """MotionEnvelope: loudness and hits read from the motion in a picture, without weights.
 
-Things that strike stop suddenly: the drop of motion energy marks the hit (its rise does not), and each hit is given a
+Striking objects stop suddenly: the drop of motion energy marks the hit (its rise does not), and each hit gets a
 ringing tail. Rubbing, shaking and flowing sound while they move: smoothed energy is the second part of the envelope.
 Recipe of envelope_from_video.md section 5; frames are read once, 64 numbers a frame are kept.
 """
@@ -30,12 +30,12 @@ class MotionConfig:
 
     width: int = 96  # wider pictures are shrunk to this
     grid: int = 8  # the picture is divided into grid x grid cells
-    top_share: float = 0.1  # share of the cells that count: those that move most, so that small things are seen
+    top_share: float = 0.1  # share of the cells that count: those that move most, so that small objects count
     pixel_floor: float = 2 / 255  # smaller changes of a pixel are noise ...
     noise_factor: float = 3.0  # ... as are changes below this multiple of the frame's median change
-    energy_floor: float = 0.0015  # energy that counts as none
+    energy_floor: float = 0.0015  # energy that counts as zero
     least_scale: float = 0.01  # energy below this is never amplified to full loudness
-    percentile: float = 0.98  # energy and drops are divided by this quantile of theirs
+    percentile: float = 0.98  # energy and drops are divided by this quantile of themselves
     cut_ratio: float = 8.0  # a cut: this many times the running median, ...
     cut_share: float = 0.5  # ... in at least this share of the cells
     impact_threshold: float = 0.35  # smallest drop (relative) that is a hit
@@ -56,8 +56,8 @@ class MotionEnvelope:
         self.config = config or MotionConfig()
         self._previous: Tensor | None = None
         self._times: list[float] = []
-        # grid * grid numbers for each pair of neighbouring frames, in one growing piece: small tensors kept between
-        # large ones that come and go would leave the memory full of holes, 36 KB for each frame
+        # grid * grid numbers for each pair of neighbouring frames, in one growing buffer: small tensors kept
+        # between large temporary ones would fragment the memory, 36 KB for each frame
         self._cells = array("f")
 
     def push(self, frame: Tensor | np.ndarray, time_s: float) -> None:
@@ -123,7 +123,7 @@ class MotionEnvelope:
         return (values / scale).clamp(0, 1)
 
     def _impacts(self, energy: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-        """Times and strengths of hits. A stop between frames splits its drop over both: their centroid is its time."""
+        """Times and strengths of hits. A stop between frames splits its drop over both: its time is their centroid."""
         if len(energy) < 2:
             return energy[:0], energy[:0]
         drop = self._scaled((energy[:-1] - energy[1:]).clamp_min(0))
@@ -152,7 +152,7 @@ class MotionEnvelope:
 
 
 def open_reader(folder: Path | None) -> MotionEnvelope:
-    """A reader; it has no weights, so that `folder` is not used."""
+    """A reader; it has no weights, so `folder` is not used."""
     return MotionEnvelope()
 
 
@@ -166,7 +166,7 @@ def motion_envelope(frames: Iterable[tuple[Tensor | np.ndarray, float]], duratio
 
 
 def _coarse(values: Tensor, onsets_s: Tensor) -> Timing:
-    """Motion is a guess: what follows it may depart from it."""
+    """Motion is a rough estimate, which may be followed loosely."""
     return Timing(Envelope(values, estimated=True), onsets_s)
 
 

@@ -1,8 +1,8 @@
-"""Robust motion statistics of the cells of a picture, streamed: what the learned timing predictor sees.
+"""Robust motion statistics of the cells of a picture, streamed: the input of the trained timing predictor.
 
 Frames are read once and only the last one is kept, with a slowly running median picture; of each pair of frames 6 x
-144 small numbers remain. Noise, exposure, the camera's motion, cuts and repeated pictures are taken out here, so that
-the network needs to learn timing alone. Recipe: envelope_training_notes.md section 5.
+144 small numbers remain. Noise, exposure, the camera's motion, cuts and repeated pictures are removed here, so that
+the network only needs to learn timing. Recipe: envelope_training_notes.md section 5.
 
 A frame's timestamp is the start of its display; a difference belongs to the middle between its two frames.
 """
@@ -27,10 +27,10 @@ GLOBAL_CHANNELS = 3  # camera x, camera y, brightness
 _REFERENCE_S = 1 / 30  # changes are given for this time, whatever the frame rate
 _SIGMA = 1.4826  # standard deviation of a normal variable over its median absolute value
 _LEAST_SIGMA = 0.002
-_NOISE_WINDOW, _CUT_WINDOW = 120, 31  # pairs over which the usual noise, the usual change are taken
-_MEDIAN_STEP = 0.1  # luma a second by which the running median picture approaches the present one
-_EDGE_ERROR = 0.15  # pixels by which the camera's motion is not known, where it moves
-_BLOCK = 1024  # values that are interpolated at once
+_NOISE_WINDOW, _CUT_WINDOW = 120, 31  # pairs for the typical noise, the typical change
+_MEDIAN_STEP = 0.1  # luma a second by which the running median picture approaches the current one
+_EDGE_ERROR = 0.15  # uncertainty of the camera's motion in pixels, where it moves
+_BLOCK = 1024  # values interpolated at once
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -51,8 +51,8 @@ class MotionFeatures:
         self._previous: list[Array] = []
         self._median = np.zeros((SIDE, SIDE), np.float32)
         self._times: list[float] = []
-        # (CELL_CHANNELS, 144) float16 and (GLOBAL_CHANNELS,) float32 for each pair of neighbouring frames, each in one
-        # growing piece: small arrays kept between large ones that come and go would leave the memory full of holes
+        # (CELL_CHANNELS, 144) float16 and (GLOBAL_CHANNELS,) float32 for each pair of neighbouring frames, each in
+        # one growing buffer: small arrays kept between large temporary ones would fragment the memory
         self._cells, self._whole = bytearray(), bytearray()
         self._last = _no_change()
         self._noise: deque[float] = deque(maxlen=_NOISE_WINDOW)
@@ -91,7 +91,7 @@ class MotionFeatures:
         keep, start = joined_repeats(torch.from_numpy(cells[:, 0].astype(np.float32).sum(1)),
                                      torch.from_numpy(times[:-1]), torch.from_numpy(times[1:]))
         kept, begin, end = keep.numpy(), start.numpy(), times[1:]
-        # a change that took several frames was measured for one
+        # a change over several frames was measured for one
         rate = ((times[1:] - times[:-1]) / np.maximum(end - begin, 1e-6))[kept].astype(np.float32)
         whole = whole[kept] * rate[:, None]
         if not kept.all():
@@ -143,17 +143,17 @@ class MotionFeatures:
         rate = np.float32(_REFERENCE_S / max(gap_s, 1 / 120))
         changed, moved, signed, apart = cell_means(np.stack([_above(size, 2.5 * sigma), np.abs(left), left, away]))
         flow -= np.array([dx, dy], np.float32)[:, None, None]
-        flow *= np.minimum(moved / np.float32(0.01), 1)  # the flow of what stands still is noise
+        flow *= np.minimum(moved / np.float32(0.01), 1)  # the flow of still objects is noise
         cells = np.stack([changed * rate, moved * rate, signed * rate, flow[0] * rate, flow[1] * rate, apart])
         whole = np.array([dx, dy, brightness * 25], np.float32) * rate
         return cells.reshape(CELL_CHANNELS, -1).astype(np.float16), whole
 
     def _sigma(self) -> float:
-        """The usual noise of a pixel's change."""
+        """The typical noise of a pixel's change."""
         return (_SIGMA * _median(np.array(self._noise)) if self._noise else 0.0) + _LEAST_SIGMA
 
     def _is_cut(self, changed: Array) -> bool:
-        """Nearly every cell changed, by far more than usual."""
+        """Whether nearly every cell changed by far more than usual."""
         total = float(changed.mean())
         usual = _median(np.array(self._change)) if self._change else 0.0
         cut = total > 8 * usual + 0.02 and float((changed > 0.01).mean()) >= 0.9
@@ -163,7 +163,7 @@ class MotionFeatures:
 
 
 def _blurred(picture: Array) -> Array:
-    """Rows mixed with their neighbours, 1 2 1: film grain differs from pixel to pixel, what moves does not."""
+    """Rows mixed with their neighbours, 1 2 1: film grain varies from pixel to pixel, motion does not."""
     out = picture * np.float32(0.5)
     out[1:] += np.float32(0.25) * picture[:-1]
     out[:-1] += np.float32(0.25) * picture[1:]
@@ -177,7 +177,8 @@ def _no_change() -> tuple[Array, Array]:
 
 
 def _compensated(first: Array, second: Array, dx: float, dy: float) -> tuple[Array, Array | float]:
-    """The change that the camera's motion does not explain, (SIDE, SIDE), and what of it its inexactness may cause."""
+    """The change that the camera's motion does not explain, (SIDE, SIDE), and the part that the uncertainty of its
+    motion may cause."""
     moves = float(np.hypot(dx, dy))
     if moves < 0.02:
         return second - first, 0.0
@@ -186,7 +187,7 @@ def _compensated(first: Array, second: Array, dx: float, dy: float) -> tuple[Arr
     slope = np.zeros_like(seen)
     slope[:, 1:-1] = np.abs(seen[:, 2:] - seen[:, :-2])
     slope[1:-1] += np.abs(seen[2:] - seen[:-2])
-    for strip, amount in ((left.T, dx), (left, dy)):  # what the camera uncovers is not known
+    for strip, amount in ((left.T, dx), (left, dy)):  # areas uncovered by the camera are unknown
         reach = int(np.ceil(abs(amount)))
         strip[:reach if amount > 0 else 0] = 0
         strip[len(strip) - (reach if amount < 0 else 0):] = 0
@@ -194,7 +195,7 @@ def _compensated(first: Array, second: Array, dx: float, dy: float) -> tuple[Arr
 
 
 def _median(values: Array) -> float:
-    """The upper median; numpy.median is slow to start and checks much."""
+    """The upper median; numpy.median has more overhead."""
     flat = values.ravel()
     return float(np.partition(flat, flat.size // 2)[flat.size // 2])
 

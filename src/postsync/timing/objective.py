@@ -1,4 +1,4 @@
-"""What teaches the timing predictor: agreement with the loudness of scenes, its rises and its onsets."""
+"""The timing predictor's loss: agreement with the loudness of scenes, its rises and its onsets."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class TimingObjective(Objective):
     """1 - Pearson of log loudness, of its rise and of loudness, smooth L1 of log loudness, cross-entropy of onsets and
     of sounding.
 
-    Pearson has no scale: clips whose loudness hardly varies are left out of it, silent ones among them.
+    Pearson has no scale: clips whose loudness hardly varies are excluded from it, such as silent ones.
     """
 
     def __init__(self, predictor: TimingPredictor | None = None, *, shift: int = 2, onset_weight: float = 3.0,
                  seen_cells: int = 16, floors_db: tuple[float, float] = (-54.0, -24.0),
                  channel_gain: float = 0.15) -> None:
-        """`shift`: the target moves by up to this many values (drawn); `seen_cells`: so many of the cells are shown,
-        drawn for each clip; `floors_db`: what is quieter is not heard, drawn; `channel_gain`: deviation in nepers.
+        """`shift`: the target moves by up to this many values (drawn); `seen_cells`: number of cells used, drawn
+        for each clip; `floors_db`: range of the loudness floor, drawn; `channel_gain`: deviation in nepers.
         """
         super().__init__()
         self.predictor: TimingPredictor = predictor if predictor is not None else TimingPredictor()
@@ -42,12 +42,12 @@ class TimingObjective(Objective):
 
     @property
     def wants(self) -> ClipRequest:
-        """Every picture at its own time, and the sound that gives the envelope where a clip has none."""
+        """Every picture at its own time, and the sound, for the envelope of clips without one."""
         return ClipRequest(FrameRequest(96), 16000, 4.0)
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:
-        """batch: "cells" (B, 9, 32, T), "envelope", "onsets", "seen" (B, T). Each member sees its own variation."""
+        """batch: "cells" (B, 9, 32, T), "envelope", "onsets", "seen" (B, T). Each member gets its own augmentation."""
         totals: Batch = {}
         for member in self.predictor.members:
             data = {name: value.float() for name, value in batch.items()}
@@ -90,7 +90,7 @@ class TimingObjective(Objective):
         mirror, flip, transpose, invert = (torch.rand(4, batch, 1, 1, generator=generator) < shares).to(device)
         sign = [torch.where(turned, -1.0, 1.0) for turned in (mirror, flip, invert)]
         for x, y in ((3, 4), (CELL_CHANNELS, CELL_CHANNELS + 1)):  # the flow of cells, and of the camera
-            u, v = cells[:, x] * sign[0], cells[:, y] * sign[1]  # new tensors: cells may be written to
+            u, v = cells[:, x] * sign[0], cells[:, y] * sign[1]  # new tensors: cells may be modified
             cells[:, x], cells[:, y] = torch.where(transpose, v, u), torch.where(transpose, u, v)
         for k in (2, CELL_CHANNELS + 2):
             cells[:, k] = cells[:, k] * sign[2]
@@ -137,7 +137,7 @@ def smoothed_rise(level: Tensor) -> Tensor:
 
 
 def _onset_target(clip: Clip, envelope: Tensor, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bumps at the visible onsets, and 0 while something sounds whose cause is out of the picture, else 1; (T,)."""
+    """Bumps at the visible onsets, and a mask that is 0 while an invisible cause sounds, else 1; (T,)."""
     if clip.events:
         times = [event.t for event in clip.events if event.visible and event.t > 0]
     else:

@@ -1,7 +1,7 @@
-"""TimingPredictor: silent frames -> loudness envelope and onsets, learned from scenes.
+"""TimingPredictor: silent frames -> loudness envelope and onsets, trained on scenes.
 
 Motion statistics of 32 cells (`motion_features.py`) go through one temporal network that all cells share; attention
-over the cells and a recurrent layer tell what they mean together. Several members of equal shape are averaged. Recipe:
+over the cells and a recurrent layer combine them. Several members of equal shape are averaged. Recipe:
 envelope_training_notes.md section 5.
 """
 
@@ -24,8 +24,8 @@ from .timing import Timing
 NUM_CELLS = 32
 INPUT_CHANNELS = CELL_CHANNELS + GLOBAL_CHANNELS
 OUTPUTS = ("loudness", "rise", "amplitude", "onset", "sounding")  # log loudness, its rise, loudness; two logits
-LEAST_SCALE = 0.01  # cell energy (luma per 1/30 s) below which nothing is amplified to full size
-LEAST_ENERGY = 0.0008  # a clip whose strongest cells stay below this is still
+LEAST_SCALE = 0.01  # cell energy (luma per 1/30 s) below which nothing is amplified to full scale
+LEAST_ENERGY = 0.0008  # a clip whose strongest cells stay below this counts as still
 WINDOW, HOP = round(16 * FEATURE_RATE), round(12 * FEATURE_RATE)  # longer clips are read in overlapping windows
 
 
@@ -44,7 +44,7 @@ class TimingNetwork(nn.Module):
         self.head = nn.Linear(2 * hidden, 2 * len(OUTPUTS))
 
     def forward(self, cells: Tensor) -> Tensor:
-        """See the class. The cells are a set: any number of them, in any order."""
+        """See the class. The cells are a set: any number, in any order."""
         wanted = cells.shape[-1]
         cells = F.pad(cells, (0, wanted % 2))  # two values make one step inside
         batch, channels, count, length = cells.shape
@@ -65,7 +65,7 @@ class TimingNetwork(nn.Module):
 
 
 class TimingPredictor(ModelMixin, ConfigMixin):
-    """The members, and how their answer becomes an envelope."""
+    """The members, and the conversion of their outputs to an envelope."""
 
     config_name = "config.json"  # type: ignore[assignment]
 
@@ -96,7 +96,7 @@ class PredictorReader:
         self._features.push(frame, time_s)
 
     def finish(self, duration_s: float | None = None) -> Timing:
-        """What the frames pushed so far tell, for `duration_s` (None: the last frame is shown as long as most)."""
+        """The timing of the frames pushed so far, for `duration_s` (None: the last frame is shown as long as most)."""
         return predict(self.predictor, self._features.finish(duration_s), duration_s, self.config)
 
 
@@ -127,17 +127,18 @@ def predict(predictor: TimingPredictor, features: CellFeatures, duration_s: floa
 
 
 def cell_scale(features: CellFeatures) -> float:
-    """Energy of the strongest cells: the 99.5th percentile over cells and time of the change the camera left."""
+    """Energy of the strongest cells: the 99.5th percentile over cells and time of the change not explained by the
+    camera."""
     energy = features.cells[:, 1].flatten().numpy().copy()
     place = max(0, round(0.995 * energy.size) - 1)
-    energy.partition(place)  # in place: of a long clip these are millions
+    energy.partition(place)  # in place: for a long clip these are millions
     return float(energy[place])
 
 
 def active_cells(features: CellFeatures, least_scale: float = LEAST_SCALE) -> Tensor:
-    """The NUM_CELLS cells that move most, scaled as the network wants them: (INPUT_CHANNELS, NUM_CELLS, T) float32.
+    """The NUM_CELLS cells that move most, scaled for the network: (INPUT_CHANNELS, NUM_CELLS, T) float32.
 
-    Energies are divided by the clip's own scale (absolute size means nothing on film), but never by less than
+    Energies are divided by the clip's own scale (absolute size is meaningless in real footage), but never by less than
     `least_scale`, and square roots are taken.
     """
     cells = features.cells
@@ -153,7 +154,7 @@ def active_cells(features: CellFeatures, least_scale: float = LEAST_SCALE) -> Te
 
 
 def plain_cues(cells: Tensor) -> Tensor:
-    """What needs no learning, (3, T) of `active_cells`: energy left by the camera, speed of cells, brightening."""
+    """Plain motion cues, (3, T), from `active_cells`: energy left by the camera, speed of cells, brightening."""
     count = max(1, NUM_CELLS // 3)
     energy = cells[1].square().topk(count, dim=0).values.mean(0)
     speed = cells[3:5].norm(dim=0).topk(count, dim=0).values.mean(0)
@@ -171,6 +172,6 @@ def _windows(count: int) -> Iterator[slice]:
 
 
 def _fade(length: int) -> Tensor:
-    """Weights of a window: flat, with ramps over what it shares with its neighbours."""
+    """Weights of a window: flat, with ramps over the overlaps with its neighbours."""
     distance = torch.minimum(torch.arange(1, length + 1), torch.arange(length, 0, -1))
     return (distance / (WINDOW - HOP)).clamp(max=1.0)

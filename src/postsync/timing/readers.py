@@ -1,4 +1,4 @@
-"""The table of what reads timing from a picture. A new reader is a file with a function and a row here.
+"""The table of timing readers. A new reader is a file with a function and a row here.
 
 Nothing heavy is imported until a reader is opened.
 """
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from .timing import Timing
 
-ANALYSIS_SIZE = 96  # pixels a side of the pictures that readers are given; larger ones did not time better
+ANALYSIS_SIZE = 96  # pixels a side of the pictures that readers are given; larger ones did not improve timing
 
 
 class TimingReader(Protocol):
-    """Reads one clip, frame by frame, and keeps little of each."""
+    """Reads one clip, frame by frame, keeping little of each."""
 
     def push(self, frame: np.ndarray, time_s: float, /) -> None:
         """Take the next frame, (ANALYSIS_SIZE, ANALYSIS_SIZE) uint8 luma; `time_s` is when its display starts."""
 
     def finish(self, duration_s: float, /) -> Timing:
-        """When a clip of this length sounds, after all its frames."""
+        """The timing of a clip of this length, after all its frames."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class ReaderEntry:
     name: str
     summary: str
     build: str  # "module:function" of (folder: Path | None) -> TimingReader
-    weights: str | None = None  # bundled folder that it stands on
+    weights: str | None = None  # bundled folder of its weights
 
 
 READERS: Mapping[str, ReaderEntry] = {entry.name: entry for entry in (  # in order of preference
-    ReaderEntry("predicted", "two small networks on motion statistics, learned from scenes",
+    ReaderEntry("predicted", "two small networks on motion statistics, trained on scenes",
                 "postsync.timing.predictor:open_reader", weights="timing"),
     ReaderEntry("motion", "a recipe without weights: things that strike stop suddenly",
                 "postsync.timing.motion:open_reader"),
@@ -51,9 +51,9 @@ READERS: Mapping[str, ReaderEntry] = {entry.name: entry for entry in (  # in ord
 
 
 def reader_name(asked: str | None = None) -> str:
-    """The reader asked for, by default the first whose weights are installed.
+    """The requested reader, by default the first whose weights are installed.
 
-    Raises ConditionError for a name that is not in the table, WeightsError where its weights are not installed.
+    Raises ConditionError for an unknown name, WeightsError if its weights are not installed.
     """
     if asked is None:
         return next(name for name in READERS if _installed(name))
@@ -68,7 +68,7 @@ def reader_name(asked: str | None = None) -> str:
 def open_reader(name: str, folder: Path | None = None) -> TimingReader:
     """A new reader for one clip. `folder`: its weights, by default the bundled ones.
 
-    Raises ConditionError for a name that is not in the table, WeightsError where weights are missing.
+    Raises ConditionError for an unknown name, WeightsError if weights are missing.
     """
     if folder is None or name not in READERS:
         name = reader_name(name)

@@ -1,7 +1,7 @@
-"""From what the network and the plain cues say to an envelope that can be listened to, and to onsets.
+"""From the outputs of the network and the plain cues to an audible envelope, and to onsets.
 
-The network's log loudness has no scale of its own: it is summed with the plain cues, clipped (deep silences are a
-gamble) and laid out in decibels; the network's rise is added with a short ring. Recipe: envelope_training_notes.md
+The network's log loudness has no scale of its own: it is summed with the plain cues, clipped (deep silences are
+unreliable) and mapped to decibels; the network's rise is added with a short ring. Recipe: envelope_training_notes.md
 section 2, points 4 to 6. Half of the envelope is the network's linear amplitude, which knows the peaks.
 """
 
@@ -20,9 +20,9 @@ from .timing import Timing
 
 @dataclass(frozen=True)
 class ShapingConfig:
-    """How an answer becomes an envelope."""
+    """Settings of the conversion to an envelope."""
 
-    cue_weight: float = 0.2  # of each plain cue beside the network
+    cue_weight: float = 0.2  # weight of each plain cue, relative to the network
     cue_ring_s: float = 0.1  # of the speed and the brightening cue
     rise_weight: float = 0.5
     rise_ring_s: float = 0.05
@@ -33,9 +33,9 @@ class ShapingConfig:
     peak: float = 0.5  # loudness where the curve is highest
     least_presence: float = 0.15  # a clip in which nothing sounds with more than this probability is silent
     onset_threshold: float = 0.65  # smallest probability of an onset that stands alone
-    series_threshold: float = 0.45  # of one among others: likely hits vouch for each other ...
-    series: int = 4  # where there are so many, itself included ...
-    series_reach_s: float = 4.0  # so near
+    series_threshold: float = 0.45  # of one among others: likely hits support each other ...
+    series: int = 4  # where there are this many, itself included ...
+    series_reach_s: float = 4.0  # within this time
     min_distance_s: float = 0.08  # between two onsets
 
 
@@ -71,7 +71,7 @@ def combined(loudness: Tensor, rise: Tensor, cues: Tensor, config: ShapingConfig
 
 
 def relative(amplitude: Tensor) -> Tensor:
-    """An amplitude (T,) without a scale -> 0 at its median, 1 at its 99th percentile, within 0..1."""
+    """An amplitude (T,) of any scale -> 0 at its median, 1 at its 99th percentile, within 0..1."""
     low, high = amplitude.median(), amplitude.quantile(0.99)
     return ((amplitude - low) / (high - low).clamp_min(1e-4)).clamp(0, 1)
 
@@ -82,7 +82,7 @@ def standard(values: Tensor) -> Tensor:
 
 
 def ringing(values: Tensor, decay_s: float) -> Tensor:
-    """The largest of the present and of what came before, dying away: (T,) -> (T,)."""
+    """The maximum of the current value and the decaying earlier ones: (T,) -> (T,)."""
     decay = float(np.exp(-1 / (decay_s * FEATURE_RATE)))
     out, last = values.numpy().copy(), 0.0
     for index, value in enumerate(out.tolist()):
@@ -92,9 +92,9 @@ def ringing(values: Tensor, decay_s: float) -> Tensor:
 
 
 def likely_hits(probability: Tensor, config: ShapingConfig) -> tuple[Tensor, Tensor]:
-    """Times (K,) float64 and probabilities (K,) of the peaks, read between the values by a parabola.
+    """Times (K,) float64 and probabilities (K,) of the peaks, refined between the values by a parabola.
 
-    On film the network is less sure than on scenes, but hits come in rows; what it invents stands alone.
+    On film the network is less confident than on scenes, but hits come in series; false ones are isolated.
     """
     p = np.pad(probability.double().numpy(), 1)
     least = min(config.onset_threshold, config.series_threshold)

@@ -1,4 +1,4 @@
-"""Small tables that people write by hand or export from a spreadsheet: CSV rows with their line numbers, JSON rows."""
+"""Small tables, written by hand or exported from a spreadsheet: CSV rows with their line numbers, JSON rows."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Row = tuple[int, list[str]]  # number of the line in the file, its cells
 
 
 def read_rows(path: Path, form: str, delimiter: str = ",") -> list[Row]:
-    """The rows of a CSV file, cells stripped; empty rows and rows starting with # are passed over.
+    """The rows of a CSV file, cells stripped; empty rows and rows starting with # are skipped.
 
-    `form` says in the error what was expected, such as "`seconds,value`". Raises ConditionError for unreadable files.
+    `form` states in errors what was expected, such as "`seconds,value`". Raises ConditionError for unreadable files.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -1,4 +1,4 @@
-"""Timing: when a clip sounds and how loud, as an envelope and its hits. The one type that every reader gives."""
+"""Timing: when a clip sounds and how loud, as an envelope and its hits. The result type of every reader."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Timing:
 
     @classmethod
     def of_envelope(cls, values: Tensor | np.ndarray | Sequence[float], *, estimated: bool = False) -> Timing:
-        """The timing of an envelope (M,) at 100 Hz that somebody measured or drew; hits are where it rises."""
+        """The timing of an envelope (M,) at 100 Hz measured or drawn; hits are where it rises."""
         envelope = Envelope(torch.as_tensor(values, dtype=torch.float32), estimated=estimated)
         if envelope.values.dim() != 1:
             raise ConditionError("an envelope is (M,) linear RMS in 0..1 at 100 Hz; this one has shape "
@@ -50,7 +50,7 @@ class Timing:
     @classmethod
     def of_hits(cls, onsets_s: Tensor | np.ndarray | Sequence[float], duration_s: float,
                 strengths: Tensor | np.ndarray | Sequence[float] | None = None) -> Timing:
-        """The timing of hits (K,) seconds with strengths (K,) in 0..1 (1 where none are given), each of which rings;
+        """The timing of hits (K,) seconds with strengths (K,) in 0..1 (1 if none are given), each of which rings;
         those beyond `duration_s` are dropped."""
         onsets = torch.as_tensor(onsets_s, dtype=torch.float64)
         strong = torch.ones(len(onsets)) if strengths is None else torch.as_tensor(strengths, dtype=torch.float32)
@@ -61,7 +61,7 @@ class Timing:
 
     @property
     def estimated(self) -> bool:
-        """Whether what follows it may depart from it."""
+        """Whether it may be followed loosely."""
         return self.envelope.estimated
 
     @property
@@ -71,11 +71,11 @@ class Timing:
 
     @property
     def strengths(self) -> Tensor:
-        """(K,) how strong the hits are, 0..1: the envelope's peak in the 50 ms after each."""
+        """(K,) strengths of the hits, 0..1: the envelope's peak in the 50 ms after each."""
         return strengths_in(self.envelope.values, self.onsets_s)
 
     def fitted(self, duration_s: float) -> Timing:
-        """As long as the clip: silent after its own end, cut at the clip's."""
+        """Cut or padded with silence to the clip's length."""
         missing = round(duration_s * ENVELOPE_RATE) - len(self.envelope.values)
         if missing == 0:
             return self
@@ -83,7 +83,7 @@ class Timing:
         return self._with(values, self.onsets_s[self.onsets_s < duration_s])
 
     def moved(self, offset_s: float) -> Timing:
-        """Later by `offset_s` (negative: earlier); what leaves the clip is gone, what enters it is silent."""
+        """Shifted by `offset_s` (positive: later); what leaves the clip is dropped, what enters it is silent."""
         if offset_s == 0:
             return self
         length = len(self.envelope.values)
@@ -133,7 +133,7 @@ def ringing_envelope(onsets_s: Tensor, strengths: Tensor, duration_s: float) -> 
 
 
 def strengths_in(envelope: Tensor, onsets_s: Tensor) -> Tensor:
-    """(K,) 0..1, how strong the hits of an envelope (M,) at 100 Hz are: its peak in the 50 ms after each onset."""
+    """(K,) 0..1, strengths of the hits in an envelope (M,) at 100 Hz: its peak in the 50 ms after each onset."""
     at = (onsets_s * ENVELOPE_RATE).floor().long().tolist()
     peaks = [float(envelope[m:m + 6].max()) if m < len(envelope) else 0.0 for m in at]
     return torch.tensor(peaks, dtype=torch.float32).div(PEAK).clamp(0, 1)

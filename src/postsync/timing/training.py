@@ -1,4 +1,4 @@
-"""What trains the timing predictor, and the scenes that it learns from."""
+"""Training recipe of the timing predictor, and its scenes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def timing(preset: str) -> TimingObjective:
 
 
 def timing_scenes() -> dict[str, Any]:
-    """Arguments of SceneConfig: mostly impacts, mostly clean (what the features take out need not be learnt), small
+    """Arguments of SceneConfig: mostly impacts, mostly clean (what the features remove need not be learnt), small
     nuisances one at a time.
     """
     kinds = {name: family.kind for name, family in FAMILIES.items()}
@@ -26,7 +26,7 @@ def timing_scenes() -> dict[str, Any]:
         "ball_bounce", "footsteps", "door_knock", "clap", "bang", "cymbal", "splash", "bell", "clock_tick"]
     agitation = ["bark", "bark", "bark", "engine_start", "whistle"]
     rest = [n for n in FAMILIES if kinds[n] in ("scrape", "texture")]
-    # a family's share is how often it is named
+    # a family's share is proportional to its occurrences
     families = (*impacts * 5, *agitation * 5, *rest)
     return {"families": families, "silent": 0.4,
             "nuisances": NuisanceConfig(texture=0.8, photo=1.0, grain=0.6, shake=0.5, pan=0.5, zoom=0.4, cuts=0.4,

@@ -1,4 +1,4 @@
-"""The clips that a trainable learns from: rendered scenes, or those of a manifest, as its objective wants them."""
+"""Training clips: rendered scenes, or those of a manifest, as requested by the objective."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..scenes.recordings import RecordingBank
 from ..scenes.render import HELD_OUT_SEED, SceneDataset, clean_scenes, full_scenes
 from ..scenes.sounds import SoundConfig
 
-RECORDED = 0.5  # part of the clips that sound a recording, where the bank has one of their family
+RECORDED = 0.5  # share of the clips with a recorded sound, if the bank has one of their family
 
 
 def scene_clips(wants: ClipRequest, seed: int, count: int, *, world: dict[str, Any] | None = None,
@@ -22,7 +22,7 @@ def scene_clips(wants: ClipRequest, seed: int, count: int, *, world: dict[str, A
     """`count` scenes for training; run `seed` s uses the seeds from s * count on, below the held-out ones.
 
     `world`: further arguments of SceneConfig. `clean`: no nuisances. `recordings`: a folder of labelled recordings, a
-    second source of sound. Raises PostsyncError where not all of these are training scenes.
+    second source of sound. Raises PostsyncError unless all of these are training scenes.
     """
     first = seed * count
     if seed < 0 or first + count > HELD_OUT_SEED:
@@ -33,7 +33,7 @@ def scene_clips(wants: ClipRequest, seed: int, count: int, *, world: dict[str, A
         scenes["sample_rate"] = wants.sample_rate
     if wants.frames is not None:
         scenes["size"] = wants.frames.size
-    if wants.frames is not None and wants.frames.fps is not None:  # else as the world has them, often variable
+    if wants.frames is not None and wants.frames.fps is not None:  # otherwise the scene's own, often variable
         scenes["fps"] = wants.frames.fps
     bank = None
     if recordings is not None:
@@ -48,11 +48,11 @@ def scene_clips(wants: ClipRequest, seed: int, count: int, *, world: dict[str, A
 
 def manifest_clips(name: str, objective: Objective, manifest: Path, split: str = "train",
                    folder: Path | None = None) -> FeatureCache:
-    """The features of a split of the manifest in the folder `manifest` for the trainable `name`, prepared when asked
-    for and kept in `folder` (default: features/NAME beside the manifest).
+    """The features of a split of the manifest in the folder `manifest` for the trainable `name`, prepared on demand
+    and cached in `folder` (default: features/NAME beside the manifest).
 
-    Of a training split the clips flagged as unfit are left out, of others those that cannot be read. Raises
-    PostsyncError where no clip is left.
+    Clips flagged as unfit are skipped in a training split, unreadable ones in others. Raises PostsyncError
+    if no clip is left.
     """
     wants = objective.wants
     parts = {"frames": "no_picture", "waveform": "no_sound"}
@@ -65,9 +65,9 @@ def manifest_clips(name: str, objective: Objective, manifest: Path, split: str =
                               mono=wants.channels == 1, unfit=unfit)
     there = [row for row in dataset.rows if all(path.is_file() for path in objective.reads(row["clip_id"]))]
     if len(there) < len(dataset.rows):
-        dataset.left_out["without a file of features"] = len(dataset.rows) - len(there)
+        dataset.skipped["without a file of features"] = len(dataset.rows) - len(there)
     dataset.rows = there
     if not len(dataset):
-        why = ", ".join(f"{count} {flag}" for flag, count in sorted(dataset.left_out.items())) or "it is empty"
+        why = ", ".join(f"{count} {flag}" for flag, count in sorted(dataset.skipped.items())) or "it is empty"
         raise PostsyncError(f"{manifest}: no clip of the {split} split can be used ({why}); import or name another.")
     return FeatureCache(objective, dataset, folder or dataset.root / "features" / name)

@@ -1,7 +1,8 @@
-"""What an objective needs of each clip, prepared once: `objective.prepare(dataset[i])` for every i, stacked in files.
+"""The features of each clip for an objective, prepared once: `objective.prepare(dataset[i])` for every i, stacked in
+files.
 
 The files are NumPy's, one a feature with a row a clip, in a folder named by the key. They are mapped into memory, not
-read: a batch reads its rows, and all processes on a machine share what the system keeps of them.
+read: a batch reads its rows, and all processes on a machine share the page cache.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ class PreparedFeatures:
     """The stacked features in a folder that `prepare_features` wrote: name -> (clips, ...) tensor on the CPU."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises PostsyncError for a folder that holds no whole features."""
-        try:  # "c": pages that are written to are copied, so that PyTorch takes them; the files stay as they are
+        """Raises PostsyncError for a folder without complete features."""
+        try:  # "c": pages that are written to are copied, so that PyTorch accepts them; the files are not modified
             self._features = {path.stem: torch.from_numpy(np.load(path, mmap_mode="c"))
                               for path in sorted(folder.glob("*.npy"))}
         except (OSError, EOFError, ValueError) as error:
             raise PostsyncError(f"{folder}: the prepared features are damaged ({error}); delete the folder, and they "
                                 "are prepared again.") from error
         if len({len(value) for value in self._features.values()}) != 1:
-            raise PostsyncError(f"{folder}: the prepared features are not whole; delete the folder, and they are "
+            raise PostsyncError(f"{folder}: the prepared features are incomplete; delete the folder, and they are "
                                 "prepared again.")
 
     def __len__(self) -> int:
@@ -57,7 +58,7 @@ class PreparedFeatures:
 
 
 def features_folder(root: Path, key: str | None) -> Path:
-    """Where the features that depend on what `key` says lie below `root`."""
+    """The folder below `root` of the features that depend on `key`."""
     return root / ("features" if key is None else f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}")
 
 
@@ -65,19 +66,19 @@ def prepare_features(objective: Objective, dataset: Dataset, root: Path, *, key:
                      on_sample: Callable[[int, int], None] | None = None) -> None:
     """Write the features of all clips of `dataset` (a map-style data set of Clip, or a FeatureCache) below `root`.
 
-    `key` says in words what they depend on: objective, its configuration, clips, seeds. What lies there under this key
-    is left as it is; without a key they are prepared in any case. `workers` processes decode or render and prepare (0:
+    `key` describes what they depend on: objective, its configuration, clips, seeds. Existing features under this key
+    are reused; without a key they are always prepared. `workers` processes decode or render and prepare (0:
     this one). `on_sample(done, total)` reports progress. Raises PostsyncError for clips of different shapes, for a data
-    set without clips, and where nothing can be written.
+    set without clips, and if nothing can be written.
     """
     folder = features_folder(root, key)
     if key is not None and folder.is_dir():
-        logger.info("the features in %s are used", folder)
+        logger.info("using the features in %s", folder)
         return
     _remove_stale(root)
     total = len(dataset)  # type: ignore[arg-type]
     if total == 0:
-        raise PostsyncError("there are no clips to train on; ask for more with --count.")
+        raise PostsyncError("there are no clips to train on; increase --count.")
     prepared = dataset if isinstance(dataset, FeatureCache) else _Prepared(objective, dataset)
     try:
         with whole_folder(folder) as partial, _Writer(partial, total) as writer:
@@ -105,7 +106,8 @@ class _Prepared(Dataset):
 
 
 class _Writer:
-    """Appends samples to one NumPy file a feature; written plainly, so that a full disk is an error, not a signal."""
+    """Appends samples to one NumPy file a feature; by ordinary writes, so that a full disk raises an error, not a
+    signal."""
 
     def __init__(self, folder: Path, total: int) -> None:
         self.folder, self.total, self.done = folder, total, 0
@@ -120,7 +122,7 @@ class _Writer:
         self._stack.close()
 
     def add(self, sample: Batch) -> None:
-        """Append the sample of the next clip. Raises PostsyncError where it has not the form of the first clip's."""
+        """Append the sample of the next clip. Raises PostsyncError if it differs in form from the first clip's."""
         arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in sample.items()}
         forms = {name: f"shape {array.shape} of {array.dtype}" for name, array in arrays.items()}
         if not self._files:
@@ -147,7 +149,7 @@ class _Writer:
 
 
 def _remove_stale(root: Path) -> None:
-    """Remove what killed processes left; what others are writing is younger."""
+    """Remove leftovers of killed processes; those of running processes are younger."""
     for left in root.glob(".features*.part"):
         newest = max((path.stat().st_mtime for path in left.glob("*")), default=left.stat().st_mtime)
         if time.time() - newest > STALE_S:

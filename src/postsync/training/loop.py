@@ -1,7 +1,7 @@
 """The one training loop: features prepared once, random batches, AdamW, warm-up and cosine, EMA, saved states, export.
 
-Every step draws its batch and its noise from generators seeded by the step's number, so a resumed run continues
-exactly where the other left off.
+Every step draws its batch and its noise from generators seeded by the step's number, so a resumed run
+continues exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def train(objective: Objective, dataset: Dataset, config: TrainConfig, folder: P
     The first process prepares the features, `workers` and `key`: see `prepare_features`, in the folder `features`
     (default: `folder/features`). `tracker`: see `tracker_named`. Writes `folder/state` (to resume from),
     `folder/log.jsonl` (one line every `log_every` steps), the tracker's files below `folder/logs`, and `folder/export`,
-    whose path is returned. Raises PostsyncError when the loss stops being finite or there is no whole state to resume;
-    Ctrl-C saves the state first.
+    whose path is returned. Raises PostsyncError when the loss is no longer finite or there is no complete state to
+    resume; Ctrl-C saves the state first.
     """
     if config.mixed_precision == "fp16" and (cpu or not torch.cuda.is_available()):
         raise PostsyncError("fp16 takes a CUDA device; train with bf16, or without mixed precision.")
@@ -83,15 +83,16 @@ class _Run:
         self.model, self.optimizer = accelerator.prepare(objective, optimizer)
         self.position = Position()
         self.state = SavedState(folder / "state", accelerator, objective, self.ema, self.position)
-        self.updating = False  # between two states, where nothing must be saved
+        self.updating = False  # between two states, where saving is not possible
 
     def fit(self, features: PreparedFeatures) -> None:
-        """Steps until `config` says that the run is over; the state is saved on the way, at the end, and on Ctrl-C."""
+        """Steps until `config` says that the run is over; the state is saved periodically, at the end, and on
+        Ctrl-C."""
         self.accelerator.init_trackers("postsync", {name: value if isinstance(value, int | float | str) else str(value)
                                                     for name, value in vars(self.config).items()})
         try:
             self.steps(features)
-        except KeyboardInterrupt:  # the work of hours is not lost
+        except KeyboardInterrupt:  # hours of work are not lost
             if not self.updating:
                 self.state.save()
             raise
@@ -101,7 +102,7 @@ class _Run:
         self.state.save()
 
     def steps(self, features: PreparedFeatures) -> None:
-        """Steps until `config` says that the run is over; the state is saved on the way."""
+        """Steps until `config` says that the run is over; the state is saved periodically."""
         config, position = self.config, self.position
         started = saved = time.monotonic()
         before_s = position.elapsed_s
@@ -137,8 +138,8 @@ class _Run:
     def add_gradients(self, features: PreparedFeatures, step: int) -> Batch:
         """The mean gradient of this process's batches of a step; returns the means of their scalars.
 
-        Batches are numbered over all processes, and clips and noise are drawn by that number: two processes do what one
-        does that accumulates twice as many.
+        Batches are numbered over all processes, and clips and noise are drawn by that number: two processes do the
+        same as one that accumulates twice as many.
         """
         config, parts = self.config, self.config.accumulation
         means: Batch = {}
@@ -147,7 +148,7 @@ class _Run:
             place = step * self.accelerator.num_processes * parts + number
             indices = batch_indices(place, config.batch_size, len(features), config.seed)
             batch = features.batch(indices, self.accelerator.device)
-            torch.manual_seed(noise_seed(config.seed, place))  # drop-out has no generator of its own
+            torch.manual_seed(noise_seed(config.seed, place))  # dropout has no generator of its own
             generator = torch.Generator().manual_seed(noise_seed(config.seed, place))
             with nullcontext() if part == parts - 1 else self.accelerator.no_sync(self.model):
                 values = self.model(batch, step=step, teacher=self.ema.teacher, generator=generator)
@@ -156,7 +157,7 @@ class _Run:
         return means
 
     def agreed(self, seconds: float) -> float:
-        """The first process's clock, which all go by: rates and the end of the run depend on it."""
+        """The first process's clock, used by all: learning rates and the end of the run depend on it."""
         if self.accelerator.num_processes == 1:
             return seconds
         clock = torch.tensor([seconds], dtype=torch.float32, device=self.accelerator.device)
@@ -169,12 +170,12 @@ class _Run:
             return
         scalars = {name: float(value.detach()) for name, value in values.items()}
         if not math.isfinite(scalars["loss"]):
-            raise PostsyncError(f"the loss is {scalars['loss']} at step {step}; start again with a lower --lr.")
+            raise PostsyncError(f"the loss is {scalars['loss']} at step {step}; restart with a lower --lr.")
         self.run_log.step(step, config.done(step, self.position.elapsed_s), scalars)
         self.accelerator.log(scalars, step=step)
 
     def export(self, folder: Path) -> Path:
-        """Put the averaged weights into the objective and let it write its published form."""
+        """Put the averaged weights into the objective and export it."""
         objective = self.objective
         self.ema.copy_to(objective)
         objective.eval()
@@ -199,7 +200,7 @@ def batch_indices(step: int, batch_size: int, count: int, seed: int) -> Tensor:
 def noise_seed(seed: int, place: int) -> int:
     """The seed of the noise of batch `place` of a run with `seed`: no two of a run's first 2**32 batches share one.
 
-    32 bits are all that PyTorch's generator on the CPU takes of a seed.
+    PyTorch's CPU generator uses only 32 bits of a seed.
     """
     first = int(np.random.SeedSequence(seed).generate_state(1)[0])
     return (first + place) % 2**32

@@ -1,4 +1,4 @@
-"""What a run says while it trains: a progress bar, a log of scalars, and one of Accelerate's trackers."""
+"""Output of a training run: a progress bar, a log of scalars, and one of Accelerate's trackers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tracker_named(name: str | None) -> str | None:
     if name == NO_TRACKER:
         return None
     if name not in installed:
-        raise PostsyncError(f"there is no tracker '{name}' here; use {', '.join((*installed, NO_TRACKER))}, or install "
+        raise PostsyncError(f"tracker '{name}' is not installed; use {', '.join((*installed, NO_TRACKER))}, or install "
                             "its package.")
     return name
 

@@ -1,4 +1,4 @@
-"""What a run keeps: the average of what is trained, how far the run is, and both on disk to resume from."""
+"""State of a training run: the average of the trained parameters and the position, saved to disk for resuming."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ..media.output import whole_folder
 from ..protocols.objective import Objective
 
 FILE = "trained.safetensors"  # "trained.NAME" and "average.NAME"; the optimiser's state is Accelerate's, beside it
-_EARLIER = ("model.safetensors", "pytorch_model.bin")  # whole objectives, frozen parts and all
+_EARLIER = ("model.safetensors", "pytorch_model.bin")  # whole objectives, including frozen parts
 
 
 class ExponentialMovingAverage:
     """Keeps `teacher`, a copy of `objective` whose trained parameters follow it slowly.
 
-    The decay starts low, min(decay, (1 + step) / (10 + step)), so that a short run does not average its random start.
-    Parameters that need no gradient and buffers of `frozen` modules are shared with the objective, not copied; other
-    saved buffers are copied as they are.
+    The decay starts low, min(decay, (1 + step) / (10 + step)), so that a short run does not average in its random
+    initialisation. Parameters that need no gradient and buffers of `frozen` modules are shared with the objective, not
+    copied; other saved buffers are copied.
     """
 
     def __init__(self, objective: nn.Module, decay: float, frozen: Sequence[nn.Module] = ()) -> None:
@@ -53,7 +53,7 @@ class ExponentialMovingAverage:
 
     @torch.no_grad()
     def copy_buffers(self, objective: nn.Module) -> None:
-        """Give the teacher the buffers of `objective`."""
+        """Copy the buffers of `objective` to the teacher."""
         for name in self._buffers:
             self.teacher.get_buffer(name).copy_(objective.get_buffer(name))
 
@@ -72,7 +72,7 @@ class ExponentialMovingAverage:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore what `state_dict` gave; raises KeyError where a parameter is missing."""
+        """Restore the result of `state_dict`; raises KeyError for a missing parameter."""
         mine = dict(self.teacher.named_parameters())
         for name in self._names:
             mine[name].copy_(state[name])
@@ -80,16 +80,16 @@ class ExponentialMovingAverage:
 
 @dataclass
 class Position:
-    """How far a run is."""
+    """Position of a run."""
 
     step: int = 0
     elapsed_s: float = 0.0
 
 
 class SavedState:
-    """The folder of a run's saved state: what is trained, its average, the position and the optimiser.
+    """The folder of a run's saved state: the trained parameters, their average, the position and the optimiser.
 
-    Frozen parts are not in it: the objective that resumes has them.
+    Frozen parts are not in it: the resuming objective has them.
     """
 
     def __init__(self, folder: Path, accelerator: Accelerator, objective: Objective, average: ExponentialMovingAverage,
@@ -99,13 +99,13 @@ class SavedState:
         accelerator.register_save_state_pre_hook(lambda models, weights, folder: weights.clear())  # see `save`
         accelerator.register_load_state_pre_hook(lambda models, folder: models.clear())
         if accelerator.is_main_process:
-            for left in folder.parent.glob(f".{folder.name}.*.part"):  # by a run that was killed while it saved
+            for left in folder.parent.glob(f".{folder.name}.*.part"):  # by a run killed while saving
                 shutil.rmtree(left, ignore_errors=True)
 
     def save(self) -> None:
-        """Write the state beside the old one, then put it in its place; in the main process alone.
+        """Write the state beside the old one, then replace it; only in the main process.
 
-        Raises PostsyncError where it cannot be written.
+        Raises PostsyncError if it cannot be written.
         """
         if not self.accelerator.is_main_process:
             return
@@ -122,14 +122,14 @@ class SavedState:
                                 "permissions of its folder.") from error
 
     def load(self) -> None:
-        """Continue from the saved state. Raises PostsyncError where there is none, and for one that is damaged, of an
-        earlier version, or of another objective."""
+        """Continue from the saved state. Raises PostsyncError if there is none, or if it is damaged, of an earlier
+        version, or of another objective."""
         folder = self.folder
         if not folder.is_dir():
             raise PostsyncError(f"nothing to resume in {folder}; start without --resume.")
         if not (folder / FILE).is_file() and any((folder / name).is_file() for name in _EARLIER):
             raise PostsyncError(f"{folder} was saved by an earlier version, whose states this one does not read; "
-                                "finish the run with that version, or start again without --resume.")
+                                "finish the run with that version, or restart without --resume.")
         try:
             with safe_open(folder / FILE, framework="pt") as file:
                 position = file.metadata()
@@ -139,7 +139,7 @@ class SavedState:
             self.position.step, self.position.elapsed_s = int(position["step"]), float(position["elapsed_s"])
         except (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError,
                 pickle.UnpicklingError) as error:
-            raise PostsyncError(f"{folder}: the saved state is damaged, or another run's ({error}); start again "
+            raise PostsyncError(f"{folder}: the saved state is damaged, or another run's ({error}); restart "
                                 "without --resume.") from error
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:

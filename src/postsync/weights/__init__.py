@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent
 
 
 def bundled(name: str) -> Path:
-    """Folder of the bundled checkpoint `name`; raises WeightsError where it is absent."""
+    """Folder of the bundled checkpoint `name`; raises WeightsError if it is absent."""
     folder = ROOT / name
     if not any(folder.rglob("*.safetensors")):
         raise WeightsError(f"no bundled weights named '{name}'; there are: {', '.join(available()) or 'none'}. "

@@ -1,4 +1,5 @@
-"""Files of published weights. The only place where foreign pickles are read, and of them tensors and plain values."""
+"""Files of published weights. The only place where foreign pickles are read, and only their tensors and plain
+values."""
 
 from __future__ import annotations
 
@@ -21,10 +22,10 @@ from ..errors import WeightsError
 
 
 def read_state(path: str | Path, containers: Sequence[str] = ("state_dict", "model", "module")) -> dict[str, Tensor]:
-    """State dict of a `.safetensors` file or of a checkpoint, where it may lie under one of `containers`, which are
+    """State dict of a `.safetensors` file or of a checkpoint, where it may be nested under `containers`, which are
     tried in this order, and within each other.
 
-    Raises WeightsError as `read_pickle`, and where no tensors are found.
+    Raises WeightsError as `read_pickle`, and if no tensors are found.
     """
     path = Path(path)
     if path.suffix == ".safetensors" and path.is_file():
@@ -50,7 +51,7 @@ def read_pickle(path: str | Path) -> dict[str, Any]:
         raise WeightsError(f"no checkpoint at {path}; download it and name the file.")
     try:
         with _harmless_classes(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of torch, on kinds of files that are then refused
+            warnings.simplefilter("ignore", UserWarning)  # from torch, about kinds of files that are then refused
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, LookupError, AttributeError,
             TypeError) as error:
@@ -64,7 +65,7 @@ def read_pickle(path: str | Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _harmless_classes() -> Iterator[None]:
-    """Within the block, classes that run no code may lie beside the tensors: numbers of NumPy, as in the files of
+    """Within the block, classes that run no code are allowed beside the tensors: numbers of NumPy, as in the files of
     LAION, and the arguments of a training run (`argparse.Namespace`), as in those of REPA."""
     scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
     kinds = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")]

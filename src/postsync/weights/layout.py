@@ -1,4 +1,4 @@
-"""Published state dicts -> ours: every key is taken, or skipped for a reason that is written down.
+"""Published state dicts -> ours: every key is used, or skipped for a documented reason.
 
 Each tower names its layout by two tables of regular expressions: how official keys become ours, and which are skipped.
 """
@@ -22,7 +22,7 @@ def rename(state: Mapping[str, Tensor], table: Table, ignored: Table = ()) -> tu
     """Official state dict -> ours in float32, and the keys that are skipped, each with the reason.
 
     table: (pattern, replacement) pairs, all applied in their order. ignored: (pattern at the key's start, reason).
-    Raises WeightsError where two keys become one.
+    Raises WeightsError if two keys become one.
     """
     ours: dict[str, Tensor] = {}
     skipped: dict[str, str] = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from postsync.data.importers.entries import Asked, Entry, merged, named_rows, split_of_file, table
+from postsync.data.importers.entries import Entry, ImportOptions, merged, named_rows, split_of_file, table
 from postsync.data.importers.youtube import clip_names, parse_clip_name
 from postsync.errors import MediaError
 
@@ -24,7 +24,7 @@ def test_every_clip_name_is_read_back(source_id: str, start_s: float) -> None:
 
 @pytest.mark.parametrize("name", ["zxpo56cpUBU", "short_000007", "zxpo56cpUBU_9000_2000", "zxpo56cpUBU_x"])
 def test_other_names_are_refused_with_their_place(name: str) -> None:
-    with pytest.raises(MediaError, match=r"list\.csv, line 3.*no clip name"):
+    with pytest.raises(MediaError, match=r"list\.csv, line 3.*not a clip name"):
         parse_clip_name(name, "list.csv, line 3")
 
 
@@ -49,14 +49,14 @@ def test_columns_are_asked_for_by_name(tmp_path: Path) -> None:
     ("vgg-test.tsv", "test"), ("vggsound_test.txt", "test"), ("balanced_train_segments.csv", "train"),
     ("eval_segments.csv", "test"), ("val.csv", "val"), ("valid.txt", "val")])
 def test_a_list_names_its_split(name: str, split: str) -> None:
-    assert split_of_file(Path(name), Asked()) == split
-    assert split_of_file(Path(name), Asked(split="training")) == "train"
+    assert split_of_file(Path(name), ImportOptions()) == split
+    assert split_of_file(Path(name), ImportOptions(split="training")) == "train"
 
 
 @pytest.mark.parametrize("name", ["latest.csv", "list.csv", "restrain.txt"])
 def test_a_list_that_does_not_must_be_told(name: str) -> None:
     with pytest.raises(MediaError, match="--split"):
-        split_of_file(Path(name), Asked())
+        split_of_file(Path(name), ImportOptions())
 
 
 def test_one_clip_is_one_entry_in_the_stricter_split() -> None:

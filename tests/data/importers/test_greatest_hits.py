@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from postsync.data.importers import import_dataset
-from postsync.data.importers.entries import Asked
+from postsync.data.importers.entries import ImportOptions
 from postsync.data.importers.greatest_hits import captions_of, greatest_hits, read_times
 from postsync.data.manifest import read_manifest
 from postsync.errors import MediaError
@@ -75,14 +75,14 @@ def test_lists_of_other_works(takes: Path, tmp_path: Path) -> None:
     lists.mkdir()
     (lists / "flist_train.txt").write_text(f'data/{A}_denoised_thumb-003.mp4,"A person, hitting"\n')
     (lists / "greatesthit_video_val.json").write_text(json.dumps([B, A]))
-    entries = {e.source_id: e for e in greatest_hits(takes, Asked(lists=lists))}
+    entries = {e.source_id: e for e in greatest_hits(takes, ImportOptions(lists=lists))}
     assert (entries[A].split, entries[B].split, entries[C].split) == ("val", "val", "unlisted")
     assert "train and val" in entries[A].notes["repeated"]
     for file in lists.iterdir():
         file.unlink()
     with pytest.raises(MediaError, match="--lists"):
-        list(greatest_hits(takes, Asked(lists=lists)))
-    assert {e.split for e in greatest_hits(takes, Asked(lists=lists, split="test"))} == {"test"}
+        list(greatest_hits(takes, ImportOptions(lists=lists)))
+    assert {e.split for e in greatest_hits(takes, ImportOptions(lists=lists, split="test"))} == {"test"}
 
 
 @pytest.mark.parametrize(("labels", "caption"), [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from postsync.data.importers import import_dataset
-from postsync.data.importers.entries import Asked
+from postsync.data.importers.entries import ImportOptions
 from postsync.data.manifest import ManifestDataset, read_manifest, read_meta
 from postsync.errors import MediaError, PostsyncError
 
@@ -167,5 +167,5 @@ def test_what_stops_an_import(tmp_path, put) -> None:
     imported("vggsound-csv", listed, tmp_path)
     with pytest.raises(MediaError, match="--replace"):
         imported("vggsound-csv", listed, tmp_path)
-    assert imported("vggsound-csv", listed, tmp_path, replace=True, asked=Asked(split="val"))[
+    assert imported("vggsound-csv", listed, tmp_path, replace=True, asked=ImportOptions(split="val"))[
         "vggsound.zxpo56cpUBU.7000"]["split"] == "val"

@@ -97,17 +97,18 @@ def test_every_caption_of_a_clip_is_drawn():
 
 
 def test_control_envelopes_are_spoiled_or_replaced_by_the_code():
-    objective = control_objective(envelope_spoil=0.0, envelope_drop=0.3)
+    objective = control_objective(envelope_perturbed=0.0, envelope_drop=0.3)
     envelope = torch.rand(1000, 64, generator=generator())
     control, estimated = objective._envelope(envelope, generator())
     assert not estimated.any()
     none = control.eq(-1).all(-1)
     assert none.float().mean() == pytest.approx(0.3, abs=0.05)
     assert torch.equal(control[~none], envelope[~none])
-    spoiled, estimated = control_objective(envelope_spoil=1.0, envelope_drop=0.0)._envelope(envelope[:8], generator())
+    objective = control_objective(envelope_perturbed=1.0, envelope_drop=0.0)
+    perturbed, estimated = objective._envelope(envelope[:8], generator())
     assert estimated.all()
-    assert (spoiled - envelope[:8]).abs().amax(-1).min() > 0
-    assert spoiled.min() >= 0
+    assert (perturbed - envelope[:8]).abs().amax(-1).min() > 0
+    assert perturbed.min() >= 0
 
 
 def test_crops_take_the_same_stretch_of_sound_and_envelope():
@@ -124,7 +125,7 @@ def test_crops_take_the_same_stretch_of_sound_and_envelope():
 
 def test_the_branch_learns_to_follow_the_envelope():
     """Sounds of one colour, which the frozen transformer can make, whose loudness is the envelope."""
-    objective = control_objective(envelope_spoil=0.0, envelope_drop=0.0)
+    objective = control_objective(envelope_perturbed=0.0, envelope_drop=0.0)
     envelope = torch.rand(16, 16, generator=generator(4)).repeat_interleave(4, dim=1)
     colour = objective.transformer.transformer.project_out.weight.detach() @ torch.randn(64, generator=generator())
     sequence = 4 * colour[:, None] * (envelope[:, None, ::4] - 0.5)

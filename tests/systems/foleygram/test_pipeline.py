@@ -296,7 +296,7 @@ def test_parts_may_be_named_and_all_of_them_are_frozen(pipe, tmp_path):
         FoleyGRAMPipeline.from_pretrained(tmp_path / "own", parts={"cavp": tmp_path})
     with pytest.raises(WeightsError, match="no such folder"):
         FoleyGRAMPipeline.from_pretrained(tmp_path / "own", parts={"gram": tmp_path / "nowhere"})
-    with pytest.raises(WeightsError, match="no GRAM towers"):
+    with pytest.raises(WeightsError, match="no readable GRAM towers"):
         FoleyGRAMPipeline.from_pretrained(tmp_path / "own", parts=named | {"gram": named["codec"]})
 
 

@@ -29,7 +29,7 @@ def model():
 def velocity(model):
     g = torch.Generator().manual_seed(1)
     x, features = torch.randn(1, 8, 16, 16, generator=g), torch.randn(1, 2, 12, generator=g)
-    return model(x, torch.tensor([0.3]), model.reduce(features))[0]
+    return model(x, torch.tensor([0.3]), model.pool_features(features))[0]
 
 
 def test_there_and_back_with_either_sign(model):

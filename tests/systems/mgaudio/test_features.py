@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from postsync.errors import ConditionError
-from postsync.systems.mgaudio.features import fitted, levelled, looped, read_feature_file, see, steps_in
+from postsync.systems.mgaudio.features import fitted, levelled, read_feature_file, repeated, steps_in, video_features
 
 
 def unit_rows(count: int, width: int = 12) -> np.ndarray:
@@ -23,12 +23,12 @@ def test_frames_are_picked_by_the_time_they_are_shown(cavp):
     frames = torch.randint(0, 255, (8, 3, 20, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     times = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.75, 0.9], dtype=torch.float64)
     expected = cavp.video_features(frames[[0, 2, 4, 6]])["steps"]
-    torch.testing.assert_close(see(cavp, frames, times, 1.0), expected)
-    torch.testing.assert_close(see(cavp, frames.float() / 255, times, 1.0), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(video_features(cavp, frames, times, 1.0), expected)
+    torch.testing.assert_close(video_features(cavp, frames.float() / 255, times, 1.0), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_loops_and_levels():
-    assert looped(torch.arange(3), 7).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert repeated(torch.arange(3), 7).tolist() == [0, 1, 2, 0, 1, 2, 0]
     sound = torch.tensor([0.1, 0.3, 0.2])
     assert torch.equal(levelled(sound, None), sound)
     level = levelled(sound, 0.5)

@@ -65,7 +65,7 @@ def test_official_training_step(official):
 def test_official_forward(official):
     objective, teacher, data = official
     model, x, t, features = objective.transformer, data["mid.x_t"], data["in.t"], data["in.video_feat"]
-    condition = model.reduce(features)
+    condition = model.pool_features(features)
     close(condition, data["mid.cond_vector"])
     kept = condition * (1 - data["in.drop_mask"].float())[:, None]
     v, projected = model(x, t, kept, project=True)
@@ -73,7 +73,7 @@ def test_official_forward(official):
     close(projected, data["out.h_proj_tokens"])
     close(model(x, t, condition)[0], data["out.v_student_cond"])
     close(model(x, t, torch.zeros_like(condition))[0], data["out.v_student_null"])
-    close(teacher(x, t, teacher.reduce(features))[0], data["mid.ema_v_cond"])
+    close(teacher(x, t, teacher.pool_features(features))[0], data["mid.ema_v_cond"])
     close(teacher(x, t, torch.zeros_like(condition))[0], data["mid.ema_v_null"])
 
 
@@ -102,10 +102,10 @@ class Teacher:
     def __init__(self):
         self.batches = []
 
-    def reduce(self, features):
+    def pool_features(self, features):
         return features[:, 0]
 
-    def nothing(self, count):
+    def null_condition(self, count):
         return torch.zeros(count, 1)
 
     def __call__(self, x, t, condition):
@@ -142,21 +142,21 @@ def test_guidance_is_switched_on_late_never_or_by_its_weight():
 
 def test_alignment_granularities():
     generator = torch.Generator().manual_seed(0)
-    heard = functional.normalize(torch.randn(2, 4, 6, generator=generator), dim=-1)
-    grid, tokens = (8, 3), heard.repeat_interleave(2, dim=1).repeat_interleave(3, dim=1)
+    audio = functional.normalize(torch.randn(2, 4, 6, generator=generator), dim=-1)
+    grid, tokens = (8, 3), audio.repeat_interleave(2, dim=1).repeat_interleave(3, dim=1)
     for mode in ("tokens", "time", "global"):
-        assert alignment_loss(5 * tokens, heard, grid, mode).item() == pytest.approx(-1, abs=0.12)
-        assert alignment_loss(-tokens, heard, grid, mode).item() == pytest.approx(1, abs=0.12)
-        assert alignment_loss(tokens.flip(0), heard, grid, mode) > -0.6
+        assert alignment_loss(5 * tokens, audio, grid, mode).item() == pytest.approx(-1, abs=0.12)
+        assert alignment_loss(-tokens, audio, grid, mode).item() == pytest.approx(1, abs=0.12)
+        assert alignment_loss(tokens.flip(0), audio, grid, mode) > -0.6
     reversed_time = tokens.flip(1)
-    assert alignment_loss(reversed_time, heard, grid, "tokens") > -0.7
-    assert alignment_loss(reversed_time, heard, grid, "time") > -0.7
-    assert alignment_loss(reversed_time, heard, grid, "global").item() == pytest.approx(-1, abs=1e-5)
+    assert alignment_loss(reversed_time, audio, grid, "tokens") > -0.7
+    assert alignment_loss(reversed_time, audio, grid, "time") > -0.7
+    assert alignment_loss(reversed_time, audio, grid, "global").item() == pytest.approx(-1, abs=1e-5)
 
 
 def test_one_vector_for_the_whole_clip_is_met_by_every_token():
-    heard = torch.eye(3)[:1, None].repeat(2, 1, 1)
+    audio = torch.eye(3)[:1, None].repeat(2, 1, 1)
     tokens = torch.zeros(2, 4, 3)
     tokens[:, :3, 0], tokens[:, 3, 1] = 2.0, 1.0
-    assert alignment_loss(tokens, heard, (2, 2), "tokens").item() == pytest.approx(-0.75)
-    assert alignment_loss(tokens, heard, (2, 2), "global").item() == pytest.approx(-6 / 37**0.5)
+    assert alignment_loss(tokens, audio, (2, 2), "tokens").item() == pytest.approx(-0.75)
+    assert alignment_loss(tokens, audio, (2, 2), "global").item() == pytest.approx(-6 / 37**0.5)

@@ -18,8 +18,8 @@ from postsync.errors import ConditionError, PostsyncError
 from postsync.media.audio import resample
 from postsync.protocols.clip import Clip
 from postsync.systems.mgaudio import presets
-from postsync.systems.mgaudio.checkpoint import turned
-from postsync.systems.mgaudio.features import hear
+from postsync.systems.mgaudio.checkpoint import negated
+from postsync.systems.mgaudio.features import audio_features
 from postsync.systems.mgaudio.losses import guided_target
 from postsync.systems.mgaudio.objective import MGAudioObjective
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
@@ -170,7 +170,7 @@ def test_shorter_clips_are_looped_picture_and_sound_together(codec, cavp):
 def test_gram_may_listen_instead(codec, cavp, gram):
     preset = changed(alignment={"encoder": "gram", "mode": "global"})
     preset = replace(preset, transformer=preset.transformer | {"align_dim": gram.embedding_dim})
-    objective = MGAudioObjective(preset, codec=codec, cavp=cavp, listener=gram)
+    objective = MGAudioObjective(preset, codec=codec, cavp=cavp, audio_encoder=gram)
     sample = objective.prepare(clip())
     assert sample["audio"].shape == (1, gram.embedding_dim)
     given = {name: value[None].repeat(2, *[1] * value.dim()) for name, value in sample.items()}
@@ -182,7 +182,7 @@ def test_clap_hears_the_same_sound_at_its_own_rate():
     clap = Clap(patch_width=4, depths=(1, 1, 1, 1), heads=(1, 1, 1, 1), text_width=8, text_layers=1, text_heads=1,
                 vocabulary=20, positions=20, embed_dim=6).eval()
     sound = torch.rand(16000, generator=seeded(2)) - 0.5
-    heard = hear(clap, "clap", sound, 16000)
+    heard = audio_features(clap, "clap", sound, 16000)
     resampled = torch.from_numpy(resample(sound[None].numpy(), 16000, 48000))
     torch.testing.assert_close(heard, clap.features(resampled)["embedding"])
     assert heard.shape == (1, 6)
@@ -289,12 +289,12 @@ def test_learns_which_picture_has_which_sound_and_a_wrong_sign_leads_away():
 
     @torch.no_grad()
     def distances() -> torch.Tensor:
-        condition = model.reduce(video)
+        condition = model.pool_features(video)
         x = torch.randn(clean.shape, generator=seeded(9))
         out = sample_flow(lambda x, t, _: model(x.float(), torch.full((4,), t), condition)[0], x, flow_times(4))
         return torch.cdist(out.float().flatten(1), clean.flatten(1))
 
     right = distances()
     assert right.argmin(1).tolist() == [0, 1, 2, 3]
-    model.load_state_dict(turned(model.state_dict()))
+    model.load_state_dict(negated(model.state_dict()))
     assert distances().diagonal().min() > right.diagonal().max()

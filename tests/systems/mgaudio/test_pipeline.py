@@ -89,8 +89,8 @@ def test_features_may_stand_for_frames_and_bytes_for_floats(mgaudio):
     assert torch.equal(from_bytes, run(mgaudio))
     features = mgaudio.cavp.video_features((FRAMES * 255).round().to(torch.uint8)[[0, 2]])["steps"]
     torch.testing.assert_close(run(mgaudio, video=features), run(mgaudio), atol=1e-5, rtol=1e-4)
-    looped = run(mgaudio, video=features[:1])
-    assert torch.equal(looped, run(mgaudio, video=features[[0, 0]]))
+    repeated = run(mgaudio, video=features[:1])
+    assert torch.equal(repeated, run(mgaudio, video=features[[0, 0]]))
 
 
 def test_the_solver_may_be_chosen(mgaudio):
@@ -185,9 +185,9 @@ def test_frames_are_taken_at_the_time_of_the_features(mgaudio, duration_s):
     assert wanted == Pictures(int(4 * duration_s), 32, 4.0)
     frames = torch.rand(count, 3, 32, 32, generator=seeded(2))
     features = mgaudio.cavp.video_features((255 * frames).round().to(torch.uint8))["steps"]
-    assert torch.equal(mgaudio._seen(frames, duration_s), features)
+    assert torch.equal(mgaudio._video_features(frames, duration_s), features)
     held = frames.repeat_interleave(5, dim=0)[:round(20 * duration_s)]  # 20 a second
-    torch.testing.assert_close(mgaudio._seen(held, len(held) / 20), features[:len(held) // 5])
+    torch.testing.assert_close(mgaudio._video_features(held, len(held) / 20), features[:len(held) // 5])
 
 
 def test_without_cavp_frames_are_refused(mgaudio):

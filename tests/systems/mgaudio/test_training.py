@@ -101,7 +101,7 @@ def test_mgaudio_of_the_papers_size_needs_the_published_parts(folders, cavp, tmp
         mgaudio("paper")
     with pytest.raises(PostsyncError, match="vectors of 12 values"):
         mgaudio("paper", codec=folders["codec"], cavp=tmp_path / "cavp")
-    with pytest.raises(PostsyncError, match="holds no CAVP that can be read"):
+    with pytest.raises(PostsyncError, match="holds no readable CAVP"):
         mgaudio("mini", cavp=tmp_path)
     with pytest.raises(PostsyncError, match="postsync weights convert cavp"):
         mgaudio("paper", codec=folders["codec"])
@@ -116,10 +116,10 @@ def test_a_manifest_is_prepared_from_files_of_features(folders, tmp_path) -> Non
     objective = mgaudio("paper-S", **folders, video_features=tmp_path / "cavp")
     assert objective.wants.frames is None
     clips = manifest_clips("mgaudio", objective, tmp_path / "clips")
-    assert (len(clips), clips.left_out) == (2, "")
+    assert (len(clips), clips.skipped) == (2, "")
     sample = clips[0]
     assert sample["latent_mean"].shape == (8, 204, 16)
     assert torch.allclose(sample["video"].float(), torch.full((32, 512), 512**-0.5), atol=1e-3)
     next((tmp_path / "cavp").iterdir()).unlink()
     clips = manifest_clips("mgaudio", objective, tmp_path / "clips")
-    assert (len(clips), clips.left_out) == (1, "1 without a file of features")
+    assert (len(clips), clips.skipped) == (1, "1 without a file of features")

@@ -105,7 +105,7 @@ def inputs():
 def test_recorded_values():
     model = randomised(FBDT(**TINY))
     x, t, features = inputs()
-    v, projected = model(x, t, model.reduce(features), project=True)
+    v, projected = model(x, t, model.pool_features(features), project=True)
     assert v.shape == x.shape
     assert projected.shape == (3, 6, 7)
     assert [float(v.std()), float(projected.std())] == pytest.approx([0.9942498, 0.4480122], rel=1e-4)
@@ -114,7 +114,7 @@ def test_recorded_values():
 def test_a_fresh_model_says_nothing_and_its_positions_are_fixed():
     model = FBDT(**TINY)
     x, t, features = inputs()
-    v, projected = model(x, t, model.reduce(features))
+    v, projected = model(x, t, model.pool_features(features))
     assert torch.equal(v, torch.zeros_like(x))
     assert projected is None
     assert not model.pos_embed.requires_grad
@@ -125,8 +125,8 @@ def test_a_fresh_model_says_nothing_and_its_positions_are_fixed():
 def test_no_picture_is_a_vector_of_zeros_or_what_features_of_zeros_are_reduced_to():
     model, other = FBDT(**TINY), FBDT(**TINY, null_features=True)
     width = TINY["hidden_size"]
-    assert torch.equal(model.nothing(3), torch.zeros(3, width))
-    assert torch.equal(other.nothing(3), other.reduce(torch.zeros(3, *other.feature_shape)))
+    assert torch.equal(model.null_condition(3), torch.zeros(3, width))
+    assert torch.equal(other.null_condition(3), other.pool_features(torch.zeros(3, *other.feature_shape)))
 
 
 @torch.no_grad()
@@ -143,9 +143,9 @@ def test_tokens_are_time_first_and_patches_go_back_where_they_came_from():
 def test_half_precision_is_close():
     model = randomised(FBDT(**TINY))
     x, t, features = inputs()
-    exact, _ = model(x, t, model.reduce(features))
+    exact, _ = model(x, t, model.pool_features(features))
     half = model.to(torch.bfloat16)
-    out, _ = half(x.bfloat16(), t, half.reduce(features))
+    out, _ = half(x.bfloat16(), t, half.pool_features(features))
     assert out.dtype == torch.bfloat16
     assert (out.float() - exact).norm() < 0.05 * exact.norm()
 
@@ -155,8 +155,8 @@ def test_compiles_in_one_graph():
     model = randomised(FBDT(**TINY | {"depth": 1}))
     x, t, features = inputs()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
-    expected, projected = model(x, t, model.reduce(features), project=True)
-    found = compiled(x, t, model.reduce(features), project=True)
+    expected, projected = model(x, t, model.pool_features(features), project=True)
+    found = compiled(x, t, model.pool_features(features), project=True)
     assert torch.equal(found[0], expected)
     assert torch.equal(found[1], projected)
 
@@ -164,7 +164,7 @@ def test_compiles_in_one_graph():
 def test_other_features_and_sizes_are_refused():
     model = FBDT(**TINY)
     with pytest.raises(ConditionError, match=r"\(4, 5\).*\(3, 5\)"):
-        model.reduce(torch.zeros(1, 4, 5))
+        model.pool_features(torch.zeros(1, 4, 5))
     with pytest.raises(ValueError, match="whole patches"):
         FBDT(**TINY | {"latent_frames": 7})
     with pytest.raises(ValueError, match=r"one of 1\.\.2"):

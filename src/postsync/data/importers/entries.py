@@ -1,4 +1,4 @@
-"""What annotations say of clips before any media is looked for, and the table rows they are read from."""
+"""Annotated clips before any media is searched for, and the table rows they are read from."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Entry:
 
     @property
     def clip_id(self) -> str:
-        """`<dataset>.<source_id>.<start in ms>`; what a clip_id may not hold becomes `_`, with a hash to tell apart."""
+        """`<dataset>.<source_id>.<start in ms>`; characters that a clip_id may not contain become `_`, with a hash to
+        keep it unique."""
         name = re.sub(r"[^A-Za-z0-9._-]", "_", self.source_id)
         if name != self.source_id:
             name += "-" + hashlib.sha256(self.source_id.encode()).hexdigest()[:6]
@@ -47,15 +48,15 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the user says besides naming the annotations."""
+class ImportOptions:
+    """Options of an import besides the annotations."""
 
-    split: str | None = None  # of lists that do not tell their own
-    lists: Path | None = None  # folder of split lists, where it is not that of the annotations
+    split: str | None = None  # of lists that do not state their own
+    lists: Path | None = None  # folder of split lists, if not that of the annotations
 
 
 def merged(entries: Iterable[Entry]) -> list[Entry]:
-    """Entries of one clip made one: captions and labels are gathered; of two splits the stricter one stays, flagged."""
+    """Entries of one clip merged: captions and labels are gathered; of two splits the stricter one is kept, flagged."""
     found: dict[str, Entry] = {}
     for entry in entries:
         first = found.get(entry.clip_id)
@@ -77,9 +78,9 @@ def _gathered(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...
 
 
 def table(path: Path, columns: str, delimiter: str = ",", comments: bool = True) -> Iterator[tuple[str, list[str]]]:
-    """(place, cells) of a CSV file's rows: quoted cells may hold commas, blanks after a comma are no part of a cell.
+    """(place, cells) of a CSV file's rows: quoted cells may hold commas, blanks after a comma are stripped.
 
-    Empty rows, and rows that start with # where `comments`, are passed over. `columns` says in the error what was
+    Empty rows, and with `comments` rows that start with #, are skipped. `columns` says in the error what was
     expected. Raises MediaError where the file cannot be read.
     """
     try:
@@ -115,7 +116,7 @@ def seconds(cell: str, place: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e7:
-        raise MediaError(f"{place}: '{cell}' is no time in seconds; mend the row")
+        raise MediaError(f"{place}: '{cell}' is not a time in seconds; correct the row")
     return value
 
 
@@ -126,18 +127,19 @@ def split_called(name: str, place: str) -> str:
     return SPLITS[name.lower()]
 
 
-def split_of_file(path: Path, asked: Asked) -> str:
-    """The split of a file that lists one: as asked, else from its name; raises MediaError where that tells nothing."""
-    if asked.split is not None:
-        return split_called(asked.split, "--split")
+def split_of_file(path: Path, options: ImportOptions) -> str:
+    """The split of a file that lists one: that of the options, else from its name; raises MediaError if neither gives
+    one."""
+    if options.split is not None:
+        return split_called(options.split, "--split")
     found = split_in_name(path)
     if found is None:
-        raise MediaError(f"{path}: its name does not tell its split; say it with --split train, val or test")
+        raise MediaError(f"{path}: its name does not state its split; give it with --split train, val or test")
     return found
 
 
 def split_in_name(path: Path) -> str | None:
-    """`train`, `val` or `test` where the file's name says so, such as `vgg-test.tsv` or `balanced_train_segments.csv`.
+    """`train`, `val` or `test` as in the file's name, such as `vgg-test.tsv` or `balanced_train_segments.csv`.
     """
     found = _IN_NAME.search(path.stem.lower())
     return SPLITS[found[1]] if found else None

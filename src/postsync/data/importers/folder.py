@@ -8,16 +8,16 @@ from pathlib import Path
 
 from ...errors import MediaError
 from ...media.container import VIDEO_SUFFIXES
-from .entries import Asked, Entry, named_rows, split_called
+from .entries import Entry, ImportOptions, named_rows, split_called
 
 
-def folder(path: Path, asked: Asked) -> Iterator[Entry]:
+def folder(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """The clips of the folder `path`, or of the folder around the CSV file `path`; a name may have several captions.
 
-    Without a split asked for, the clips are a test set. Clips that the CSV does not name, and names without a clip,
+    Without a given split, the clips are a test set. Clips that the CSV does not name, and names without a clip,
     are kept and flagged. Raises MediaError where no clip is named or found.
     """
-    split = split_called(asked.split, "--split") if asked.split else "test"
+    split = split_called(options.split, "--split") if options.split else "test"
     place, captions_file = (path, _only_csv(path)) if path.is_dir() else (path.parent, path)
     captions = _captions(captions_file) if captions_file else {}
     clips = {clip.stem for clip in place.rglob("*") if clip.suffix.lower() in VIDEO_SUFFIXES and clip.is_file()

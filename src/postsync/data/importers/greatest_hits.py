@@ -1,6 +1,6 @@
 """Greatest Hits (Owens et al., 2016): a `<take>_times.txt` for each take, and lists of the takes of each split.
 
-A line is `seconds material action reaction`, divided by blanks, `None` for what is not known; the time is that of the
+A line is `seconds material action reaction`, separated by blanks, `None` for what is unknown; the time is that of the
 physical contact. Several incompatible splits were published, as `train.txt`, `test.txt` (official), `val.txt` beside
 them (SyncFusion), JSON lists (CondFoleyGen) or segment lists (`flist_train.txt`): a take is in the split whose list
 names it.
@@ -17,24 +17,24 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import MediaError
-from .entries import Asked, Entry, seconds, split_called, split_in_name
+from .entries import Entry, ImportOptions, seconds, split_called, split_in_name
 
 TIMES = "_times.txt"
 _MEDIA = ("_denoised", "_mic", "", "_denoised_thumb", "_mic_thumb")  # after the take, best first
 _ENDING = re.compile(r"(?:_denoised|_mic)(?:_thumb(?:-\d+)?)?$")
 
 
-def greatest_hits(folder: Path, asked: Asked) -> Iterator[Entry]:
-    """The takes of a folder, each a whole file with its events. Lists lie in the folder, or in `asked.lists`."""
+def greatest_hits(folder: Path, options: ImportOptions) -> Iterator[Entry]:
+    """The takes of a folder, each a whole file with its events. Lists lie in the folder, or in `options.lists`."""
     if not folder.is_dir():
-        raise MediaError(f"{folder}: is no folder; give the folder of the {TIMES} files")
+        raise MediaError(f"{folder}: is not a folder; give the folder of the {TIMES} files")
     annotated = {file.name.removesuffix(TIMES): file for file in sorted(folder.rglob("*" + TIMES))}
     if not annotated:
         raise MediaError(f"{folder}: holds no {TIMES} files; give the folder of the annotations")
-    splits = _listed(asked.lists or folder)
-    if not splits and asked.split is None:
-        raise MediaError(f"{asked.lists or folder}: no lists of takes such as train.txt and test.txt lie there; name "
-                         "their folder with --lists, or say --split")
+    splits = _listed(options.lists or folder)
+    if not splits and options.split is None:
+        raise MediaError(f"{options.lists or folder}: contains no lists of takes such as train.txt and test.txt; name "
+                         "their folder with --lists, or give --split")
     for take in sorted({_take(name): None for name in annotated} | splits):
         file = annotated.get(take) or annotated.get(take + "_denoised") or annotated.get(take + "_mic")
         names = splits.get(take, [])
@@ -43,16 +43,16 @@ def greatest_hits(folder: Path, asked: Asked) -> Iterator[Entry]:
             notes["repeated"] = f"listed in {' and '.join(names)}"
         if not names and splits:
             notes["unlisted"] = "no list names this take"
-        split = names[-1] if names else split_called(asked.split, "--split") if asked.split else "unlisted"
+        split = names[-1] if names else split_called(options.split, "--split") if options.split else "unlisted"
         events = tuple(read_times(file)) if file else ()
         yield Entry("greatesthits", take, split, whole_names=tuple(take + ending for ending in _MEDIA), notes=notes,
                     label=label_of(events), captions=captions_of(events), caption_source="events", events=events)
 
 
 def read_times(path: Path) -> Iterator[dict[str, Any]]:
-    """Events {t, end, label, reaction} of a times file; end and what is not known are None, `None None` has no label.
+    """Events {t, end, label, reaction} of a times file; end and unknown values are None, `None None` has no label.
 
-    Raises MediaError naming the line that is none.
+    Raises MediaError naming the invalid line.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -71,14 +71,14 @@ def read_times(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def label_of(events: Sequence[Mapping[str, Any]]) -> str | None:
-    """The most frequent `material action`, None where none is known."""
+    """The most frequent `material action`, None if none is known."""
     counts = Counter(event["label"] for event in events if event["label"])
     return counts.most_common(1)[0][0] if counts else None
 
 
 def captions_of(events: Sequence[Mapping[str, Any]]) -> tuple[str]:
     """One sentence in the compact form of Stable-V2A: `A person hit multiple times on rock and wood with a wooden
-    stick.`, with `something` where no material is known. Events are counted, where that code counts kinds of action.
+    stick.`, with `something` where no material is known. Events are counted; that code counts kinds of action.
     """
     hits: dict[str, list[str | None]] = {}
     for event in events:
@@ -118,7 +118,7 @@ def _names(path: Path) -> list[str]:
     except (OSError, ValueError, csv.Error) as error:
         raise MediaError(f"cannot read {path}: {error}. Give a list of takes, one a line or in JSON.") from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise MediaError(f"{path}: is no JSON list of takes")
+        raise MediaError(f"{path}: is not a JSON list of takes")
     return names
 
 

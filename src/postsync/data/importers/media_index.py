@@ -1,4 +1,4 @@
-"""Which media files there are under a folder, found by name without their suffix."""
+"""The media files under a folder, looked up by name without suffix."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Found:
 
 
 class MediaIndex:
-    """The video and sound files in a folder and all below it, links followed, hidden ones left out."""
+    """The video and sound files in a folder and below it, links followed, hidden ones skipped."""
 
     def __init__(self, root: Path) -> None:
-        """Raises MediaError where `root` is no folder or holds no media."""
+        """Raises MediaError if `root` is not a folder or contains no media."""
         self.root = root
         self._videos: dict[str, list[Path]] = {}
         self._sounds: dict[str, list[Path]] = {}
         if not root.is_dir():
-            raise MediaError(f"{root}: is no folder; name the folder of the media with --media")
+            raise MediaError(f"{root}: is not a folder; name the folder of the media with --media")
         walked: set[str] = set()
         for place, folders, files in os.walk(root, followlinks=True):
             if (real := os.path.realpath(place)) in walked:  # a circle of links
@@ -44,10 +44,10 @@ class MediaIndex:
                 if kind is not None and not name.startswith("."):
                     kind.setdefault(path.stem, []).append(path)
         if not self._videos and not self._sounds:
-            raise MediaError(f"{root}: no media lies there; name the folder of the media with --media")
+            raise MediaError(f"{root}: contains no media; name the folder of the media with --media")
 
     def find(self, names: Iterable[str]) -> Found | None:
-        """The files of the first of `names` that has any, videos before sounds; None where none has."""
+        """The files of the first of `names` that has any, videos before sounds; None if none has."""
         names = tuple(names)
         chosen = next((name for kind in (self._videos, self._sounds) for name in names if name in kind), None)
         if chosen is None:

@@ -1,4 +1,4 @@
-"""From an annotation to a manifest row: the media is found and probed, and what does not fit is flagged."""
+"""From an annotation to a manifest row: the media is found and probed, and mismatches are flagged."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .entries import Entry
 from .media_index import Found, MediaIndex
 
 ASSUMED_CUT_S = 0.5  # a file named by its source alone is the clip itself if it is longer than it by no more than this
-TOLERANCE_S = 0.05  # containers round; no annotation is more exact
+TOLERANCE_S = 0.05  # containers round; annotations are no more exact
 
 
 def build_row(entry: Entry, index: MediaIndex, folder: Path) -> dict[str, Any]:
-    """The manifest row of `entry`, with media paths relative to `folder`; never raises for what is wrong with a file.
+    """The manifest row of `entry`, with media paths relative to `folder`; never raises for a bad file.
 
     A row without usable media has duration 0 and the flag `missing`, `unreadable` or `empty`.
     """
@@ -50,7 +50,7 @@ def build_row(entry: Entry, index: MediaIndex, folder: Path) -> dict[str, Any]:
 
 
 def _probe(row: dict[str, Any], found: Found, folder: Path) -> MediaFacts:
-    """Fill in the paths and what the files hold. A video's own sound is used; a sound file where it has none."""
+    """Fill in the paths and the files' contents. A video's own sound is used, or a sound file where it has none."""
     audio = found.audio
     row["video_path"] = row["audio_path"] = None
     if found.video is not None:
@@ -62,7 +62,7 @@ def _probe(row: dict[str, Any], found: Found, folder: Path) -> MediaFacts:
             "channels": facts.channels, "sha256": facts.sha256}
     row["stats"] = {**row["stats"], "picture_s": facts.picture_s, "sound_s": facts.sound_s}
     if audio is None:
-        flag(row, "no_sound", f"{found.video} has no sound track, and no sound file bears its name")
+        flag(row, "no_sound", f"{found.video} has no sound track, and no sound file has its name")
     if found.video is None:
         flag(row, "no_picture", f"only the sound {found.audio} was found")
     return facts
@@ -77,7 +77,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _place(row: dict[str, Any], entry: Entry, facts: MediaFacts, is_cut: bool, nominal_s: float | None) -> None:
-    """Say where in the file the clip lies: all of a cut file, from start to end of a whole one."""
+    """Set where in the file the clip lies: all of a cut file, from start to end in a whole one."""
     length_s = facts.duration_s
     if not is_cut and nominal_s and entry.start_s > 0 and length_s <= nominal_s + ASSUMED_CUT_S:
         flag(row, "assumed_cut", f"the file is named by its source alone and lasts {length_s:.2f} s: taken for the "

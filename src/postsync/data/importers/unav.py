@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import MediaError
-from .entries import Asked, Entry, split_called
+from .entries import Entry, ImportOptions, split_called
 
 
-def unav(path: Path, asked: Asked) -> Iterator[Entry]:
+def unav(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """`{"database": {id: {"subset", "duration", "annotations": [{"segment": [start, end], "label"}]}}}`.
 
-    Files are named by the id alone and hold what was annotated, whatever part of the video that is. Segments may reach
+    Files are named by the id alone and contain the annotated part of the video, whichever that is. Segments may reach
     past the end; the rows are flagged. Raises MediaError for another form.
     """
     try:

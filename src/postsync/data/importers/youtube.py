@@ -1,7 +1,8 @@
 """Lists of stretches of YouTube videos: VGGSound, AudioSet, AudioCaps, Landscape.
 
 Sources: hche11/VGGSound `data/*.csv`, AudioSet `*_segments.csv`, cdjkim/audiocaps `dataset/*.csv`, TempoTokens
-`datasets/landscape.csv`. A YouTube id has 11 characters, may start with `-` and hold `_`: it is taken by its length.
+`datasets/landscape.csv`. A YouTube id has 11 characters, may start with `-` and hold `_`: it is recognised by its
+length.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from pathlib import Path
 
 from ...errors import MediaError
 from ...media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from .entries import Asked, Entry, named_rows, seconds, split_called, split_of_file, table
+from .entries import Entry, ImportOptions, named_rows, seconds, split_called, split_of_file, table
 
-CLIP_S = 10.0  # length of a clip where the annotation says the start alone
+CLIP_S = 10.0  # length of a clip where only the start is annotated
 _ID = r"(?P<id>[A-Za-z0-9_-]{11})"
 _CLIP_NAMES = (  # id, start[, end]: the same clip under its conventions, and the seconds that one unit of a number is
     (re.compile(_ID + r"_(?P<start>\d{1,6})"), 1.0),
@@ -47,11 +48,11 @@ def parse_clip_name(name: str, place: str) -> tuple[str, float, float]:
             end_s = float(found["end"]) * unit if "end" in pattern.groupindex else start_s + CLIP_S
             if end_s > start_s:
                 return found["id"], start_s, end_s
-    raise MediaError(f"{place}: '{name}' is no clip name; those are ID_SSSSSS and ID_STARTMS_ENDMS, with an id of 11 "
-                     "characters")
+    raise MediaError(f"{place}: '{name}' is not a clip name; clip names are ID_SSSSSS and ID_STARTMS_ENDMS, "
+                     "with an id of 11 characters")
 
 
-def vggsound(path: Path, asked: Asked) -> Iterator[Entry]:
+def vggsound(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """`vggsound.csv` (id, start, label, split), or a list of clip names with or without labels (`test.csv`, a tsv with
     a header `id<TAB>label`, a text file of names), whose split is the one asked for or that of the file's name.
     """
@@ -64,31 +65,31 @@ def vggsound(path: Path, asked: Asked) -> Iterator[Entry]:
             if cells[0].lower() == "id":  # a header
                 continue
             source_id, start_s, end_s = parse_clip_name(cells[0], place)
-            yield _stretch("vggsound", source_id, start_s, end_s, split_of_file(path, asked),
+            yield _stretch("vggsound", source_id, start_s, end_s, split_of_file(path, options),
                            cells[1] if len(cells) == 2 else None)
         else:
             raise MediaError(f"{place}: {len(cells)} cells; rows are {form}, labels with a comma in quotes")
 
 
-def audioset(path: Path, asked: Asked) -> Iterator[Entry]:
+def audioset(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """`*_segments.csv`: YTID, start, end, "mid,mid"; comment lines, blanks after commas. `labels` holds the MIDs."""
     for place, cells in table(path, "`YTID, start, end, \"labels\"`"):
         if len(cells) != 4:
             raise MediaError(f"{place}: {len(cells)} cells; rows are `YTID, start, end, \"mid,mid\"`")
         yield _stretch("audioset", cells[0], seconds(cells[1], place), seconds(cells[2], place),
-                       split_of_file(path, asked), None, tuple(mid.strip() for mid in cells[3].split(",")))
+                       split_of_file(path, options), None, tuple(mid.strip() for mid in cells[3].split(",")))
 
 
-def audiocaps(path: Path, asked: Asked) -> Iterator[Entry]:
+def audiocaps(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """`train.csv`, `val.csv`, `test.csv`: audiocap_id, youtube_id, start_time, caption; a row for each caption."""
     for place, row in named_rows(path, ("youtube_id", "start_time", "caption")):
         start_s = seconds(row["start_time"], place)
-        yield Entry("audiocaps", row["youtube_id"], split_of_file(path, asked), start_s, start_s + CLIP_S,
+        yield Entry("audiocaps", row["youtube_id"], split_of_file(path, options), start_s, start_s + CLIP_S,
                     cut_names=clip_names(row["youtube_id"], start_s, start_s + CLIP_S),
                     whole_names=_whole(row["youtube_id"]), captions=(row["caption"],), caption_source="human")
 
 
-def landscape(path: Path, asked: Asked) -> Iterator[Entry]:
+def landscape(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """TempoTokens' `landscape.csv`: ytid, start_time, class, set."""
     for place, row in named_rows(path, ("ytid", "start_time", "class", "set")):
         start_s = seconds(row["start_time"], place)

@@ -1,6 +1,6 @@
-"""The page of an evaluation, or of several side by side: one HTML file that opens offline and can be handed on.
+"""The page of an evaluation, or of several side by side: one HTML file that opens offline and can be passed on.
 
-The templates (`page.html` with its style and script) escape all they are given but `Markup`, which only this package
+The templates (`page.html` with its style and script) escape everything but `Markup`, which only this package
 makes: its own style and script, and `data:` URIs.
 """
 
@@ -49,12 +49,12 @@ def write_html(results: Evaluation | Sequence[Evaluation], path: Path | str, *, 
         num_clips: clips shown, half of them the worst and half the best (0 for none).
         sort_by: the metric that orders clips; None takes `Onset-F1@50ms` or the first that can.
 
-    Nothing in the page comes from outside it, and its content policy forbids the browser to load or run anything else.
+    The page is self-contained, and its content policy forbids the browser to load or run anything else.
     Size: of each clip and side the first 12 s, as at most 1.5 MB of video and 0.15 MB of pictures (a third more in
     base64); lists end after 200 rows, texts after 600 characters. So num_clips * (sides + 1) * 2.2 MB is never
     exceeded but for some kilobytes a metric; scenes take about 0.2 MB a side.
 
-    A clip's file that cannot be read is named on the page in its place. Raises PostsyncError for a result of another
+    An unreadable file is named on the page in its place. Raises PostsyncError for a result of another
     schema or an unusable `sort_by`, MediaError where `path` cannot be written or a manifest is damaged.
     """
     evaluations = evaluations_of(results)
@@ -78,7 +78,7 @@ def write_html(results: Evaluation | Sequence[Evaluation], path: Path | str, *, 
                  for entry in e["missing"]],
         max_rows=MAX_ROWS)
     with whole_file(path) as temporary:
-        temporary.write_bytes(document.encode("utf-8", "replace"))  # file names may hold what is no text
+        temporary.write_bytes(document.encode("utf-8", "replace"))  # file names may contain invalid text
 
 
 def _render(**content: Any) -> str:
@@ -92,7 +92,7 @@ def _render(**content: Any) -> str:
 
 
 def _shortened(value: Any) -> Any:
-    """Any text that the templates print, cut after MAX_TEXT characters; what this package made is left whole."""
+    """Any text that the templates print, cut after MAX_TEXT characters; markup of this package is not cut."""
     if not isinstance(value, str) or isinstance(value, Markup) or len(value) <= MAX_TEXT:
         return value
     return value[:MAX_TEXT - 1] + "…"
@@ -143,7 +143,7 @@ def _clips(cards: Cards, choice: Choice, names: Sequence[str]) -> list[tuple[str
 
 
 def _protocol(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
-    """What somebody else needs to measure the same: a label, and a text an evaluation."""
+    """What reproducing the measurement needs: a label, and a text an evaluation."""
     facts: list[tuple[str, list[str]]] = []
 
     def add(label: str, get: Callable[[Evaluation], Any]) -> None:

@@ -41,7 +41,7 @@ _RATE, _ANALYSIS_RATE = 48000, 16000
 
 @dataclass(frozen=True)
 class Sound(SoundPlot):
-    """The sound of an excerpt, with what is drawn of it."""
+    """The sound of an excerpt, with its plot data."""
 
     waveform: np.ndarray  # (1 or 2, N) float32 at 48 kHz
 
@@ -53,7 +53,7 @@ def has_picture(path: Path) -> bool:
             return False
         try:
             picture_stream(container, path)
-        except MediaError:  # only cover art, or a picture without decoder: the sound is all there is to show
+        except MediaError:  # only cover art, or a picture without decoder: only the sound can be shown
             return False
     return True
 
@@ -156,7 +156,7 @@ class Source:
         return start, MAX_CLIP_S if end is None else min(MAX_CLIP_S, max(0.0, float(end) - start))
 
     def events(self, clip_id: str) -> list[tuple[float, bool]] | None:
-        """(onset in seconds, whether its cause is visible) of each event; None where the manifest has none."""
+        """(onset in seconds, whether its cause is visible) of each event; None if the manifest has none."""
         row = self.rows.get(clip_id, {})
         if not row.get("events"):
             return [] if row.get("dataset") == "scenes" else None
@@ -169,7 +169,7 @@ class Track:
 
     name: str
     problem: str | None = None
-    note: str | None = None  # why a sound has no picture, where it should have one
+    note: str | None = None  # why a sound has no picture although it should
     kind: str = "audio"  # "audio" | "video"
     uri: Markup | None = None
     timeline: Timeline | None = None
@@ -187,7 +187,7 @@ class Card:
 
 @dataclass(frozen=True)
 class _File:
-    """One sound of a clip, and where to look for its picture if its own file has none."""
+    """One sound of a clip, and where to find its picture if its own file has none."""
 
     name: str
     source: Source
@@ -205,7 +205,7 @@ class _File:
 
 
 class Cards:
-    """Cards of clips of one or several evaluations against the same reference. `names`: what each is called."""
+    """Cards of clips of one or several evaluations against the same reference. `names`: their labels."""
 
     def __init__(self, evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:
         self.names = names

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BINS = 24
 FLOOR_DB = -60.0
-_WIDTH, _DPI = 360, 100  # pixels of a picture on the page; pixels that make an inch
+_WIDTH, _DPI = 360, 100  # pixels of a picture on the page; pixels per inch
 _STRIP, _FOOT, _MARGIN = 66, 20, 12  # heights of a histogram's strip and of a line of text; its margin at both sides
 _TOP, _CURVE, _AXIS, _MEL = 10, 70, 16, 72  # heights of a timeline's parts, from the top
 _COLUMNS = 600  # of a spectrogram's picture at most
@@ -58,7 +58,7 @@ DARK = Theme("#e9e7e2", "#a3a8b0", "#363b42", "#5cc796",
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as `data:` URIs for light and dark, with the text for those who do not see it."""
+    """A picture as `data:` URIs for light and dark, with its alternative text."""
 
     light: Markup
     dark: Markup
@@ -76,7 +76,7 @@ class Timeline:
 
 @dataclass(frozen=True)
 class SoundPlot:
-    """What is drawn of a sound."""
+    """The plot data of a sound."""
 
     envelope: Tensor  # (M,) linear RMS at 100 Hz
     onsets_s: list[float]
@@ -110,7 +110,7 @@ def histograms(evaluations: Sequence[Evaluation], metric: str) -> tuple[np.ndarr
     if not len(pooled):
         raise ValueError(f"{metric} has no finite value of a single clip")
     low, high = float(pooled.min()), float(pooled.max())
-    if high - low <= 1e-9 * max(abs(low), abs(high)):  # all the same: one bar in the middle
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # all equal: one bar in the middle
         low, high = low - 0.5 * max(abs(low), 1.0), high + 0.5 * max(abs(high), 1.0)
     edges = np.linspace(low, high, BINS + 1)
     return edges, [np.histogram(v, edges)[0] for v in values]
@@ -131,14 +131,14 @@ def histogram_figure(evaluations: Sequence[Evaluation], metric: str, names: Sequ
                      label: str = "") -> Figure:
     """One strip an evaluation over a shared axis, heights as shares of its clips; a line marks the median.
 
-    Strips bear their names where there are several. `label` stands below the axis.
+    Several strips are labelled with their names. `label` is below the axis.
     """
     from matplotlib.figure import Figure
 
     edges, counts = histograms(evaluations, metric)
     height, foot = len(counts) * _STRIP + _FOOT * (1 + bool(label)), _FOOT * (1 + bool(label))
     figure, last = Figure((_WIDTH / _DPI, height / _DPI)), None
-    for row in reversed(range(len(counts))):  # the lowest has the axis that the others share
+    for row in reversed(range(len(counts))):  # the lowest carries the shared axis
         bottom = foot + (len(counts) - 1 - row) * _STRIP
         axes = figure.add_axes((_MARGIN / _WIDTH, bottom / height, 1 - 2 * _MARGIN / _WIDTH, (_STRIP - _FOOT) / height),
                                sharex=last, sharey=last)
@@ -160,7 +160,7 @@ def histogram_figure(evaluations: Sequence[Evaluation], metric: str, names: Sequ
 
 
 def _bare(axes: Axes, theme: Theme, labelled: bool) -> None:
-    """Leave only the base line, with ticks and, where `labelled`, their values."""
+    """Keep only the base line, with ticks and, if `labelled`, their values."""
     axes.set_yticks([])
     axes.tick_params(axis="x", labelsize=_FONT, labelcolor=theme.soft, color=theme.line, labelbottom=labelled)
     axes.patch.set_visible(False)
@@ -174,8 +174,8 @@ def timeline(sound: SoundPlot, what: str, seconds: float, events: Sequence[tuple
     """The pictures of a sound over `seconds`.
 
     Args:
-        what: names the sound in the text for those who do not see the picture.
-        events: when it should sound (seconds) and whether the cause is visible; None where that is not annotated.
+        what: names the sound in the alternative text.
+        events: when it should sound (seconds) and whether the cause is visible; None if not annotated.
         other: an envelope (M,) at 100 Hz to compare with, drawn dashed.
     """
     seconds = max(seconds, 1e-3)
@@ -193,7 +193,7 @@ def timeline(sound: SoundPlot, what: str, seconds: float, events: Sequence[tuple
 def level_figure(sound: SoundPlot, seconds: float, events: Sequence[tuple[float, bool]], other: Tensor | None,
                  theme: Theme) -> Figure:
     """Loudness in dB with onsets: triangles above for those found, lines for true ones, dotted where the cause is not
-    visible. The full width is `seconds`, so that the page can draw where a sound plays."""
+    visible. The full width is `seconds`, so that the page can draw the playback position."""
     from matplotlib.figure import Figure
 
     height = _TOP + _CURVE + _AXIS
@@ -255,7 +255,7 @@ def _ticks(seconds: float) -> list[float]:
 def write_plots(results: Evaluation | Sequence[Evaluation], folder: Path | str) -> list[Path]:
     """One PNG a metric that has values of single clips: its distribution, for several results above each other.
 
-    Files bear the metric's name. Returns their paths in the table's order. Raises PostsyncError for a result of
+    Files are named after the metric. Returns their paths in the table's order. Raises PostsyncError for a result of
     another schema, MediaError where the folder cannot be made or written.
     """
     evaluations = evaluations_of(results)
@@ -277,12 +277,12 @@ def write_plots(results: Evaluation | Sequence[Evaluation], folder: Path | str) 
 
 
 def _file_name(metric: str, taken: Sequence[Path]) -> str:
-    """The metric's name in the letters that every file system takes, unlike the names `taken`."""
+    """The metric's name in characters that every file system accepts, unlike the names `taken`."""
     name = re.sub(r"[^A-Za-z0-9@_-]+", "_", metric)[:80].strip("_") or "metric"
     used = {path.stem.lower() for path in taken}
     return name if name.lower() not in used else f"{name}_{len(taken) + 1}"
 
 
 def _printable(text: str) -> str:
-    """The end of a text, at most 60 characters, without those that XML cannot hold."""
+    """The end of a text, at most 60 characters, without characters that XML cannot contain."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[-60:])

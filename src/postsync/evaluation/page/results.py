@@ -1,4 +1,4 @@
-"""What the page and the plots read from evaluation JSONs: names, values by clip, and which clips are worst and best."""
+"""Input of the page and the plots from evaluation JSONs: names, values by clip, and which clips are worst and best."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...errors import PostsyncError
 Evaluation = Mapping[str, Any]  # one evaluation as its JSON has it, schema 1
 
 SCHEMA = 1
-PREFERRED_METRIC = "Onset-F1@50ms"  # clips are sorted by it unless another is asked for
+PREFERRED_METRIC = "Onset-F1@50ms"  # clips are sorted by it unless another is given
 
 
 def evaluations_of(results: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
@@ -64,7 +64,7 @@ def clip_metrics(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 def differing_settings(evaluations: Sequence[Evaluation]) -> list[str]:
-    """What should be the same in results that stand side by side, and is not."""
+    """What differs, but should not, between results shown side by side."""
     def differ(get: Callable[[Evaluation], Any]) -> bool:
         return any(get(e) != get(evaluations[0]) for e in evaluations[1:])
 
@@ -119,7 +119,7 @@ def _leads(evaluations: Sequence[Evaluation], metric: str) -> dict[str, float]:
 
 
 def number(value: float | None) -> str:
-    """A value to four digits, from 10,000 on to whole numbers; a dash where there is none."""
+    """A value to four digits, from 10,000 on to whole numbers; a dash for none."""
     if value is None:
         return "–"
     return f"{value:.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"

@@ -1,4 +1,5 @@
-"""FoleyGRAM: GRAM-aligned encoders say what sounds, an envelope through a branch says when (arXiv 2510.05829)."""
+"""FoleyGRAM: GRAM-aligned encoders determine what sounds, an envelope through a control branch when (arXiv
+2510.05829)."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ from ...protocols.train_config import TrainConfig
 OPTIONS = {
     "solver": Option(str, "how each step is taken", choices=("dpmpp_2m_sde", "dpmpp_3m_sde")),
     "eta": Option(float, "share of new noise at every step: 0 none, 1 as the solver was published", low=0.0, high=1.0),
-    "fader_db": Option(float, "how far a fader moves after decoding to meet the envelope", low=0.0, high=60.0,
+    "fader_db": Option(float, "how far a fader may move after decoding to match the envelope", low=0.0, high=60.0,
                        unit="dB"),
-    "picture": Option(str, "whether the picture says what sounds; auto: where the weights know film, or neither words "
+    "picture": Option(str, "whether to condition on the picture; auto: where the weights know film, or neither words "
                       "nor a reference are given", default="auto", choices=("auto", "always", "never")),
 }
 
@@ -19,7 +20,7 @@ SYSTEM = System(
     public="none: neither code nor trained weights were published; its backbone, Stable Audio Open 1.0, is public "
            "behind a form",
     licences="mini: Apache-2.0; Stable Audio Open 1.0: Stability AI Community License; GRAM: code MIT, its weights "
-             "carry no statement",
+             "state no licence",
     limits="its mini follows the picture's timing and the words, and does not recognise objects in real pictures",
     pipeline="postsync.systems.foleygram.pipeline:FoleyGRAMPipeline",
     presets={"mini": "foleygram"}, parts={"codec": "mel_codec", "gram": "gram"}, options=OPTIONS)

@@ -1,6 +1,6 @@
 """Official checkpoints of Stable Audio Open and its control branch -> our parts, and the map to diffusers' names.
 
-Our classes use the official key names, so reading means taking prefixes off. Prefixes of a Lightning checkpoint of
+Our classes use the official key names, so reading only strips prefixes. Prefixes of a Lightning checkpoint of
 riccardofosco95/Stable-Video2Audio are inferred from the nesting of its modules (foleygram.md section 5).
 """
 
@@ -28,7 +28,7 @@ PARTS = {  # prefix of a key -> part of ours; longer prefixes first
 }
 PROJECTIONS = {"frames.proj_out.": "proj_video.", "video.proj_out.": "proj_video.", "audio.proj_out.": "proj_audio.",
                "text.proj_out.": "proj_text."}  # conditioners of the predecessor's code -> names of our projections
-IGNORED = {  # what a checkpoint holds that no part of ours needs -> the reason
+IGNORED = {  # keys that no part of ours needs -> the reason
     "conditioner.prompt.": "T5, replaced by GRAM's tokens",
     "conditioner.envelope.": "a second copy of the codec; ours is shared",
     "conditioner.frames.": "an encoder of its own (CAVP), replaced by GRAM's video tower",
@@ -63,7 +63,7 @@ def split_official(state: Mapping[str, Tensor]) -> tuple[dict[str, State], dict[
     """
     parts: dict[str, State] = {}
     ignored: dict[str, str] = {}
-    # in a checkpoint with a branch the DiT sits one level deeper, and "model.model." alone belongs to nothing
+    # in a checkpoint with a branch the DiT sits one level deeper, and "model.model." alone belongs to no part
     nested = any(key.startswith("model.model.model.") for key in state)
     for key, value in state.items():
         prefix = next((p for p in PARTS if key.startswith(p) and not (nested and p == "model.model.")), None)
@@ -116,13 +116,13 @@ def sat_to_diffusers(state: Mapping[str, Tensor]) -> State:
 
 
 def diffusers_to_sat(state: Mapping[str, Tensor], layout: Mapping[str, Tensor]) -> State:
-    """The other way; `layout` is a state dict of our DiT of the same size, which names the keys and gives the buffers
-    that diffusers does not store. Raises WeightsError where a key is missing or left over."""
+    """The inverse; `layout` is a state dict of our DiT of the same size, which names the keys and provides the
+    buffers that diffusers does not store. Raises WeightsError for a missing or unexpected key."""
     table = sat_to_diffusers_keys(list(layout))
     wanted = {n for names in table.values() for n in names}
     if wanted != set(state):
         wrong = sorted(wanted ^ set(state))
-        raise WeightsError(f"{len(wrong)} keys are missing or left over, '{wrong[0]}' first; is the depth the same?")
+        raise WeightsError(f"{len(wrong)} keys are missing or unexpected, '{wrong[0]}' first; is the depth the same?")
     result = {k: torch.cat([state[n] for n in names]) if names else layout[k] for k, names in table.items()}
     result["timestep_features.weight"] = result["timestep_features.weight"][:, None]
     return result

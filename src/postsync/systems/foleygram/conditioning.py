@@ -48,8 +48,8 @@ class NumberConditioner(nn.Module):
 class FoleyConditioner(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """GRAM embeddings -> tokens (B, S, cond_token_dim); start and total seconds -> global condition (B, 2 number_dim).
 
-    One rule for what is missing: an embedding of zeros gives a token of zeros, and the number of tokens stays
-    `len(modalities)`. `modalities` leaves tokens out for good (the paper's ablation rows). `embedding_gain` multiplies
+    For a missing modality, an embedding of zeros gives a token of zeros, and the number of tokens stays
+    `len(modalities)`. `modalities` drops tokens altogether (the paper's ablation rows). `embedding_gain` multiplies
     the unit vectors; sqrt(gram_dim) brings their components to about 1.
     """
 
@@ -72,7 +72,7 @@ class FoleyConditioner(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return [self.get_submodule(f"proj_{name}") for name in self.modalities]
 
     def tokens(self, embeddings: Mapping[str, Tensor | None], batch: int) -> Tensor:
-        """Embeddings (B or 1, gram_dim) by modality, None or zeros where missing -> tokens (B, S, cond_token_dim)."""
+        """Embeddings (B or 1, gram_dim) by modality, None or zeros if missing -> tokens (B, S, cond_token_dim)."""
         reference = next(self.parameters())
         rows = []
         for name, projection in zip(self.modalities, self.projections(), strict=True):

@@ -1,4 +1,4 @@
-"""From what the caller gives to what the model takes: tokens and control, cut for each window."""
+"""From the caller's conditions to the model's inputs: tokens and control, cut for each window."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .prompts import cue_weights
 
 @dataclass(frozen=True)
 class WindowConditions:
-    """What the model is given in one window: token sets (J, B, S, D) with their shares over time (J, T), the tokens of
+    """Inputs of the model in one window: token sets (J, B, S, D) with their shares over time (J, T), the tokens of
     the unconditional half (B, S, D), the global condition (B, G), the control (B, M or C, T) and that of the
     unconditional half, if any, and whether the control is an estimate."""
 
@@ -38,8 +38,8 @@ class WindowConditions:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked of one run: the cues of each sound of the batch, and arguments of the pipeline's call."""
+class RunConditions:
+    """Conditions of one run: the cues of each sound of the batch, and arguments of the pipeline's call."""
 
     sounds: Sequence[Sequence[Cue]]
     negative_prompt: str | None
@@ -62,10 +62,10 @@ class WindowConditioner:
     native_s: float
     guide_envelope: bool
 
-    def read(self, asked: Asked, windows: Sequence[Window], frames: int) -> dict[Window, WindowConditions]:
-        """Everything the model is given, by window; the windows hold a clip of `frames` latent frames.
+    def read(self, asked: RunConditions, windows: Sequence[Window], frames: int) -> dict[Window, WindowConditions]:
+        """All inputs of the model, by window; the windows hold a clip of `frames` latent frames.
 
-        Raises ConditionError for what has a wrong form or cannot be followed.
+        Raises ConditionError for conditions of a wrong form or that cannot be followed.
         """
         conditioner, count, total = self.conditioner, len(asked.sounds), windows[-1].stop
         audio = None if asked.reference_audio is None else self._embed_reference(asked.reference_audio)
@@ -85,7 +85,7 @@ class WindowConditioner:
         return result
 
     def _control(self, envelope: Envelope | None, total: int, count: int) -> Tensor | None:
-        """The envelope as the branch takes it over `total` latent frames: silence after its end, -1 without one."""
+        """The branch's input envelope over `total` latent frames: silence after its end, -1 without one."""
         if self.controlnet is None:
             if envelope is not None:
                 raise ConditionError("these weights have no control branch, so they cannot follow an envelope.")
@@ -103,7 +103,7 @@ class WindowConditioner:
         return curve.expand(count, -1).to(self.device, self.dtype)
 
     def _envelope_wave(self, envelope: Envelope | None, samples: int) -> Tensor:
-        """The envelope at the codec's rate, (samples,) or (B, samples), by the recipe that the branch knows."""
+        """The envelope at the codec's rate, (samples,) or (B, samples), by the branch's recipe."""
         rate = self.codec.sampling_rate
         if envelope is None:
             return torch.full((samples,), NO_CONTROL)
@@ -124,7 +124,7 @@ class WindowConditioner:
         return "" if self.controlnet is None else self.controlnet.config["envelope_recipe"]
 
     def _embed_texts(self, texts: Sequence[str | None]) -> Tensor:
-        """Captions of the batch (B, D), zeros where there are no words."""
+        """Embeddings of the batch's captions (B, D), zeros without words."""
         silent = torch.zeros(1, self.conditioner.config["gram_dim"], device=self.device)
         known = {t: self._towers().encode_text([t]) if t and t.strip() else silent for t in dict.fromkeys(texts)}
         return torch.cat([known[t] for t in texts])
@@ -146,20 +146,20 @@ class WindowConditioner:
         return embed_recording(self._towers(), audio, self.codec.sampling_rate, self.device)
 
     def _towers(self) -> GramEncoder:
-        """GRAM, or ConditionError where this pipeline has none."""
+        """GRAM; raises ConditionError if this pipeline has none."""
         if self.gram is None:
             raise ConditionError("this pipeline was loaded without GRAM, so it takes no video, prompt or reference.")
         return self.gram
 
 
 def embed_recording(gram: GramEncoder, audio: Tensor, rate: int, device: torch.device | None = None) -> Tensor:
-    """Embedding (1, D) of a recording (N,) or (C, N) at `rate` Hz, mixed down and at full level; GRAM hears 16 kHz."""
+    """Embedding (1, D) of a recording (N,) or (C, N) at `rate` Hz, mixed down and at full level; GRAM takes 16 kHz."""
     mono = at_gram_rate(audio.float().reshape(-1, audio.shape[-1]).mean(0), rate)
     return gram.encode_audio((mono / mono.abs().max().clamp(min=1e-4))[None].to(device or mono.device))
 
 
 def at_gram_rate(sound: Tensor, rate: int) -> Tensor:
-    """Sound (N,) at `rate` Hz as GRAM hears it, at 16 kHz."""
+    """Sound (N,) at `rate` Hz resampled to GRAM's 16 kHz."""
     if rate == SAMPLE_RATE:
         return sound
     return torch.from_numpy(resample(sound.cpu().numpy()[None], rate, SAMPLE_RATE))[0].to(sound.device)

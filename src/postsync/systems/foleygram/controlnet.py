@@ -22,7 +22,7 @@ from ...features.envelope import CAUSAL, CENTRED
 from .dit import DiTTrunk, GlobalCondType, StableAudioDiT
 
 NO_CONTROL = -1.0
-"""An envelope that is nowhere real: the code for "no envelope given"."""
+"""A value that no real envelope has: the code for "no envelope given"."""
 
 RECIPES = {"vae": (CAUSAL, CENTRED), "frames": (CENTRED,)}
 """Recipes of an envelope that each control encoder can be trained on; the first is the default."""
@@ -32,8 +32,8 @@ class EnvelopeFrames(nn.Module):
     """Envelope (B, M) -> (B, channels, M / values): the `values` numbers of a latent frame through a linear layer.
 
     Loudness is compressed by mu-law first (mu 0: not at all), since latents follow the logarithm of the spectrum.
-    Envelopes that are estimates have a linear layer of their own: with one for both, the branch, trained on true and
-    spoiled envelopes alike, would follow true ones as loosely as spoiled ones deserve.
+    Envelopes that are estimates have a linear layer of their own: with one for both, the branch, trained on true
+    and perturbed envelopes alike, would follow true ones as loosely as perturbed ones.
     """
 
     def __init__(self, channels: int, values: int, mu: float) -> None:
@@ -61,9 +61,9 @@ class DiTControlNet(DiTTrunk):
     """The branch; the defaults are Stable Audio Open's with four layers (depth factor 0.2: 193.0 M values).
 
     `control_encoder` "vae" takes the envelope as latents of the system's own codec, as the paper does; "frames" takes
-    the envelope itself, `envelope_values` numbers a latent frame. `envelope_recipe` says which envelope it knows (see
-    `features/envelope.py`); by default, and in configurations that do not name it, "causal_window" at audio rate for
-    "vae" and centred RMS for "frames".
+    the envelope itself, `envelope_values` numbers a latent frame. `envelope_recipe` names the envelopes it was trained
+    on (see `features/envelope.py`); by default, and in configurations that do not name it, "causal_window" at audio
+    rate for "vae" and centred RMS for "frames".
     """
 
     @register_to_config
@@ -88,8 +88,8 @@ class DiTControlNet(DiTTrunk):
             nn.init.zeros_(conv.weight)
         if control_encoder == "frames":
             self.control_frames = EnvelopeFrames(io_channels, envelope_values, envelope_mu)
-            # zero outputs already make a fresh branch silent; an envelope that is heard from the first step is followed
-            # after a third of the steps (the published branch has zeros here as well)
+            # zero outputs already make a fresh branch neutral; with an input from the first step the envelope is
+            # learnt in a third of the steps (the published branch has zeros here as well)
             nn.init.normal_(self.conv_in.weight, std=10 * io_channels**-0.5)
 
     @classmethod
@@ -109,7 +109,7 @@ class DiTControlNet(DiTTrunk):
     def encode_control(self, control: Tensor, estimated: Tensor | None = None) -> Tensor:
         """Envelope (B, M) in 0..1, or -1 for none ("frames"), or its latents (B, C, T) ("vae") -> (B, C, T).
 
-        `estimated` (B,) tells, for "frames", which envelopes are a predictor's and may be departed from.
+        `estimated` (B,), for "frames": which envelopes are a predictor's and may be followed loosely.
         """
         if self.config["control_encoder"] == "frames":
             return self.control_frames(control, estimated)
@@ -127,5 +127,5 @@ class DiTControlNet(DiTTrunk):
         for layer, conv in zip(self.transformer.layers, self.conv_outs, strict=True):
             hidden = layer(hidden, *given)
             assert isinstance(conv, nn.Conv1d)
-            outputs.append(functional.linear(hidden, conv.weight[..., 0]))  # kernel 1: no turning of the axes
+            outputs.append(functional.linear(hidden, conv.weight[..., 0]))  # kernel 1: no transposition needed
         return outputs

@@ -52,7 +52,7 @@ class ScaleNorm(nn.Module):
 class RotaryEmbedding(nn.Module):
     """Cosines and sines, (length, dim) each, of the rotary position code.
 
-    The frequencies are computed, not read from the buffer, which is there for the layout: a float16 checkpoint would
+    The frequencies are computed, not read from the buffer, which exists for the layout only: a float16 checkpoint would
     round them, and late positions would drift.
     """
 
@@ -69,7 +69,7 @@ class RotaryEmbedding(nn.Module):
 
 
 def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Turn the first dim of the head dimensions of (B, heads, T, D) by the angles of (T, dim) cosines and sines."""
+    """Rotate the first dim of the head dimensions of (B, heads, T, D) by the angles of (T, dim) cosines and sines."""
     dim = cosines.shape[-1]
     turned, rest = x[..., :dim].float(), x[..., dim:]
     first, second = turned.chunk(2, dim=-1)
@@ -172,7 +172,7 @@ class TransformerLayer(nn.Module):
 
 
 class ContinuousTransformer(nn.Module):
-    """The layers with their input and output projections, without a forward of its own: callers add between layers."""
+    """The layers with their input and output projections, without a forward: callers add between layers."""
 
     def __init__(self, channels: int, dim: int, depth: int, context_dim: int, head_dim: int, inner: int,
                  modulated: bool) -> None:
@@ -187,7 +187,7 @@ class ContinuousTransformer(nn.Module):
 
 
 class DiTTrunk(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """What the DiT and its control branch share: the embedders and the layers, and the way into them."""
+    """Common part of the DiT and its control branch: the embedders, the layers, and their inputs."""
 
     def _build(self, io_channels: int, embed_dim: int, depth: int, num_heads: int, cond_token_dim: int,
                global_cond_dim: int, ff_mult: float, global_cond_type: GlobalCondType, pooled_cond: bool) -> None:
@@ -214,8 +214,8 @@ class DiTTrunk(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def _enter(self, x: Tensor, t: Tensor, cross_attn_cond: Tensor,
                global_cond: Tensor) -> tuple[Tensor, tuple[Tensor, tuple[Tensor, Tensor], Tensor | None]]:
-        """Hidden states (B, T, E), under "prepend" with the time token in front, and what every layer is given:
-        embedded context, rotary angles, modulation."""
+        """Hidden states (B, T, E), under "prepend" with the time token in front, and the inputs of every
+        layer: embedded context, rotary angles, modulation."""
         time = self.to_timestep_embed(self.timestep_features(t[:, None].to(x.dtype)))
         token = time + self.to_global_embed(global_cond)
         if self.to_pooled_embed is not None:
@@ -234,7 +234,7 @@ class StableAudioDiT(DiTTrunk):
     """v prediction of Stable Audio Open; the defaults are its published size (1056.9 M values).
 
     Heads are `embed_dim / num_heads` wide; cross-attention has `cond_token_dim` / that many key/value heads.
-    `pooled_cond` adds the sum of the tokens to the global condition (ours, for minis: it is learnt in far fewer steps).
+    `pooled_cond` adds the sum of the tokens to the global condition (ours, for minis: they learn in far fewer steps).
     """
 
     @register_to_config

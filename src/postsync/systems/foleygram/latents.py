@@ -1,6 +1,6 @@
-"""From the codec to the transformer and back: latents as a sequence, and a fader over what is decoded.
+"""From the codec to the transformer and back: latents as a sequence, and a fader over the decoded sound.
 
-The fader brings the last decibels of an envelope, as a mixer's hand would; it is ours, not the paper's.
+The fader corrects the last decibels of an envelope, like a mixing engineer's; it is ours, not the paper's.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch.nn import functional
 from ...features.envelope import ENVELOPE_RATE, frame_rms
 
 NOISE_FLOOR = 0.003
-BLOCK = 1000  # envelope values the fader works on at a time: memory does not grow with the length
+BLOCK = 1000  # envelope values per block of the fader: memory does not grow with the length
 MARGIN = 4  # values on either side whose windows a block needs
 
 
 class LatentLayout(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """Folds (B, channels, T, bins) to (B, channels * bins, T) and back; `bins` None leaves (B, channels, T) as it is.
+    """Folds (B, channels, T, bins) to (B, channels * bins, T) and back; `bins` None keeps (B, channels, T).
 
     `mean` and `std` (of every folded channel) are buffers, 0 and 1 until `fit`. Stable Audio's latents need neither.
     """
@@ -38,9 +38,9 @@ class LatentLayout(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @torch.no_grad()
     def fit(self, latents: Iterable[Tensor]) -> None:
-        """Measure mean and standard deviation of every channel over `latents`, each one sample as the codec gives it.
+        """Measure mean and standard deviation of every channel over `latents`, each one sample in the codec's form.
 
-        Raises ValueError where there is nothing to measure.
+        Raises ValueError without samples.
         """
         count, total, squares = 0, torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
         for sample in latents:
@@ -71,14 +71,14 @@ class LatentLayout(ModelMixin, ConfigMixin):  # type: ignore[misc]
 def ride_fader(waveform: Tensor, envelope: Tensor, sample_rate: float, limit_db: float) -> Tensor:
     """Bring the loudness of waveform (B, C, N), all channels together, to the envelope (M,) or (B, M), linear RMS at
     100 Hz, by one gain for all channels that stays within +-limit_db and moves 100 times a second. Silence after the
-    envelope's end. Levels far below 0.003 are left to each other: the gain follows sounds, not noise.
+    envelope's end. Levels far below 0.003 are hardly changed: the gain follows sounds, not noise.
     """
     num_values = round(waveform.shape[-1] / sample_rate * ENVELOPE_RATE)
     if num_values == 0:  # under 5 ms
         return waveform
-    asked = envelope[..., :num_values].to(waveform)
-    asked = functional.pad(asked, (0, num_values - asked.shape[-1])).expand(len(waveform), -1)
-    gain = _gains(_loudness(waveform, sample_rate, num_values), asked, limit_db)
+    target = envelope[..., :num_values].to(waveform)
+    target = functional.pad(target, (0, num_values - target.shape[-1])).expand(len(waveform), -1)
+    gain = _gains(_loudness(waveform, sample_rate, num_values), target, limit_db)
     result = torch.empty_like(waveform)
     step = round(BLOCK * sample_rate / ENVELOPE_RATE)
     for start in range(0, waveform.shape[-1], step):
@@ -91,15 +91,15 @@ def ride_fader(waveform: Tensor, envelope: Tensor, sample_rate: float, limit_db:
     return result
 
 
-def _gains(loudness: Tensor, asked: Tensor, limit_db: float) -> Tensor:
+def _gains(loudness: Tensor, target: Tensor, limit_db: float) -> Tensor:
     limit = 10 ** (limit_db / 20)
-    return ((asked + NOISE_FLOOR) / (loudness + NOISE_FLOOR)).clamp(1 / limit, limit)
+    return ((target + NOISE_FLOOR) / (loudness + NOISE_FLOOR)).clamp(1 / limit, limit)
 
 
 def _loudness(waveform: Tensor, sample_rate: float, num_values: int) -> Tensor:
     """RMS of (B, C, N) over all channels, as `frame_rms` gives it, block by block with margins: (B, num_values)."""
     hop = sample_rate / ENVELOPE_RATE
-    if hop != int(hop):  # the blocks would not begin on samples
+    if hop != int(hop):  # blocks would not begin on whole samples
         return _over_channels(frame_rms(waveform, sample_rate, ENVELOPE_RATE))
     pieces = []
     for start in range(0, num_values, BLOCK):
@@ -111,5 +111,5 @@ def _loudness(waveform: Tensor, sample_rate: float, num_values: int) -> Tensor:
 
 
 def _over_channels(rms: Tensor) -> Tensor:
-    """RMS of each channel (B, C, M) -> of all of them (B, M); that of a single one untouched by rounding."""
+    """RMS of each channel (B, C, M) -> of all of them (B, M); a single channel without rounding."""
     return rms[:, 0] if rms.shape[1] == 1 else rms.square().mean(1).sqrt()

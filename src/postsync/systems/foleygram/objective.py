@@ -1,4 +1,4 @@
-"""What FoleyGRAM's two trainings minimise: the base transformer first, then, on it frozen, the control branch.
+"""FoleyGRAM's two training stages: the base transformer, then the control branch on the frozen base.
 
 Source: arXiv 2510.05829; riccardofosco95/Stable-Video2Audio for what the paper leaves open (v prediction, logit-normal
 time, whole-token drop, the -1 envelope). The base stage exists because the mini has no published backbone to freeze.
@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...codecs.pieces import with_channels
+from ...codecs.chunking import with_channels
 from ...diffusion.parameterization import Parameterization, cosine_path
 from ...encoders.gram import GramEncoder, pick_frames
 from ...errors import ConditionError, PostsyncError
 from ...features.envelope import causal_window, frame_rms
-from ...features.spoil import spoil_envelope
+from ...features.perturb import perturb_envelope
 from ...protocols.clip import Clip
 from ...protocols.codec import Codec
-from ...protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
+from ...protocols.objective import NATIVE_S, SPARSE_FRAMES, Batch, ClipRequest, Objective
 from ...scenes.captions import paraphrases
 from ...scenes.families import FAMILIES
 from .conditioning import FoleyConditioner
@@ -37,12 +37,12 @@ V = Parameterization("v")
 
 
 class FoleyGRAMObjective(Objective):
-    """Stage "base" trains transformer and conditioner without envelope; "control" trains the branch alone (and the
-    conditioner's projections where the preset says so).
+    """Stage "base" trains transformer and conditioner without envelope; "control" trains the branch alone (and
+    the conditioner's projections, if the preset says so).
 
     A batch holds `latents` (B, *codec), `envelope` of the peak-normalised sound, which is (B, M) linear RMS at 100 Hz
-    or, where the branch reads it through the codec ("vae"), latents of the causal one, and unit embeddings `video`,
-    `audio` (B, D) and `text` (B, K, D), zeros where there is none.
+    or, where the branch takes it through the codec ("vae"), latents of the causal one, and unit embeddings `video`,
+    `audio` (B, D) and `text` (B, K, D), zeros if there is none.
     """
 
     def __init__(self, preset: FoleyGRAMPreset, *, stage: Literal["base", "control"] = "base",
@@ -54,7 +54,7 @@ class FoleyGRAMObjective(Objective):
         """
         super().__init__()
         if stage == "control" and base is None:
-            raise PostsyncError("the control stage stands on a trained base; train foleygram-base first, then name its "
+            raise PostsyncError("the control stage builds on a trained base; train foleygram_base first, then name its "
                                 "folder.")
         self.preset, self.stage = preset, stage
         self.transformer = base.transformer if base else StableAudioDiT(**preset.dit)
@@ -79,8 +79,8 @@ class FoleyGRAMObjective(Objective):
         """A few pictures, and sound at the codec's rate, of the native length."""
         codec = self.codec
         if codec is None:
-            return ClipRequest(GLANCES, 16000, NATIVE_S)
-        return ClipRequest(GLANCES, codec.sampling_rate, self.preset.native_frames / codec.latent_rate, codec.channels)
+            return ClipRequest(SPARSE_FRAMES, 16000, NATIVE_S)
+        return ClipRequest(SPARSE_FRAMES, codec.sampling_rate, self.preset.native_frames / codec.latent_rate, codec.channels)
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:
@@ -119,12 +119,12 @@ class FoleyGRAMObjective(Objective):
     def prepare(self, clip: Clip) -> Batch:
         """One training sample (see the class) of a clip, cut or padded with silence to the native length.
 
-        Raises PostsyncError where codec or GRAM are missing, ConditionError for a clip without sound at the codec's
+        Raises PostsyncError if codec or GRAM are missing, ConditionError for a clip without sound at the codec's
         rate.
         """
         codec, gram = self.codec, self.gram
         if codec is None or gram is None:
-            raise PostsyncError("preparing clips takes the codec and the GRAM towers; give both to FoleyGRAMObjective.")
+            raise PostsyncError("preparing clips needs the codec and the GRAM towers; give both to FoleyGRAMObjective.")
         if clip.waveform is None or clip.sample_rate != codec.sampling_rate:
             raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first.")
         samples = round(self.preset.native_frames / codec.latent_rate * codec.sampling_rate)
@@ -147,7 +147,7 @@ class FoleyGRAMObjective(Objective):
         return sample
 
     def export(self, folder: Path) -> None:
-        """Write the pipeline's own parts as float16; codec and GRAM stay in folders of their own."""
+        """Write the pipeline's own parts as float16; codec and GRAM stay in their own folders."""
         parts = {"transformer": self.transformer, "conditioner": self.conditioner, "layout": self.layout,
                  "controlnet": self.controlnet}
         copies = {name: None if part is None else _published(part) for name, part in parts.items()}
@@ -171,7 +171,7 @@ class FoleyGRAMObjective(Objective):
         return self.preset.control_encoder == "vae"
 
     def _controls(self, batch: dict[str, Tensor]) -> Tensor:
-        """What is cropped with the latents: curves (B, M), or, through the codec, sequences (B, 2 C, T) of the
+        """The controls, cropped with the latents: curves (B, M), or, through the codec, sequences (B, 2 C, T) of the
         envelopes and, below them, of the "no control" code."""
         envelope = batch["envelope"].float()
         if not self._through_codec:
@@ -196,7 +196,7 @@ class FoleyGRAMObjective(Objective):
         return self.codec
 
     def _crop(self, clean: Tensor, envelope: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """In a share of the steps, one stretch of all samples: sequence (B, C, T) and envelope (B, 4 T) alike."""
+        """In a share of the steps, a random crop of all samples: sequence (B, C, T) and envelope (B, 4 T) alike."""
         frames, values = self.preset.training.crop_frames, envelope.shape[-1] // clean.shape[-1]
         drawn, place = torch.rand(2, generator=generator).tolist()
         if not frames or drawn >= self.preset.training.crop_share:
@@ -205,7 +205,7 @@ class FoleyGRAMObjective(Objective):
         return clean[..., start:start + frames], envelope[..., start * values:(start + frames) * values]
 
     def _times(self, size: int, generator: torch.Generator) -> Tensor:
-        """Times (B,): sigmoid of a normal number, a share of them even over 0..1."""
+        """Times (B,): sigmoid of a normal number, a share of them uniform over 0..1."""
         t = torch.sigmoid(self.preset.training.time_mean + torch.randn(size, generator=generator))
         even = torch.rand(size, generator=generator)
         return torch.where(torch.rand(size, generator=generator) < self.preset.training.uniform_time, even, t)
@@ -223,18 +223,18 @@ class FoleyGRAMObjective(Objective):
                 for name, value in embeddings.items()}
 
     def _envelope(self, envelope: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The control (B, M): some envelopes spoiled as predicted ones are, which the second answer (B,) tells, some
-        replaced by the "no control" code. Through the codec (B, C, T): none is spoiled."""
+        """The control (B, M), with some envelopes perturbed like predicted ones (flagged in the second result
+        (B,)), some replaced by the "no control" code. Through the codec (B, C, T): none is perturbed."""
         if self._through_codec:
             control, none = envelope.chunk(2, dim=1)
             dropped = torch.rand(len(control), generator=generator) < self.preset.training.envelope_drop
             dropped = dropped.to(control.device)
             return torch.where(dropped[:, None, None], none, control), torch.zeros_like(dropped)
-        control = spoil_envelope(envelope, generator, self.preset.training.envelope_spoil)
-        spoiled = control.ne(envelope).any(-1)
+        control = perturb_envelope(envelope, generator, self.preset.training.envelope_perturbed)
+        perturbed = control.ne(envelope).any(-1)
         dropped = torch.rand(len(control), generator=generator) < self.preset.training.envelope_drop
         dropped = dropped.to(control.device)
-        return torch.where(dropped[:, None], NO_CONTROL, control), spoiled & ~dropped
+        return torch.where(dropped[:, None], NO_CONTROL, control), perturbed & ~dropped
 
 
 def _published(part: Any) -> Any:

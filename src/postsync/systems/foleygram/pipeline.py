@@ -1,4 +1,4 @@
-"""FoleyGRAM as a diffusers pipeline: GRAM tokens say what sounds, the envelope says when and how loud.
+"""FoleyGRAM as a diffusers pipeline: GRAM tokens determine what sounds, the envelope when and how loud.
 
 Source: arXiv 2510.05829; sampling as in Stable Audio Open. Unlike diffusers' StableAudioPipeline the latent length is
 free, a control branch adds to the hidden states, and the context holds GRAM's tokens only.
@@ -30,7 +30,7 @@ from ...protocols.pipeline import Callback, OutputType, Pictures, Prompt, SoundO
 from ..latent_pipeline import LatentPipeline, Levels, StepHooks
 from . import OPTIONS
 from .conditioning import FoleyConditioner
-from .conditions import Asked, WindowConditioner, WindowConditions, at_rate, read_envelope
+from .conditions import RunConditions, WindowConditioner, WindowConditions, at_rate, read_envelope
 from .controlnet import DiTControlNet
 from .dit import StableAudioDiT
 from .latents import LatentLayout, ride_fader
@@ -45,7 +45,7 @@ def load_gram(folder: Path, torch_dtype: torch.dtype) -> GramEncoder:
     try:
         return GramEncoder.from_pretrained(folder, torch_dtype=torch_dtype)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        raise WeightsError(f"{folder} holds no GRAM towers that can be read ({' '.join(str(error).split())[:200]}); "
+        raise WeightsError(f"{folder} holds no readable GRAM towers ({' '.join(str(error).split())[:200]}); "
                            "name a folder that postsync weights convert or postsync train gram wrote.") from error
 
 
@@ -83,8 +83,8 @@ class FoleyGRAMPipeline(LatentPipeline):
 
     @classmethod
     def from_parts(cls, preset: FoleyGRAMPreset, **parts: Any) -> FoleyGRAMPipeline:
-        """A pipeline with the preset's sampler settings; parts that are not given are built with random weights
-        (not so `controlnet`, `codec` and `gram`, which stay absent)."""
+        """A pipeline with the preset's sampler settings; missing parts are built with random weights (except
+        `controlnet`, `codec` and `gram`, which stay absent)."""
         parts.setdefault("transformer", StableAudioDiT(**preset.dit))
         parts.setdefault("conditioner", FoleyConditioner(**preset.conditioner))
         parts.setdefault("layout", LatentLayout(**preset.layout))
@@ -93,24 +93,24 @@ class FoleyGRAMPipeline(LatentPipeline):
 
     @property
     def settings(self) -> SamplerDefaults:
-        """What the pipeline does where the caller says nothing."""
+        """The sampler's defaults."""
         return SamplerDefaults(**self.config["sampler"])
 
     @property
     def num_inference_steps(self) -> int:
-        """What None means for that argument."""
+        """The default of that argument."""
         return self.settings.num_inference_steps
 
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
-        """As many as GRAM looks at for every native length, spread evenly over the whole clip; None where the picture
-        says nothing, see the option `picture`. Raises ConditionError where there is no tower to look.
+        """GRAM's number of frames for every native length, spread evenly over the whole clip; None if the picture is
+        not used, see the option `picture`. Raises ConditionError without a video tower.
         """
         choice = self.options["picture"].checked("picture", asked.get("picture") or "auto")
         silent = not self.knows_film and any(asked.get(name) is not None for name in ("prompt", "reference_audio"))
         if choice == "never" or (choice == "auto" and silent):
             return None
         if self.gram is None:
-            raise ConditionError("this pipeline was loaded without GRAM, so it sees no video.")
+            raise ConditionError("this pipeline was loaded without GRAM, so it takes no video.")
         return Pictures(self.gram.num_frames * max(1, ceil(duration_s / self.native_s)), self.gram.image_size)
 
     @torch.no_grad()
@@ -125,9 +125,9 @@ class FoleyGRAMPipeline(LatentPipeline):
         """Generate sound; every argument left at None means the preset's default, or the absence of that condition.
 
         video: frames (F, 3, H, W), uint8 or float in 0..1, evenly spread over the clip. prompt: a string, a list (one
-        sound each), or timed cues (start_s, end_s, text). negative_prompt: what to keep away from. envelope: (M,) or
-        (B, M) centred linear RMS in 0..1 at 100 Hz, value m at time m / 100, followed to the letter; or an `Envelope`,
-        whose rate may be another, and which is followed more freely where it is an estimate. reference_audio: (N,) or
+        sound each), or timed cues (start_s, end_s, text). negative_prompt: what to avoid. envelope: (M,) or
+        (B, M) centred linear RMS in 0..1 at 100 Hz, value m at time m / 100, followed exactly; or an `Envelope`,
+        whose rate may differ, and which is followed more loosely if it is an estimate. reference_audio: (N,) or
         (C, N) at `sampling_rate`, whose timbre is imitated. latents: unit-normal noise (B, C, T). generator: one, or
         one each; take k of one equals a run of its seed + k. options: `OPTIONS`; picture "never": video is not used.
 
@@ -150,7 +150,7 @@ class FoleyGRAMPipeline(LatentPipeline):
         total = max(frames, self.config["native_frames"])
         windows = plan_windows(total, self.config["native_frames"], settings.window_overlap)
         conditions = self._conditioner(settings).read(
-            Asked(sounds, negative_prompt, video, reference_audio, curve), windows, frames)
+            RunConditions(sounds, negative_prompt, video, reference_audio, curve), windows, frames)
 
         def network(x: Tensor, t: Tensor) -> Tensor:
             now = scale_at(scale, float(t[0]), settings.guidance_interval)
@@ -175,7 +175,7 @@ class FoleyGRAMPipeline(LatentPipeline):
         return self._output(audios, output_type)
 
     def _conditioner(self, settings: SamplerDefaults) -> WindowConditioner:
-        """What reads the conditions of a run."""
+        """The conditioner of a run."""
         return WindowConditioner(self.conditioner, self.layout, self.controlnet, self.codec, self.gram,
                                  self._execution_device, self.transformer.dtype, self.native_s, settings.guide_envelope)
 
@@ -200,7 +200,7 @@ class FoleyGRAMPipeline(LatentPipeline):
         return self.layout.unfold(clean.to(self.layout.mean.dtype))
 
     def _length(self, duration_s: float | None, envelope: Envelope | None) -> tuple[int, int]:
-        """Samples of the output and the latent frames that hold them."""
+        """Samples of the output and its latent frames."""
         if duration_s is None:
             duration_s = self.native_s if envelope is None else envelope.duration_s
         num_samples = self._num_samples(duration_s)
@@ -208,7 +208,7 @@ class FoleyGRAMPipeline(LatentPipeline):
 
 
 def _levels(sigmas: Tensor) -> Levels:
-    """States are clean + sigma * noise; the network sees them scaled to unit variance, and its output is v there."""
+    """States are clean + sigma * noise; the network takes them scaled to unit variance, and its output is v there."""
     def clean_estimate(i: int, state: Tensor, output: Tensor) -> Tensor:
         alpha = (sigmas[i] ** 2 + 1).rsqrt()
         return V.clean_estimate(state * alpha, output, alpha, sigmas[i] * alpha)

@@ -11,7 +11,7 @@ from ...diffusion.solvers import SolverName
 
 @dataclass(frozen=True)
 class SamplerDefaults:
-    """What the pipeline does where the caller says nothing."""
+    """The sampler's defaults."""
 
     num_inference_steps: int = 150
     guidance_scale: float = 2.0
@@ -23,23 +23,23 @@ class SamplerDefaults:
     eta: float = 1.0
     window_overlap: int = 0  # latent frames shared by neighbouring windows
     guide_envelope: bool = False  # the unconditional half has no envelope either: guidance sharpens the timing too
-    fader_db: float = 0.0  # how far a fader may move after decoding to meet the envelope; 0: the paper's model alone
+    fader_db: float = 0.0  # how far a fader may move after decoding to match the envelope; 0: the paper's model alone
 
 
 @dataclass(frozen=True)
 class TrainingDefaults:
-    """Probabilities of what a training sample loses, and what is trained in the control stage."""
+    """Dropout probabilities of a training sample's conditions, and what the control stage trains."""
 
     token_drop: float = 0.1  # all tokens at once, for classifier-free guidance
     video_drop: float = 0.1
     audio_drop: float = 0.3
     text_drop: float = 0.1
     envelope_drop: float = 0.2  # the "no control" code instead of the envelope
-    envelope_spoil: float = 0.5  # share of envelopes made imperfect, as predicted ones are
-    crop_frames: int = 0  # length of the crops that most steps train on, 0 for none: short ones make more steps an hour
+    envelope_perturbed: float = 0.5  # share of envelopes perturbed like predicted ones
+    crop_frames: int = 0  # length of the crops of most steps, 0 for none: short ones allow more steps an hour
     crop_share: float = 0.75  # of the steps; the others see the native length
     time_mean: float = 0.0  # of the normal number whose sigmoid is the time: above 0, more noise
-    uniform_time: float = 0.0  # share of times drawn evenly instead of logit-normally
+    uniform_time: float = 0.0  # share of times drawn uniformly instead of logit-normally
     train_projections: bool = True  # of the conditioner, in the control stage
     num_captions: int = 8  # paraphrases kept of a clip, one drawn at each step
 
@@ -71,8 +71,8 @@ def paper() -> FoleyGRAMPreset:
 def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
     """The bundled model: 8.16 s of the mel codec's latents, (8, 204, 16) folded to (128, 204); 5.3 M values.
 
-    adaLN, pooled tokens, embeddings far above unit scale and times of much noise, where it is decided what sounds,
-    because it has a few thousand steps to learn in, not a million.
+    adaLN, pooled tokens, embeddings far above unit scale and times of much noise, where the content is decided,
+    because it trains for a few thousand steps, not a million.
     """
     return FoleyGRAMPreset(
         dit={"io_channels": 128, "embed_dim": 192, "depth": 6, "num_heads": 3, "cond_token_dim": 64,

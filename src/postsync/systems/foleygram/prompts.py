@@ -1,4 +1,4 @@
-"""Prompts as the pipeline takes them: one, several, or cues that say what sounds when."""
+"""The pipeline's prompts: one, several, or timed cues."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_prompt(prompt: Prompt, duration_s: float) -> tuple[tuple[Cue, ...], ...
 def cue_weights(cues: Sequence[Cue], times_s: Tensor) -> tuple[tuple[str | None, ...], Tensor]:
     """Texts (J,) and their shares (J, T) at each time, summing to 1; neighbours are cross-faded over 0.25 s.
 
-    Where no cue reaches, the text None has the share. Texts that have no share at these times are left out.
+    The gaps belong to the text None. Texts without a share at these times are omitted.
     """
     rise = torch.stack([(times_s - c.start_s) / CROSS_FADE_S + 0.5 for c in cues]).clamp(0, 1)
     fall = torch.stack([(c.end_s - times_s) / CROSS_FADE_S + 0.5 for c in cues]).clamp(0, 1)
@@ -44,9 +44,9 @@ def cue_weights(cues: Sequence[Cue], times_s: Tensor) -> tuple[tuple[str | None,
 
 
 def _read_cue(item: object, duration_s: float) -> Cue:
-    """A cue from (start_s, end_s, text); one that touches an end of the clip reaches beyond it without a fade."""
+    """A cue from (start_s, end_s, text); one that touches an end of the clip extends beyond it without a fade."""
     if not (isinstance(item, Sequence) and len(item) == 3 and isinstance(item[2], str | None)):
-        raise ConditionError(f"{item!r} is no cue; a cue is (start_s, end_s, text).")
+        raise ConditionError(f"{item!r} is not a cue; a cue is (start_s, end_s, text).")
     start_s, end_s = float(item[0]), float(item[1])
     if not start_s < end_s:
         raise ConditionError(f"the cue '{item[2]}' ends at {end_s} s, not after its start at {start_s} s.")

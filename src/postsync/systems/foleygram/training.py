@@ -1,4 +1,5 @@
-"""What trains FoleyGRAM: a preset's name -> the untrained objective of either stage, over the bundled codec and towers.
+"""Training recipes of FoleyGRAM: a preset's name -> the untrained objective of either stage, with bundled codec and
+towers.
 """
 
 from __future__ import annotations

@@ -9,4 +9,4 @@ SYSTEM = System(
     "mdg", "MDG: training-free multimodal guidance for video-to-audio", "2509.24550", "sound",
     public="needs none of its own: it guides public models (AudioLDM, GRAM)",
     licences="official code: no licence file; AudioLDM weights: non-commercial (CC-BY-NC-SA-4.0, check the card); "
-             "GRAM: code MIT, its weights carry no statement")
+             "GRAM: code MIT, its weights state no licence")

@@ -14,7 +14,7 @@ SYSTEM = System(
     public="not known: the official repository could not be read",
     licences="mini: Apache-2.0; official code and weights: not known; AudioLDM's VAE: non-commercial (CC-BY-NC-SA-4.0, "
              "check the card)",
-    limits="its mini follows the picture alone, and what it makes of real pictures is a guess among its families",
+    limits="its mini follows the picture alone, and guesses among its families for real pictures",
     pipeline="postsync.systems.mgaudio.pipeline:MGAudioPipeline",
     presets={"mini": "mgaudio"}, parts={"codec": "mel_codec", "cavp": "cavp"}, options=OPTIONS,
     assembly=Assembly(

@@ -1,7 +1,7 @@
 """Checkpoints of the SiT family <-> our transformer, and a pipeline of the paper's size from published parts.
 
-Our parameters carry the names of SiT, REPA and MDSGen, so reading means finding the state dict, taking prefixes off,
-and telling what does not fit. Whether MGAudio's own checkpoints have exactly these names is not known: its repository
+Our parameters carry the names of SiT, REPA and MDSGen, so reading means finding the state dict, stripping prefixes,
+and reporting mismatches. Whether MGAudio's own checkpoints have exactly these names is not known: its repository
 could not be read.
 """
 
@@ -31,29 +31,30 @@ Sign = Literal["velocity", "paper"]
 """What a network predicts: "velocity", noise - clean as in SiT's descendants and here, or the "paper"'s clean - noise.
 """
 
-CONTAINERS = ("ema", "state_dict", "model")  # where REPA's, Lightning's and plain training scripts keep it
+CONTAINERS = ("ema", "state_dict", "model")  # where REPA's, Lightning's and plain training scripts store it
 PREFIXES = ((r"^(module\.|_orig_mod\.)+", ""),)  # of DistributedDataParallel and torch.compile
 PROJECTOR = r"(module\.|_orig_mod\.)*projectors\."
 OUTPUT = ("final_layer.linear.weight", "final_layer.linear.bias")
 
 
 def read_official(path: str | Path) -> State:
-    """The tensors of a `.safetensors`, `.pt` or `.ckpt`; averaged ones (`ema`) before others. Raises WeightsError."""
+    """The tensors of a `.safetensors`, `.pt` or `.ckpt`; averaged ones (`ema`) preferred. Raises WeightsError."""
     return read_state(path, CONTAINERS)
 
 
 def from_official(state: Mapping[str, Tensor], preset: MGAudioPreset, *, sign: Sign = "velocity",
                   projector: bool = False) -> tuple[FBDT, dict[str, str]]:
-    """The transformer of `preset` holding `state`, in eval mode, and the keys left out, each with the reason.
+    """The transformer of `preset` holding `state`, in eval mode, and the skipped keys, each with the reason.
 
-    `sign` is what the checkpoint predicts; the "paper"'s is turned round in the last layer. `projector`: keep the
-    alignment's projector, to train on. Raises WeightsError where a key is missing, unknown or of another size.
+    `sign` is what the checkpoint predicts; the "paper"'s is negated in the last layer. `projector`: keep
+    the alignment's projector, to continue training. Raises WeightsError where a key is missing, unknown or of another
+    size.
     """
     ours, ignored = rename(state, PREFIXES, () if projector else ((PROJECTOR, "needed in training only"),))
     with torch.device("meta"):
         model = FBDT(**preset.transformer | ({} if projector else {"align_dim": None}))
     _check(ours, {k: v.shape for k, v in model.state_dict().items()})
-    model.load_state_dict(turned(ours) if sign == "paper" else ours, assign=True)
+    model.load_state_dict(negated(ours) if sign == "paper" else ours, assign=True)
     model.pos_embed.requires_grad_(bool(model.config["train_positions"]))
     return model.eval(), ignored
 
@@ -62,7 +63,7 @@ def load_official(checkpoint: str | Path, preset: MGAudioPreset, *, sign: Sign =
                   **parts: Any) -> MGAudioPipeline:
     """A checkpoint of the SiT family with `parts` (codec, cavp) as a pipeline. `sign`: what it predicts.
 
-    Raises WeightsError where the file does not fit the preset.
+    Raises WeightsError if the file does not fit the preset.
     """
     transformer, _ = from_official(read_official(checkpoint), preset, sign=sign)
     return MGAudioPipeline.from_parts(preset, transformer=transformer.float(), **parts)
@@ -70,11 +71,11 @@ def load_official(checkpoint: str | Path, preset: MGAudioPreset, *, sign: Sign =
 
 def assemble(checkpoint: Path, codec: Path, cavp: Path | None = None, *, size: SizeName = "B",
              sign: Sign = "velocity", latent_scale: float | None = None) -> MGAudioPipeline:
-    """The pipeline of a checkpoint of the SiT family, whole, so that it can be saved in one folder.
+    """The complete pipeline of a checkpoint of the SiT family, so that it can be saved in one folder.
 
     `codec`: a folder with vae/ and vocoder/; `cavp`: a saved CAVP, None for the converted published one. `sign`: what
-    the network predicts. `latent_scale`: what the latents it was trained on were multiplied by, above 0; None: the
-    codec's own factor (MDSGen's code suggests 4.0). Raises WeightsError for what is missing or does not fit.
+    the network predicts. `latent_scale`: the factor of its training latents, above 0; None: the
+    codec's own factor (MDSGen's code suggests 4.0). Raises WeightsError for parts that are missing or do not fit.
     """
     if latent_scale is not None and not 0 < latent_scale < math.inf:
         raise WeightsError(f"a latent scale of {latent_scale:g}; it is above 0, such as 4.")
@@ -85,7 +86,7 @@ def assemble(checkpoint: Path, codec: Path, cavp: Path | None = None, *, size: S
 def published_cavp(folder: Path | None = None) -> Cavp:
     """The CAVP saved in `folder`, by default the converted published one, float32, in eval mode.
 
-    Raises WeightsError where it is absent or not as wide as the paper's sizes take it.
+    Raises WeightsError if it is absent or not of the paper's width.
     """
     cavp = load_cavp(folder) if folder else cast(Cavp, published.load("cavp"))
     width = cavp.config["embed_dim"]
@@ -96,13 +97,13 @@ def published_cavp(folder: Path | None = None) -> Cavp:
 
 
 def to_official(model: FBDT, *, sign: Sign = "velocity") -> State:
-    """The state dict in the names of SiT, REPA and MDSGen, predicting with the sign asked for."""
+    """The state dict in the names of SiT, REPA and MDSGen, predicting with the given sign."""
     state = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    return turned(state) if sign == "paper" else state
+    return negated(state) if sign == "paper" else state
 
 
-def turned(state: Mapping[str, Tensor]) -> State:
-    """A state dict whose network says the opposite: its last layer, linear, is negated."""
+def negated(state: Mapping[str, Tensor]) -> State:
+    """A state dict whose network predicts the negative: its linear last layer is negated."""
     return {k: -v if k in OUTPUT else v for k, v in state.items()}
 
 
@@ -115,7 +116,7 @@ def without_projector(model: FBDT) -> FBDT:
 
 
 def _check(found: Mapping[str, Tensor], wanted: Mapping[str, torch.Size]) -> None:
-    """Raise WeightsError for a difference, naming the published size where the file is of another one."""
+    """Raise WeightsError for a difference, naming the published size if the file is of another one."""
     wrong = sorted(k for k in wanted.keys() | found.keys() if k not in found or found[k].shape != wanted.get(k))
     if not wrong:
         return

@@ -1,7 +1,7 @@
-"""What MGAudio sees and hears of a clip: vectors four times a second, and sound at the level its codec knows.
+"""MGAudio's inputs from a clip: feature vectors four times a second, and sound at its codec's level.
 
 Source: specifications of CAVP's features in luosiallen/Diff-Foley and triton99/MDSGen (read, not copied): n = int(4 *
-seconds) of them, computed on the whole clip and then cut; of shorter clips they are looped.
+seconds) of them, computed on the whole clip and then cut; for shorter clips they are repeated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def steps_in(seconds: float) -> int:
     return max(1, int(FPS * seconds + 1e-6))
 
 
-def see(cavp: Cavp, frames: Tensor, times_s: Tensor, duration_s: float) -> Tensor:
+def video_features(cavp: Cavp, frames: Tensor, times_s: Tensor, duration_s: float) -> Tensor:
     """Frames (F, 3, H, W), uint8 or float in 0..1, shown from times_s (F,) on -> unit vectors (S, E), four a second."""
     frames = frames_at(frames, times_s, torch.arange(steps_in(duration_s), dtype=torch.float64) / FPS)
     if frames.dtype != torch.uint8:
@@ -35,8 +35,8 @@ def see(cavp: Cavp, frames: Tensor, times_s: Tensor, duration_s: float) -> Tenso
     return cavp.video_features(frames)["steps"]
 
 
-def hear(encoder: Any, kind: str, sound: Tensor, sample_rate: int) -> Tensor:
-    """Sound (N,) at 16 kHz -> unit vectors (S, E): four a second of "cavp", one of the whole of "clap" or "gram"."""
+def audio_features(encoder: Any, kind: str, sound: Tensor, sample_rate: int) -> Tensor:
+    """Sound (N,) at 16 kHz -> unit vectors (S, E): four a second with "cavp", a single one with "clap" or "gram"."""
     if kind == "cavp":
         return encoder.audio_features(sound[None])["steps"][0]
     if kind == "gram":
@@ -48,13 +48,14 @@ def hear(encoder: Any, kind: str, sound: Tensor, sample_rate: int) -> Tensor:
     return encoder.features(wave.to(sound.device))["embedding"]
 
 
-def looped(values: Tensor, length: int) -> Tensor:
-    """The first `length` rows of `values` (N, ...), which start again where they end."""
+def repeated(values: Tensor, length: int) -> Tensor:
+    """The first `length` rows of `values` (N, ...), repeated cyclically."""
     return values[torch.arange(length, device=values.device) % len(values)]
 
 
 def levelled(sound: Tensor, peak: float | None) -> Tensor:
-    """Sound (N,) without its mean and with this peak, as AudioLDM's codec was trained on; None and silence unchanged.
+    """Sound (N,) without its mean and with this peak, as AudioLDM's codec was trained on; None keeps the level, silence
+    is unchanged.
     """
     if peak is None or not bool(sound.any()):
         return sound
@@ -71,8 +72,8 @@ def fitted(sound: Tensor, num_samples: int, peak: float | None) -> Tensor:
 def read_feature_file(path: Path, duration_s: float, feature_dim: int) -> Tensor:
     """CAVP features (S, E) of a clip from an `.npz` (key "feat" or "arr_0"), or `.npy`.
 
-    Raises ConditionError for a file that is missing or damaged, of another width, not of unit rows, or whose number of
-    rows is not that of four a second of the clip.
+    Raises ConditionError for a file that is missing or damaged, of another width, without unit rows, or not of four
+    rows a second.
     """
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -83,12 +84,12 @@ def read_feature_file(path: Path, duration_s: float, feature_dim: int) -> Tensor
                                      f"{' or '.join(FILE_KEYS)}; is it a file of CAVP features?")
             loaded = loaded[key]
     except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise ConditionError(f"{path} cannot be read as features ({error}); make it again.") from error
+        raise ConditionError(f"{path} cannot be read as features ({error}); extract it again.") from error
     return checked_features(torch.from_numpy(np.asarray(loaded, dtype=np.float32)), duration_s, feature_dim, str(path))
 
 
 def checked_features(features: Tensor, duration_s: float, feature_dim: int, name: str) -> Tensor:
-    """`features` as they are; ConditionError, naming `name`, where they cannot be CAVP's (S, E) of such a clip."""
+    """`features` unchanged; raises ConditionError, naming `name`, if they cannot be CAVP's (S, E) of such a clip."""
     wanted = steps_in(duration_s)
     if features.dim() != 2 or features.shape[1] != feature_dim:
         raise ConditionError(f"{name} holds features of shape {tuple(features.shape)}; this model takes (steps, "

@@ -1,4 +1,4 @@
-"""What MGAudio's training minimises: flow matching towards a guided target, and alignment with what is heard.
+"""MGAudio's training loss: flow matching towards a guided target, and alignment with the sound encoder.
 
 Source: arXiv 2510.24103 (L_AMG + 0.5 L_align); what it leaves open is a field of the preset, see `presets.py`.
 """
@@ -18,9 +18,9 @@ from ...diffusion.solvers import draw_noise
 from ...encoders.cavp import FPS, Cavp
 from ...errors import ConditionError, PostsyncError
 from ...protocols.clip import Clip
-from ...protocols.objective import GLANCES, Batch, ClipRequest, FrameRequest, Objective
+from ...protocols.objective import SPARSE_FRAMES, Batch, ClipRequest, FrameRequest, Objective
 from .checkpoint import without_projector
-from .features import fitted, hear, looped, read_feature_file, see, steps_in
+from .features import audio_features, fitted, read_feature_file, repeated, steps_in, video_features
 from .losses import alignment_loss, guidance_weights, guided_target
 from .pipeline import MGAudioPipeline, latent_factor
 from .presets import MGAudioPreset
@@ -33,30 +33,32 @@ LATENTS_PER_STEP = 25.0 / FPS
 class MGAudioObjective(Objective):
     """Trains the transformer. The teacher is the average of this objective that the loop keeps.
 
-    A batch holds `latent_mean` and `latent_std` (B, 8, T, 16) of the codec's posterior, what CAVP sees `video` (B, S,
-    E) and what the alignment's encoder hears `audio` (B, S or 1, E), four vectors a second. Where a batch is longer
-    than the model's native length, a stretch of each sample is drawn, of latents and vectors alike.
+    A batch holds `latent_mean` and `latent_std` (B, 8, T, 16) of the codec's posterior, CAVP's features of the
+    picture `video` (B, S, E) and the alignment encoder's features of the sound `audio` (B, S or 1, E), four vectors a
+    second. If a batch is longer than the model's native length, a random crop of each sample is taken, of latents and
+    vectors alike.
     """
 
     def __init__(self, preset: MGAudioPreset, *, codec: MelCodec | None = None, cavp: Cavp | None = None,
-                 listener: nn.Module | None = None, feature_folder: Path | None = None, whole: bool = False) -> None:
-        """`codec` and `cavp` serve `prepare`. `listener`: CLAP or GRAM, where the preset aligns with it instead of
-        CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used in place of the pictures. `whole`: the
-        export holds codec and CAVP as well, because they are not the bundled ones."""
+                 audio_encoder: nn.Module | None = None, feature_folder: Path | None = None,
+                 whole: bool = False) -> None:
+        """`codec` and `cavp` serve `prepare`. `audio_encoder`: CLAP or GRAM, where the preset aligns with it instead of
+        CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used instead of the pictures. `whole`: the
+        export contains codec and CAVP as well, because they are not the bundled ones."""
         super().__init__()
         self.preset = preset
         self.transformer = FBDT(**preset.transformer | ({} if preset.alignment.weight else {"align_dim": None}))
-        self.codec, self.cavp, self.listener = codec, cavp, listener
+        self.codec, self.cavp, self.audio_encoder = codec, cavp, audio_encoder
         self.feature_folder, self.whole = feature_folder, whole
         for module in self.frozen():
             module.requires_grad_(False).eval()
 
     @property
     def wants(self) -> ClipRequest:
-        """Sound at the codec's rate, and pictures as CAVP sees them, unless their features come from files."""
+        """Sound at the codec's rate, and CAVP's pictures, unless their features come from files."""
         frames = None
         if self.feature_folder is None:
-            frames = GLANCES if self.cavp is None else FrameRequest(self.cavp.image_size, GLANCES.fps)
+            frames = SPARSE_FRAMES if self.cavp is None else FrameRequest(self.cavp.image_size, SPARSE_FRAMES.fps)
         return ClipRequest(frames, 16000 if self.codec is None else self.codec.sampling_rate,
                            self.preset.training.cached_s)
 
@@ -78,7 +80,7 @@ class MGAudioObjective(Objective):
 
     def losses(self, clean: Tensor, noise: Tensor, t: Tensor, video: Tensor, dropped: Tensor, audio: Tensor,
                weights: Tensor, teacher: FBDT | None) -> dict[str, Tensor]:
-        """`loss`, and its parts `amg` and `align` (where the preset aligns); `flow`: what the plain target would give.
+        """`loss`, and its parts `amg` and `align` (where the preset aligns); `flow`: the loss with the plain target.
 
         clean, noise (B, 8, T, 16); t, weights (B,); dropped (B,) bool: samples without condition.
         Losses are float32 also under mixed precision.
@@ -86,8 +88,8 @@ class MGAudioObjective(Objective):
         level = t[:, None, None, None]
         state = (1 - level) * clean + level * noise
         plain = FLOW.target(clean, noise, 1 - level, level)
-        seen = self.transformer.reduce(video)
-        condition = torch.where(dropped[:, None], self.transformer.nothing(len(video)).to(seen), seen)
+        seen = self.transformer.pool_features(video)
+        condition = torch.where(dropped[:, None], self.transformer.null_condition(len(video)).to(seen), seen)
         align = self.preset.alignment
         v, projected = self.transformer(state, t, condition, project=align.weight != 0)
         target = guided_target(plain, state, t, video, weights, teacher)
@@ -99,21 +101,21 @@ class MGAudioObjective(Objective):
         return values
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """One AdamW group: what the transformer trains."""
+        """One AdamW group: the transformer's trained parameters."""
         trained = [p for p in self.transformer.parameters() if p.requires_grad]
         return [{"params": trained, "weight_decay": self.preset.training.weight_decay}]
 
     def frozen(self) -> list[nn.Module]:
         """Parts kept in eval mode, without gradients."""
-        parts: list[Any] = [self.codec, self.cavp, self.listener]
+        parts: list[Any] = [self.codec, self.cavp, self.audio_encoder]
         return [p for p in parts if p is not None]
 
     def preparation(self) -> tuple[dict[str, Any], dict[str, nn.Module]]:
-        """All that `prepare` depends on besides the clip: neither sizes nor training of the transformer are."""
+        """All that `prepare` depends on besides the clip, which excludes the transformer's size and training."""
         training, encoder = self.preset.training, self.preset.alignment.encoder
         settings = {"latent_scale": self.preset.latent_scale, "waveform_peak": training.waveform_peak,
                     "cached_s": training.cached_s, "encoder": encoder, "files": self.feature_folder is not None}
-        parts = {"codec": self.codec, "cavp": self.cavp, "listener": self.listener}
+        parts = {"codec": self.codec, "cavp": self.cavp, "audio_encoder": self.audio_encoder}
         return settings, {name: part for name, part in parts.items() if part is not None}
 
     def reads(self, clip_id: str) -> list[Path]:
@@ -122,31 +124,31 @@ class MGAudioObjective(Objective):
 
     @torch.no_grad()
     def prepare(self, clip: Clip) -> Batch:
-        """One training sample (see the class) of a clip's first `cached_s` seconds; a shorter clip is looped.
+        """One training sample (see the class) of a clip's first `cached_s` seconds; a shorter clip is repeated.
 
-        Raises PostsyncError where codec or encoder are missing, ConditionError for a clip without sound at the codec's
+        Raises PostsyncError if codec or encoder are missing, ConditionError for a clip without sound at the codec's
         rate or without pictures, and for a feature file that does not fit.
         """
         training, align = self.preset.training, self.preset.alignment
-        codec, listener = self.codec, self.cavp if align.encoder == "cavp" else self.listener
-        if codec is None or listener is None:
-            raise PostsyncError(f"preparing clips takes the codec and {align.encoder.upper()}; give both to "
+        codec, audio_encoder = self.codec, self.cavp if align.encoder == "cavp" else self.audio_encoder
+        if codec is None or audio_encoder is None:
+            raise PostsyncError(f"preparing clips needs the codec and {align.encoder.upper()}; give both to "
                                 "MGAudioObjective.")
         if clip.waveform is None or clip.sample_rate != codec.sampling_rate:
             raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first, or "
-                                 "leave it out.")
-        video = self._seen(clip)
+                                 "drop it.")
+        video = self._video_features(clip)
         sound, steps = clip.waveform.float().mean(0), steps_in(training.cached_s)
         samples = round(training.cached_s * codec.sampling_rate)
-        if len(video) < steps:  # both start again together
+        if len(video) < steps:  # both repeat together
             period = round(len(video) / FPS * codec.sampling_rate)
-            sound = looped(functional.pad(sound, (0, max(period - len(sound), 0)))[:period], samples)
+            sound = repeated(functional.pad(sound, (0, max(period - len(sound), 0)))[:period], samples)
         sound = fitted(sound, samples, training.waveform_peak)
         posterior = codec.encode(sound[None, None])
         scale = latent_factor(codec, self.preset.latent_scale)
         return {"latent_mean": (posterior.mean[0] * scale).half(), "latent_std": (posterior.std[0] * scale).half(),
-                "video": looped(video, steps).half(),
-                "audio": hear(listener, align.encoder, sound, codec.sampling_rate).half()}
+                "video": repeated(video, steps).half(),
+                "audio": audio_features(audio_encoder, align.encoder, sound, codec.sampling_rate).half()}
 
     def export(self, folder: Path) -> None:
         """Write the transformer as float16, without its projector; bundled codec and CAVP stay in their folders."""
@@ -154,15 +156,15 @@ class MGAudioObjective(Objective):
         MGAudioPipeline.from_parts(self.preset, transformer=without_projector(self.transformer).half(), **parts
                                    ).save_pretrained(folder)
 
-    def _seen(self, clip: Clip) -> Tensor:
+    def _video_features(self, clip: Clip) -> Tensor:
         """CAVP's features (S, E) of the whole clip, from its file or its pictures."""
         if self.feature_folder is not None:
             return read_feature_file(self.reads(clip.clip_id)[0], clip.duration_s, self.transformer.feature_shape[1])
         if self.cavp is None:
-            raise PostsyncError("preparing clips takes CAVP or a folder of its features; give one to MGAudioObjective.")
+            raise PostsyncError("preparing clips needs CAVP or a folder of its features; give one to MGAudioObjective.")
         if clip.frames is None or clip.times is None:
-            raise ConditionError(f"clip {clip.clip_id} has no pictures; leave it out.")
-        return see(self.cavp, clip.frames, clip.times, clip.duration_s)
+            raise ConditionError(f"clip {clip.clip_id} has no pictures; drop it.")
+        return video_features(self.cavp, clip.frames, clip.times, clip.duration_s)
 
     def _crop(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, ...]:
         """latent_mean, latent_std, video and audio of the native length, float32."""

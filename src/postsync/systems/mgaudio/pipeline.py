@@ -1,7 +1,7 @@
 """MGAudio as a diffusers pipeline: one vector of the picture, and a flow from noise to the codec's latents.
 
-Source: arXiv 2510.24103; its 8.16 s are the native length. Longer clips are made in overlapping windows, each with the
-32 features of its own time (ours, not in the paper).
+Source: arXiv 2510.24103; its 8.16 s are the native length. Longer clips are generated in overlapping windows, each
+with the 32 features of its own time (ours, not in the paper).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...codecs import load_codec
 from ...codecs.mel_vae import MelCodec
 from ...diffusion.guidance import classifier_free_guidance, scale_at
 from ...diffusion.parameterization import Parameterization
-from ...diffusion.solvers import draw_noise, exact, flow_times, one_generator_each, sample_flow
+from ...diffusion.solvers import draw_noise, flow_times, one_generator_each, sample_flow, to_float64
 from ...diffusion.windows import Window, average_windows, plan_windows
 from ...encoders.cavp import FPS, Cavp, load_cavp
 from ...errors import ConditionError
@@ -28,7 +28,7 @@ from ...protocols.guide import Guide
 from ...protocols.pipeline import Callback, OutputType, Pictures, Prompt, SoundOutput
 from ..latent_pipeline import LatentPipeline, Levels, StepHooks
 from . import OPTIONS
-from .features import checked_features, looped, see, steps_in
+from .features import checked_features, repeated, steps_in, video_features
 from .presets import MGAudioPreset, SamplerDefaults
 from .transformer import FBDT
 
@@ -64,7 +64,7 @@ class MGAudioPipeline(LatentPipeline):
 
     @classmethod
     def from_parts(cls, preset: MGAudioPreset, **parts: Any) -> MGAudioPipeline:
-        """A pipeline with the preset's settings; a transformer that is not given has random weights, other parts stay
+        """A pipeline with the preset's settings; a missing transformer gets random weights, other parts stay
         absent."""
         parts.setdefault("transformer", FBDT(**preset.transformer | {"align_dim": None}))
         return cls(**parts, native_frames=preset.native_frames, latent_scale=preset.latent_scale,
@@ -74,7 +74,7 @@ class MGAudioPipeline(LatentPipeline):
     def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], *,
                         parts: Mapping[str, str | PathLike[str]] | None = None,
                         torch_dtype: torch.dtype = torch.float32, **kwargs: Any) -> Self:
-        """As every `SoundPipeline`; CAVP runs once, so in full precision whatever the others have."""
+        """As every `SoundPipeline`; CAVP runs only once, hence in full precision whatever the others use."""
         pipe = super().from_pretrained(pretrained_model_name_or_path, parts=parts, torch_dtype=torch_dtype, **kwargs)
         if pipe.cavp is not None:
             pipe.cavp.float()
@@ -82,16 +82,16 @@ class MGAudioPipeline(LatentPipeline):
 
     @property
     def settings(self) -> SamplerDefaults:
-        """What the pipeline does where the caller says nothing."""
+        """The sampler's defaults."""
         return SamplerDefaults(**self.config["sampler"])
 
     @property
     def num_inference_steps(self) -> int:
-        """What None means for that argument."""
+        """The default of that argument."""
         return self.settings.num_inference_steps
 
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures:
-        """Four a second. Raises ConditionError where there is no encoder to look."""
+        """Four a second. Raises ConditionError without a video encoder."""
         return Pictures(steps_in(duration_s), self._loaded_cavp().image_size, FPS)
 
     @torch.no_grad()
@@ -106,8 +106,8 @@ class MGAudioPipeline(LatentPipeline):
         """Generate sound; every argument left at None means the preset's default.
 
         video: frames (F, 3, H, W), uint8 or float in 0..1, four a second from the start on (as many as
-        `pictures_wanted` says) or any number that are shown equally long; or CAVP's features (S, E), four a second;
-        None: sound of nothing in particular. latents: unit-normal noise (B, 8, T, 16) to start from. generator: one, or
+        `pictures_wanted` says) or any number of equal duration; or CAVP's features (S, E), four a second;
+        None: unconditional sound. latents: unit-normal noise (B, 8, T, 16) to start from. generator: one, or
         one for each sound; take k of a single one equals a run seeded with its seed + k. options: `OPTIONS`. The
         arguments missing from `accepts` are refused.
 
@@ -120,7 +120,7 @@ class MGAudioPipeline(LatentPipeline):
         settings, count = replace(self.settings, **own), num_waveforms_per_prompt
         steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
         scale = settings.guidance_scale if guidance_scale is None else guidance_scale
-        scale = 1.0 if video is None else scale  # nothing to be guided by
+        scale = 1.0 if video is None else scale  # no condition to guide with
         self._check_run(steps, count, output_type, guides)
         num_samples = self._num_samples(self.native_s if duration_s is None else duration_s)
         generators = one_generator_each(generator, count)
@@ -145,17 +145,17 @@ class MGAudioPipeline(LatentPipeline):
     def _conditions(self, video: Tensor | None, windows: Sequence[Window], duration_s: float) -> dict[Window, Tensor]:
         """The condition vector (1, width) of each window."""
         if video is None:
-            return dict.fromkeys(windows, self.transformer.nothing(1))
-        features = self._seen(video, duration_s)
+            return dict.fromkeys(windows, self.transformer.null_condition(1))
+        features = self._video_features(video, duration_s)
         count = self.transformer.feature_shape[0]
         result = {}
         for window in windows:
-            # to the nearest vector; a clip that ends within its only window is looped, others are seen up to the end
+            # to the nearest vector; a clip that ends within its only window is repeated, others are used up to the end
             first = min(round(window.start / self.codec.latent_rate * FPS), max(len(features) - count, 0))
-            result[window] = self.transformer.reduce(looped(features[first:], count)[None])
+            result[window] = self.transformer.pool_features(repeated(features[first:], count)[None])
         return result
 
-    def _seen(self, video: Tensor, duration_s: float) -> Tensor:
+    def _video_features(self, video: Tensor, duration_s: float) -> Tensor:
         """Features (S, E) of the clip, given or from its frames."""
         width = self.transformer.feature_shape[1]
         if video.dim() == 2:
@@ -164,24 +164,24 @@ class MGAudioPipeline(LatentPipeline):
             raise ConditionError(f"video is frames (F, 3, H, W) or features (S, {width}), not {tuple(video.shape)}.")
         spacing_s = 1 / FPS if len(video) == steps_in(duration_s) else duration_s / len(video)
         times_s = torch.arange(len(video)) * spacing_s
-        return see(self._loaded_cavp(), video.to(self._execution_device), times_s, duration_s)
+        return video_features(self._loaded_cavp(), video.to(self._execution_device), times_s, duration_s)
 
     def _loaded_cavp(self) -> Cavp:
-        """CAVP, or ConditionError where this pipeline has none."""
+        """CAVP; raises ConditionError if this pipeline has none."""
         if self.cavp is None:
             raise ConditionError("this pipeline was loaded without CAVP; give its features as video, or name "
                                  "its folder in `parts` when loading.")
         return self.cavp
 
     def _predict(self, x: Tensor, time: float, condition: Tensor, scale: float) -> Tensor:
-        """Guided velocity (B, C, T, F) in one window, float64; both halves in one batch, the second where needed."""
+        """Guided velocity (B, C, T, F) in one window, float64; both halves in one batch, the second only if needed."""
         dtype, count = self.transformer.dtype, len(x)
         guided = scale > 1
         condition = condition.expand(count, -1)
         if guided:
-            x, condition = x.repeat(2, 1, 1, 1), torch.cat([condition, self.transformer.nothing(count)])
+            x, condition = x.repeat(2, 1, 1, 1), torch.cat([condition, self.transformer.null_condition(count)])
         t = torch.full((len(x),), time, device=x.device)
-        output = exact(self.transformer(x.to(dtype), t, condition)[0])
+        output = to_float64(self.transformer(x.to(dtype), t, condition)[0])
         return classifier_free_guidance(output[:count], output[count:], scale) if guided else output
 
     def _codec_latents(self, clean: Tensor) -> Tensor:
@@ -196,9 +196,9 @@ def _levels(times: Tensor) -> Levels:
 
 
 def latent_factor(codec: Codec, latent_scale: float | None) -> float:
-    """From the codec's scaled latents to the model's: 1, but where a checkpoint was trained on another scale.
+    """Factor from the codec's scaled latents to the model's: 1, unless a checkpoint was trained on another scale.
 
-    Raises ConditionError for another scale where the codec has no factor to compare it with.
+    Raises ConditionError for another scale if the codec has no factor to compare it with.
     """
     if latent_scale is None:
         return 1.0

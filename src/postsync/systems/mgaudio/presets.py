@@ -1,7 +1,7 @@
 """MGAudio's configurations: the four published sizes, the mini, and one for tests.
 
-Where the paper and its public summary are silent, a field says "(inferred)" and its default follows the code the method
-descends from: SiT, REPA, VMG, MDSGen. Change the field, not the code, when the authors' choice becomes known.
+Where the paper and its public summary are silent, a field is marked "(inferred)" and its default follows the code the
+method descends from: SiT, REPA, VMG, MDSGen. Change the field, not the code, when the authors' choice becomes known.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SizeName = Literal["S", "B", "L", "XL"]
 
 @dataclass(frozen=True)
 class SamplerDefaults:
-    """What the pipeline does where the caller says nothing."""
+    """The sampler's defaults."""
 
     num_inference_steps: int = 50
     guidance_scale: float = 1.45
@@ -29,7 +29,7 @@ class SamplerDefaults:
 
 @dataclass(frozen=True)
 class GuidanceTraining:
-    """Audio model guidance: the target is bent by what a teacher's condition adds to its prediction."""
+    """Audio model guidance: the target is shifted by the condition's effect on a teacher's prediction."""
 
     weight: float = 0.45  # w (inferred: VMG's total scale of 1.45 less 1)
     t_high: float = 0.75  # guided below this time (inferred)
@@ -39,19 +39,19 @@ class GuidanceTraining:
 
 @dataclass(frozen=True)
 class AlignmentTraining:
-    """The second role of the sound encoder: token states are drawn towards what it hears."""
+    """The second role of CAVP: token states are aligned with its features of the sound."""
 
     weight: float = 0.5  # lambda of the paper; 0 switches it off
-    mode: Granularity = "tokens"  # over what the cosine is averaged (inferred)
+    mode: Granularity = "tokens"  # the range of the cosine's average (inferred)
     encoder: AlignEncoder = "cavp"
 
 
 @dataclass(frozen=True)
 class TrainingDefaults:
-    """What a training sample goes through."""
+    """Processing of a training sample."""
 
     sample_posterior: bool = True  # draw latents from the codec's posterior, not its mean (inferred)
-    waveform_peak: float | None = 0.5  # AudioLDM's level before its codec; None leaves it as it is (inferred)
+    waveform_peak: float | None = 0.5  # AudioLDM's level before its codec; None keeps it (inferred)
     cached_s: float = 8.16  # of each clip; longer than the native length: random crops of it (inferred: none)
     weight_decay: float = 0.0  # (inferred)
 
@@ -87,8 +87,8 @@ def paper(size: SizeName = "B") -> MGAudioPreset:
 def mini(feature_dim: int = 128) -> MGAudioPreset:
     """The bundled size: 102 tokens of two latent frames and all bins, 5.2 M values without the projector.
 
-    Tokens of half the band would have to be taught that its halves sound together. `feature_dim`: width of the mini
-    CAVP. Guidance starts after 2,000 steps, not after 100,000: the whole training has a few thousand.
+    Tokens of half the band would have to learn that its halves sound together. `feature_dim`: width of the mini
+    CAVP. Guidance starts after 2,000 steps, not after 100,000: the training has only a few thousand.
     """
     return MGAudioPreset(
         transformer={"patch_size": (2, 16), "hidden_size": 256, "depth": 4, "num_heads": 4, "encoder_depth": 2,

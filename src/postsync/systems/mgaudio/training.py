@@ -1,4 +1,4 @@
-"""What trains MGAudio: a preset's name, and the folders of the frozen parts it stands on -> the untrained objective."""
+"""Training recipe of MGAudio: a preset's name, and the folders of its frozen parts -> the untrained objective."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PAPER: dict[str, Callable[[], presets.MGAudioPreset]] = {
 
 def mgaudio(preset: str, codec: Path | None = None, cavp: Path | None = None,
             video_features: Path | None = None) -> MGAudioObjective:
-    """The transformer, over a codec and a CAVP, which also is what it is aligned with.
+    """The transformer, over a codec and a CAVP, which is also the alignment's encoder.
 
-    `codec`: a folder with vae/ and vocoder/; the mini has the bundled one by default, for the paper's sizes it must be
-    named. `cavp`: a saved CAVP; by default the bundled or the converted published one. `video_features`: see
-    `MGAudioObjective.feature_folder`. Raises PostsyncError for what is missing or does not fit.
+    `codec`: a folder with vae/ and vocoder/; the mini has the bundled one by default, for the paper's sizes it must
+    be given. `cavp`: a saved CAVP; by default the bundled or the converted published one. `video_features`: see
+    `MGAudioObjective.feature_folder`. Raises PostsyncError for parts that are missing or do not fit.
     """
     if preset == "mini":
         encoders = load_cavp(cavp or weights.bundled("cavp"))

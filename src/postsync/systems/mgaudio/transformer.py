@@ -1,8 +1,8 @@
-"""FBDT, MGAudio's transformer: SiT with a vector of the picture in place of a class label.
+"""FBDT, MGAudio's transformer: SiT with a vector of the picture instead of a class label.
 
 Source: arXiv 2510.24103; willisma/SiT `models.py` and sihyun-yu/REPA `models/sit.py` (MIT), triton99/MDSGen
 `masked_diffusion/models.py` for the rectangular position table and the reducer of the picture's features (all read, not
-copied). Parameters carry the names of SiT, timm and MDSGen, so that checkpoints of that family load as they are.
+copied). Parameters carry the names of SiT, timm and MDSGen, so that checkpoints of that family load directly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TIME_FEATURES = 256
 
 
 def sincos_table(width: int, rows: int, columns: int) -> Tensor:
-    """(rows * columns, width) fixed positions, row-major: the first half tells the column, the second the row.
+    """(rows * columns, width) fixed positions, row-major: the first half encodes the column, the second the row.
 
     Each half holds sines, then cosines, of the index times 10000^(-k / (width / 4)).
     """
@@ -74,7 +74,8 @@ def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 class SiTBlock(nn.Module):
-    """Attention and MLP, each shifted, scaled and gated by the condition c (B, width); silent at the start."""
+    """Attention and MLP, each shifted, scaled and gated by the condition c (B, width); the identity at
+    initialisation."""
 
     def __init__(self, width: int, num_heads: int, mlp_ratio: float = 4.0) -> None:
         super().__init__()
@@ -110,9 +111,10 @@ def alignment_projector(width: int, hidden: int, outputs: int) -> nn.Sequential:
 class FBDT(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Velocity noise - clean of latents (B, channels, latent_frames, latent_bins); the defaults are B/2.
 
-    130.6 M values without the projector. `align_dim` None leaves the projector out: it is needed in training only.
-    `train_positions` makes the position table a trained one, as in MDSGen (inferred: fixed, as in SiT). With
-    `null_features` no picture means features of zeros (inferred: a vector of zeros after the reducer, as in MDSGen).
+    130.6 M values without the projector. `align_dim` None omits the projector, which only training needs.
+    `train_positions` makes the position table trainable, as in MDSGen (inferred: fixed, as in SiT). With
+    `null_features` the null condition is features of zeros (inferred: a vector of zeros after the reducer, as in
+    MDSGen).
     """
 
     @register_to_config
@@ -141,7 +143,8 @@ class FBDT(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self._draw_weights()
 
     def _draw_weights(self) -> None:
-        """SiT's start: Xavier everywhere, zeros in the modulations and the last layer, so the output is exactly 0."""
+        """SiT's initialisation: Xavier everywhere, zeros in the modulations and the last layer, so the output is
+        exactly 0."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight.flatten(1))
@@ -153,7 +156,7 @@ class FBDT(ModelMixin, ConfigMixin):  # type: ignore[misc]
         for layer in (*silent, self.final_layer.linear):
             nn.init.zeros_(layer.weight)
 
-    def reduce(self, features: Tensor) -> Tensor:
+    def pool_features(self, features: Tensor) -> Tensor:
         """The picture's features (B, num_features, feature_dim) -> one condition vector (B, width).
 
         The frames are the channels of a 1 x 1 convolution: a learned weighted sum, so their number is fixed. Raises
@@ -164,18 +167,18 @@ class FBDT(ModelMixin, ConfigMixin):  # type: ignore[misc]
                                  f"{self.feature_shape}, four a second.")
         return self.conv1d_feat(self.mlp_feat(features.to(self.pos_embed.dtype)))[:, 0]
 
-    def nothing(self, count: int) -> Tensor:
+    def null_condition(self, count: int) -> Tensor:
         """The condition (count, width) without a picture."""
         like = self.pos_embed
         if self.null_features:
-            return self.reduce(like.new_zeros(count, *self.feature_shape))
+            return self.pool_features(like.new_zeros(count, *self.feature_shape))
         return like.new_zeros(count, like.shape[2])
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor, project: bool = False) -> tuple[Tensor, Tensor | None]:
         """Latents (B, C, T, F) at time t (B,) in 0..1 (1 is noise) -> velocity like x, projected tokens.
 
-        condition (B, width): what `reduce` or `nothing` gives. With `project` the token states after block
-        `encoder_depth` (counted from 1) go through the projector: (B, N, align_dim), else None.
+        condition (B, width): what `pool_features` or `null_condition` gives. With `project` the token states after
+        block `encoder_depth` (counted from 1) go through the projector: (B, N, align_dim), else None.
         """
         tokens = self.x_embedder(x) + self.pos_embed
         c = self.t_embedder(t) + condition

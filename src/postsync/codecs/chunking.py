@@ -1,4 +1,4 @@
-"""What the codecs share: their posterior, the check of what they are given, and work over long signals in pieces."""
+"""What the codecs share: their posterior, input checks, and chunked processing of long signals."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def check_waveform(waveform: Tensor, channels: int) -> None:
 
 
 def with_channels(waveform: Tensor, channels: int) -> Tensor:
-    """Waveform (C, N) -> (channels, N): as it is, or mixed down and repeated in every channel."""
+    """Waveform (C, N) -> (channels, N): unchanged, or mixed down and repeated in every channel."""
     if len(waveform) == channels:
         return waveform
     return waveform.mean(0, keepdim=True).expand(channels, -1)
 
 
-def in_pieces(layer: Callable[[Tensor], Tensor], x: Tensor, size: int, margin: int, *, dim: int, steps: tuple[int, int],
+def in_chunks(layer: Callable[[Tensor], Tensor], x: Tensor, size: int, margin: int, *, dim: int, steps: tuple[int, int],
               checkpointing: bool = False) -> Tensor:
     """`layer(x)`, `size` frames of dimension `dim` at a time, each with `margin` frames around it.
 
     `steps`: values of a frame in `dim` of x, and in the last dimension of the result. Equal to one pass but for
     rounding where the layer looks no further than the margin. Differentiable; with `checkpointing` activations are
-    computed again for the gradients instead of kept, so that memory holds those of one piece.
+    computed again for the gradients instead of kept, so that memory holds those of one chunk.
     """
     taken, given = steps
     num_frames = x.shape[dim] // taken

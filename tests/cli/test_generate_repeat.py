@@ -162,13 +162,13 @@ def test_redo_with_another_timing(folder):
 
 REFUSED = {
     "another clip": (["--from", "hammer.postsync.mp4.json"], "not the clip"),
-    "no clip": (["--from", "hammer.postsync.mp4.json"], "no longer there"),
+    "no clip": (["--from", "hammer.postsync.mp4.json"], "no longer exists"),
     "other weights": (["--from", "hammer.postsync.mp4.json"], "other weights"),
     "another soundtrack": (["hammer.postsync.mp4", "--redo", "0.1", "0.2"], "not the soundtrack"),
     "no sidecar": (["hammer.mp4", "--redo", "0.1", "0.2"], "no such sidecar"),
-    "not a sidecar": (["--from", "e.json"], "not a sidecar"),
+    "not a sidecar": (["--from", "e.json"], "not a readable sidecar"),
     "options beside --from": (["--from", "hammer.postsync.mp4.json", "--seed", "3"], "drop seed"),
-    "both": (["--from", "hammer.postsync.mp4.json", "--redo", "0.1", "0.2"], "do not go together"),
+    "both": (["--from", "hammer.postsync.mp4.json", "--redo", "0.1", "0.2"], "cannot be combined"),
     "a span outside": (["hammer.postsync.mp4", "--redo", "0.9", "1.2"], "0.800 s"),
     "a span backwards": (["hammer.postsync.mp4", "--redo", "0.5", "0.2"], "span"),
     "no number": (["hammer.postsync.mp4", "--redo", "nan", "0.2"], "span"),

@@ -1,4 +1,4 @@
-"""Spoil true envelopes as a predictor would, so that a control branch trained on them forgives predicted ones.
+"""Perturb true envelopes like a predictor's errors, so that a control branch trained on them tolerates predicted ones.
 
 Recipe of envelope_from_video.md section 6. All randomness comes from the generator.
 """
@@ -17,10 +17,10 @@ from .onsets import OnsetConfig, loudness_rise
 
 
 @dataclass(frozen=True)
-class SpoilConfig:
-    """How much is spoiled; all of it in each envelope that is chosen."""
+class PerturbConfig:
+    """Strength of the perturbations; all of them apply to each chosen envelope."""
 
-    jitter_s: float = 0.04  # time runs early or late by up to this, drawn anew every `jitter_period_s`
+    jitter_s: float = 0.04  # time runs early or late by up to this, redrawn every `jitter_period_s`
     jitter_period_s: float = 0.5
     gain: tuple[float, float] = (0.7, 1.4)
     smoothing_s: tuple[float, float] = (0.02, 0.12)  # full width at half maximum
@@ -28,26 +28,26 @@ class SpoilConfig:
     drop_probability: float = 0.1  # of each hit
 
 
-def spoil_envelope(envelope: Tensor, generator: torch.Generator, probability: float = 0.5,
-                   config: SpoilConfig | None = None) -> Tensor:
-    """Spoil each envelope of a batch (B, M) at 100 Hz with `probability`; (B, M) in 0..1, the others unchanged.
+def perturb_envelope(envelope: Tensor, generator: torch.Generator, probability: float = 0.5,
+                   config: PerturbConfig | None = None) -> Tensor:
+    """Perturb each envelope of a batch (B, M) at 100 Hz with `probability`; (B, M) in 0..1, the others unchanged.
 
     Hits are dropped, time jitters, edges are smoothed, the level changes, and loudness is quantised in mu-law.
     The generator must live on the CPU, so that the same seed gives the same result on every device.
     """
-    config = config or SpoilConfig()
+    config = config or PerturbConfig()
     chosen = torch.rand(len(envelope), generator=generator) < probability
-    spoiled = drop_hits(envelope, generator, config.drop_probability)
-    spoiled = jitter_time(spoiled, generator, config.jitter_s, config.jitter_period_s)
-    spoiled = smooth(spoiled, _uniform(len(envelope), config.smoothing_s, generator))
-    spoiled = spoiled * _uniform(len(envelope), config.gain, generator).to(envelope)[:, None]
+    perturbed = drop_hits(envelope, generator, config.drop_probability)
+    perturbed = jitter_time(perturbed, generator, config.jitter_s, config.jitter_period_s)
+    perturbed = smooth(perturbed, _uniform(len(envelope), config.smoothing_s, generator))
+    perturbed = perturbed * _uniform(len(envelope), config.gain, generator).to(envelope)[:, None]
     edges = mu_law_edges(config.num_classes)
-    spoiled = decode(quantise(spoiled, edges), edges, midpoint=True).to(envelope)
-    return torch.where(chosen.to(envelope.device)[:, None], spoiled, envelope)
+    perturbed = decode(quantise(perturbed, edges), edges, midpoint=True).to(envelope)
+    return torch.where(chosen.to(envelope.device)[:, None], perturbed, envelope)
 
 
 def drop_hits(envelope: Tensor, generator: torch.Generator, probability: float) -> Tensor:
-    """Silence each hit with `probability`: from its rise to the next it stays at its quietest; (B, M) -> (B, M)."""
+    """Silence each hit with `probability`: from its rise to the next it is held at its quietest; (B, M) -> (B, M)."""
     settings = OnsetConfig()
     rise = loudness_rise(envelope, ENVELOPE_RATE, settings)
     reach = round(settings.min_distance_s * ENVELOPE_RATE)
@@ -76,7 +76,7 @@ def jitter_time(envelope: Tensor, generator: torch.Generator, jitter_s: float, p
 def smooth(envelope: Tensor, width_s: Tensor) -> Tensor:
     """Gaussian smoothing of each envelope with its own full width at half maximum; (B, M), (B,) seconds -> (B, M)."""
     sigma = (width_s / 2.3548 * ENVELOPE_RATE).clamp_min(1e-3)
-    reach = int(3 * sigma.max()) + 1  # where the widths were drawn: nothing waits for another device
+    reach = int(3 * sigma.max()) + 1  # on the device of the widths, so that no other device is waited for
     sigma = sigma.to(envelope)
     distance = torch.arange(-reach, reach + 1, device=envelope.device)
     kernel = torch.exp(-0.5 * (distance / sigma[:, None]) ** 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from postsync.features.spoil import SpoilConfig, drop_hits, jitter_time, smooth, spoil_envelope
+from postsync.features.perturb import PerturbConfig, drop_hits, jitter_time, perturb_envelope, smooth
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -20,20 +20,20 @@ def hits(batch: int = 4, length: int = 800, period: int = 50) -> torch.Tensor:
 
 def test_half_of_the_envelopes_are_spoiled_and_the_rest_untouched():
     envelope = hits(400, 200)
-    spoiled = spoil_envelope(envelope, generator())
-    changed = (spoiled != envelope).any(1)
+    perturbed = perturb_envelope(envelope, generator())
+    changed = (perturbed != envelope).any(1)
     assert 160 < int(changed.sum()) < 240
-    assert spoiled.min() >= 0
-    assert spoiled.max() <= 1
-    assert torch.equal(spoil_envelope(envelope, generator(), probability=0.0), envelope)
-    assert (spoil_envelope(envelope, generator(), probability=1.0) != envelope).any(1).all()
+    assert perturbed.min() >= 0
+    assert perturbed.max() <= 1
+    assert torch.equal(perturb_envelope(envelope, generator(), probability=0.0), envelope)
+    assert (perturb_envelope(envelope, generator(), probability=1.0) != envelope).any(1).all()
 
 
 def test_same_seed_same_result_and_another_seed_another():
     envelope = hits()
-    first = spoil_envelope(envelope, generator(3), 1.0)
-    assert torch.equal(first, spoil_envelope(envelope, generator(3), 1.0))
-    assert not torch.equal(first, spoil_envelope(envelope, generator(4), 1.0))
+    first = perturb_envelope(envelope, generator(3), 1.0)
+    assert torch.equal(first, perturb_envelope(envelope, generator(3), 1.0))
+    assert not torch.equal(first, perturb_envelope(envelope, generator(4), 1.0))
 
 
 def test_a_tenth_of_the_hits_is_dropped():
@@ -65,16 +65,16 @@ def test_smoothing_has_the_width_asked_for():
 
 def test_gain_spans_its_range():
     flat = torch.full((300, 100), 0.5)
-    config = SpoilConfig(smoothing_s=(0.02, 0.02), drop_probability=0.0)
-    levels = spoil_envelope(flat, generator(), 1.0, config)[:, 50] / 0.5
+    config = PerturbConfig(smoothing_s=(0.02, 0.02), drop_probability=0.0)
+    levels = perturb_envelope(flat, generator(), 1.0, config)[:, 50] / 0.5
     assert 0.68 < levels.min() < 0.76
     assert 1.32 < levels.max() < 1.44
 
 
 def test_silence_stays_silent_and_regression():
-    assert spoil_envelope(torch.zeros(3, 100), generator(), 1.0).abs().max() == 0
-    spoiled = spoil_envelope(hits(), generator(7), 1.0)
-    torch.testing.assert_close(spoiled.mean(1), torch.tensor(REGRESSION), atol=1e-5, rtol=0)
+    assert perturb_envelope(torch.zeros(3, 100), generator(), 1.0).abs().max() == 0
+    perturbed = perturb_envelope(hits(), generator(7), 1.0)
+    torch.testing.assert_close(perturbed.mean(1), torch.tensor(REGRESSION), atol=1e-5, rtol=0)
 
 
 REGRESSION = [0.062719, 0.061385, 0.074469, 0.041986]

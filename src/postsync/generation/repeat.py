@@ -1,4 +1,4 @@
-"""An earlier result again: repeated from its sidecar (`--from`), or with a span of it regenerated (`--redo`)."""
+"""Earlier results: repeated from their sidecars (`--from`), or with a span regenerated (`--redo`)."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from .words import announce
 
 log = logging.getLogger(__name__)
 
-CONTEXT_S = 0.5  # generated on both sides of a span, at least, so that it fits its surroundings
-_RETIMING = ("timing", "envelope", "onsets")  # options that say when it sounds
+CONTEXT_S = 0.5  # generated on both sides of a span, at least, so that it matches its surroundings
+_RETIMING = ("timing", "envelope", "onsets")  # options that set the timing
 _WHOLE = frozenset({"system", "preset", "parts", "device", "dtype", "start_s", "duration_s", "target_lufs", "sound",
                     "mix_db"})
 
 
 def repeat_run(named: Path, video: Path | None, outputs: Outputs, *, load: Load, on_result: OnResult,
                on_progress: OnProgress | None = None) -> Report:
-    """Repeat the result that a sidecar describes. `named`: the sidecar or its result; `video`: where the clip lies
-    now, if elsewhere. Without an output the result takes its old place, or a name beside it where that is taken.
+    """Repeat the result that a sidecar describes. `named`: the sidecar or its result; `video`: the clip's present
+    path, if it moved. Without an output the result is written to its old path, or to a free name beside it.
 
-    Raises PostsyncError for what is missing or has changed.
+    Raises PostsyncError for files that are missing or have changed.
     """
     sidecar = Sidecar.read(named)
     video = sidecar.picture if video is None else video
     taken = sidecar.result.exists() or outputs.output is not None
     target = next(_targets(sidecar, outputs, "again")) if taken else sidecar.result
-    own = () if target == sidecar.result else (sidecar.path,)  # in its old place the sidecar is written again
+    own = () if target == sidecar.result else (sidecar.path,)  # at its old path the sidecar is rewritten
     _check(sidecar, video, outputs, {target: ""}, own)
     pipeline, provenance = _prepared(sidecar, video, load)
     report = Report()
@@ -59,9 +59,9 @@ def redo_run(named: Path, span: tuple[float, float], changes: Mapping[str, Any],
              read: tuple[Path, ...], *, load: Load, on_result: OnResult,
              on_progress: OnProgress | None = None) -> Report:
     """Regenerate a span of an earlier result `num_samples` times. `named`: the result or its sidecar; `changes`:
-    options that differ from the earlier ones. Results lie beside the earlier one, which stays as it is.
+    options that differ from the earlier ones. Results are written beside the earlier one, which is not changed.
 
-    Raises PostsyncError for what is missing, has changed, or cannot be redone.
+    Raises PostsyncError for files that are missing or have changed, and for spans that cannot be redone.
     """
     sidecar = Sidecar.read(named)
     if num_samples > 1 and outputs.output is not None and not outputs.output.is_dir():
@@ -84,9 +84,9 @@ def redo_run(named: Path, span: tuple[float, float], changes: Mapping[str, Any],
 
 
 def check_unchanged(sidecar: Sidecar, video: Path, provenance: Provenance) -> None:
-    """Raise MediaError where the clip or a reference is another than the sidecar's, WeightsError where weights are.
+    """Raise MediaError if the clip or a reference differs from the sidecar's, WeightsError if weights do.
 
-    Other versions of what made it are a warning: the samples may differ then.
+    Other library versions are a warning: the samples may differ then.
     """
     if sidecar.video_sha256 is not None and sha256_of(video) != sidecar.video_sha256:
         raise MediaError(f"{video}: is not the clip that {sidecar.path.name} was made from (its SHA-256 differs); name "
@@ -94,8 +94,8 @@ def check_unchanged(sidecar: Sidecar, video: Path, provenance: Provenance) -> No
     for recipe, known in zip(sidecar.recipes, sidecar.reference_sha256):
         reference = recipe.options.reference
         if reference is not None and sha256_of(reference) != known:
-            raise MediaError(f"{reference}: is not the reference that {sidecar.path.name} was made with; bring the "
-                             "original back, or generate the clip again")
+            raise MediaError(f"{reference}: is not the reference that {sidecar.path.name} was made with; restore the "
+                             "original, or generate the clip again")
     names = sidecar.provenance.weights.keys() | provenance.weights.keys()
     if changed := sorted(n for n in names if sidecar.provenance.weights.get(n) != provenance.weights.get(n)):
         raise WeightsError(f"{sidecar.path}: was made with other weights ({', '.join(changed)}); use the version of "
@@ -107,9 +107,9 @@ def check_unchanged(sidecar: Sidecar, video: Path, provenance: Provenance) -> No
 
 
 def repeat(sidecar: Sidecar, video: Path, pipeline: Pipeline, on_progress: OnProgress | None = None) -> Result:
-    """The sidecar's result, made again from its recipes. Warns where not every sample is the same.
+    """The sidecar's result, regenerated from its recipes. Warns if any sample differs.
 
-    Raises ConditionError for a recipe with guides that were objects of a program.
+    Raises ConditionError for a recipe with guides that a program passed as objects.
     """
     for recipe in sidecar.recipes:
         if recipe.guides:
@@ -129,9 +129,9 @@ def repeat(sidecar: Sidecar, video: Path, pipeline: Pipeline, on_progress: OnPro
 
 
 def earlier_result(sidecar: Sidecar, video: Path, pipeline: Pipeline) -> Result:
-    """The sidecar's result with its kept soundtrack, which is rebuilt where it is missing.
+    """The sidecar's result with its kept soundtrack, which is rebuilt if missing.
 
-    Raises MediaError where the kept file holds another sound, or the rebuilt one is not what it was.
+    Raises MediaError if the kept file contains another sound, or the rebuilt one differs.
     """
     kept = lossless_path(sidecar.result)
     if kept.exists():
@@ -139,7 +139,7 @@ def earlier_result(sidecar: Sidecar, video: Path, pipeline: Pipeline) -> Result:
         result, advice = Result(ClipPicture(video), soundtrack), "delete it to have it rebuilt"
     else:
         log.warning("%s is missing; the earlier soundtrack is rebuilt from its sidecar", kept)
-        result, advice = repeat(sidecar, video, pipeline), "bring the file back, or generate the whole clip again"
+        result, advice = repeat(sidecar, video, pipeline), "restore the file, or generate the whole clip again"
     if fingerprint(result.waveform) != sidecar.soundtrack_sha256:
         raise MediaError(f"{kept}: is not the soundtrack that {sidecar.path.name} describes; {advice}")
     return result
@@ -149,9 +149,9 @@ def redo(earlier: Result, start_s: float, end_s: float, changes: Mapping[str, An
          on_progress: OnProgress | None = None) -> Result:
     """`earlier` with the span between two times regenerated, with its options but for `changes`, at its gain.
 
-    Only the span's own samples change; the cross-fades lie inside it. Times are rounded to 10 ms. The earlier timing
-    stays unless the changes name a file or reader; an offset moves it further. Raises ConditionError for a span outside
-    the clip, and for options that concern the whole soundtrack.
+    Only the span's own samples change; the cross-fades lie inside it. Times are rounded to 10 ms. The earlier
+    timing is kept unless the changes name a file or reader; an offset shifts it further. Raises ConditionError for a
+    span outside the clip, and for options that concern the whole soundtrack.
     """
     if not 0 <= start_s < min(end_s, earlier.duration_s) or math.isinf(end_s):
         raise ConditionError(f"a span from {start_s:g} to {end_s:g} s does not lie in a clip of "
@@ -171,7 +171,7 @@ def redo(earlier: Result, start_s: float, end_s: float, changes: Mapping[str, An
 
 
 def _with_span(earlier: Result, recipe: Recipe, pipeline: Pipeline, on_progress: OnProgress | None) -> Result:
-    """The span is made with sound around it, up to the model's native length, which costs nothing more."""
+    """Generate the span with sound around it, up to the model's native length, at no extra cost."""
     assert recipe.span is not None
     start_s, end_s = recipe.span
     context_s = max(CONTEXT_S, (pipeline.native_s - (end_s - start_s)) / 2)
@@ -185,7 +185,7 @@ def _with_span(earlier: Result, recipe: Recipe, pipeline: Pipeline, on_progress:
 
 
 def _targets(sidecar: Sidecar, outputs: Outputs, word: str) -> Iterator[Path]:
-    """The file asked for, or names beside the earlier result (in the folder asked for) that are still free."""
+    """The given output file, or free names beside the earlier result (or in the given folder)."""
     output = outputs.output
     if output is not None and not output.is_dir():
         yield output
@@ -199,9 +199,9 @@ def _targets(sidecar: Sidecar, outputs: Outputs, word: str) -> Iterator[Path]:
 
 
 def _check(sidecar: Sidecar, video: Path, outputs: Outputs, targets: Mapping[Path, str], own: tuple[Path, ...]) -> None:
-    """Raise MediaError where the clip is gone or a file cannot be written."""
+    """Raise MediaError if the clip is missing or a file cannot be written."""
     if not video.exists():
-        raise MediaError(f"{video}: the clip of {sidecar.path.name} is no longer there; bring it back, or name it: "
+        raise MediaError(f"{video}: the clip of {sidecar.path.name} no longer exists; restore it, or name it: "
                          "postsync generate CLIP --from SIDECAR")
     check_readable(video)
     for target, mark in targets.items():
@@ -209,7 +209,7 @@ def _check(sidecar: Sidecar, video: Path, outputs: Outputs, targets: Mapping[Pat
 
 
 def _prepared(sidecar: Sidecar, video: Path, load: Load) -> tuple[Pipeline, Provenance]:
-    """The sidecar's pipeline, once everything is found as it was."""
+    """The sidecar's pipeline, after checking that nothing has changed."""
     options: Options = sidecar.recipes[0].options
     pipeline = load(options)
     provenance = Provenance.of(pipeline, options)
