@@ -80,7 +80,8 @@ class FoleyGRAMObjective(Objective):
         codec = self.codec
         if codec is None:
             return ClipRequest(SPARSE_FRAMES, 16000, NATIVE_S)
-        return ClipRequest(SPARSE_FRAMES, codec.sampling_rate, self.preset.native_frames / codec.latent_rate, codec.channels)
+        duration_s = self.preset.native_frames / codec.latent_rate
+        return ClipRequest(SPARSE_FRAMES, codec.sampling_rate, duration_s, codec.channels)
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:
