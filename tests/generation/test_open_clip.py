@@ -153,7 +153,7 @@ def test_warnings_are_notes_of_the_result(pipe, clip, tmp_path, monkeypatch):
 def test_the_pipelines_own_system_and_preset_are_recorded(mgaudio, clip):
     result = generation.generate(clip, pipeline=mgaudio, seed=1)
     assert (result.options.system, result.options.preset) == ("mgaudio", "(built in memory)")
-    with pytest.raises(ConditionError, match="the pipeline runs mgaudio"):
+    with pytest.raises(ConditionError, match="system is foleygram, but the pipeline was loaded with mgaudio"):
         generation.generate(clip, pipeline=mgaudio, system="foleygram")
 
 
@@ -188,7 +188,7 @@ def test_options_of_the_systems_own_go_by_keyword(pipe, clip):
     other = generation.generate(clip, "hammer", pipeline=pipe, seed=1, eta=0.0)
     assert not np.array_equal(plain, other.waveform)
     assert other.options.settings == {"eta": 0.0}
-    with pytest.raises(ConditionError, match="eta is 3; it is a number from 0 to 1"):
+    with pytest.raises(ConditionError, match="eta is 3; it must be a number from 0 to 1"):
         generation.generate(clip, "hammer", pipeline=pipe, seed=1, eta=3)
 
 
