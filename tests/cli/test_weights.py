@@ -84,7 +84,7 @@ def test_a_checkpoint_becomes_a_pipeline_that_generates(parts, tmp_path, capsys)
     sound = pipe(video=torch.rand(5, 3, 20, 20), num_inference_steps=1, generator=torch.Generator().manual_seed(0))
     assert sound.audios.shape == (1, 1, 130560)
     assert run("assemble", "mgaudio", tmp_path / "theirs.pt", *parts) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("system", "changes", "told"), [
