@@ -69,7 +69,9 @@ def test_a_full_disk_is_one_sentence(report):
 
 def watched(command: list[str], word: str, number: signal.Signals) -> tuple[int, str]:
     """Send `number` as soon as the process has said `word` on stderr; (exit code, all that it said)."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=hear_ctrl_c)
+    terminal = os.environ | {"FORCE_COLOR": "1", "TERM": "xterm"}  # progress is shown on one only
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=hear_ctrl_c,
+                               env=terminal)
     said = b""
     assert process.stderr is not None
     while word.encode() not in said:

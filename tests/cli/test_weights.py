@@ -61,7 +61,7 @@ def test_what_cannot_be_converted_is_one_line(tmp_path, cache, capsys, name, con
 
 @pytest.fixture
 def parts(codec, tmp_path, monkeypatch):
-    """Options that name a codec and a CAVP, and a checkpoint of the paper's sign; size S is made small here."""
+    """Pairs that name a codec and a CAVP, and a checkpoint of the paper's sign; size S is made small here."""
     monkeypatch.setitem(presets.SIZES, "S", {"hidden_size": 32, "depth": 1, "num_heads": 2, "encoder_depth": 1})
     codec.save_pretrained(tmp_path / "codec")
     Cavp(embed_dim=512, video_width=2, video_blocks=(1, 1, 1, 1), audio_widths=(2, 2, 4, 4, 8, 8), image_size=32
@@ -69,11 +69,18 @@ def parts(codec, tmp_path, monkeypatch):
     model = FBDT(**presets.paper("S").transformer)
     draw_weights(model, 0)
     torch.save({"ema": to_official(model, sign="paper")}, tmp_path / "theirs.pt")
-    return ("--codec", tmp_path / "codec", "--cavp", tmp_path / "cavp", "--size", "S", "--out", tmp_path / "pipe")
+    return {"codec": f"codec={tmp_path / 'codec'}", "cavp": f"cavp={tmp_path / 'cavp'}", "size": "size=S"}
+
+
+def assemble(system, folder, pairs):
+    """Exit code of the command with these parts and settings, None left out."""
+    options = [word for name, pair in pairs.items() if pair is not None
+               for word in ("--part" if name in ("codec", "cavp") else "--set", pair)]
+    return run("assemble", system, folder / "theirs.pt", "--out", folder / "pipe", *options)
 
 
 def test_a_checkpoint_becomes_a_pipeline_that_generates(parts, tmp_path, capsys):
-    assert run("assemble", "mgaudio", tmp_path / "theirs.pt", *parts, "--sign", "paper", "--latent-scale", 4) == 0
+    assert assemble("mgaudio", tmp_path, parts | {"sign": "sign=paper", "scale": "latent_scale=4"}) == 0
     pipe = registry.load_pipeline("mgaudio", str(tmp_path / "pipe"))
     assert pipe.config["latent_scale"] == 4.0
     assert pipe.cavp.image_size == 32
@@ -83,20 +90,21 @@ def test_a_checkpoint_becomes_a_pipeline_that_generates(parts, tmp_path, capsys)
     pipe.set_progress_bar_config(disable=True)
     sound = pipe(video=torch.rand(5, 3, 20, 20), num_inference_steps=1, generator=torch.Generator().manual_seed(0))
     assert sound.audios.shape == (1, 1, 130560)
-    assert run("assemble", "mgaudio", tmp_path / "theirs.pt", *parts) == 2
+    assert assemble("mgaudio", tmp_path, parts) == 2
     assert "exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("system", "changes", "told"), [
-    ("foleygram", (), "cannot be assembled from a checkpoint; these can: mgaudio"),
-    ("mgaudio", ("--size", "M"), "sizes are S, B, L, XL"), ("mgaudio", ("--sign", "plus"), "signs velocity and paper"),
-    ("mgaudio", ("--latent-scale", "0"), "a latent scale of 0"),
-    ("mgaudio", ("--size", "B"), "width 32 and depth 1 are those of paper size S"),
-    ("mgaudio", ("--cavp", "narrow"), "vectors of 12 values")])
+    ("foleygram", {}, "cannot be assembled from a checkpoint; these can: mgaudio"),
+    ("mgaudio", {"size": "size=M"}, "choose S or B or L or XL"),
+    ("mgaudio", {"sign": "sign=plus"}, "choose velocity or paper"),
+    ("mgaudio", {"scale": "latent_scale=0"}, "latent_scale is 0"), ("mgaudio", {"codec": None}, "--part codec=FOLDER"),
+    ("mgaudio", {"size": "size=B"}, "width 32 and depth 1 are those of paper size S"),
+    ("mgaudio", {"cavp": "cavp=narrow"}, "vectors of 12 values")])
 def test_what_cannot_be_assembled_is_one_line(parts, cavp, tmp_path, capsys, system, changes, told):
     cavp.save_pretrained(tmp_path / "narrow")
-    changes = [tmp_path / c if c == "narrow" else c for c in changes]
-    assert run("assemble", system, tmp_path / "theirs.pt", *parts, *changes) == 2
+    named = {name: pair and pair.replace("narrow", str(tmp_path / "narrow")) for name, pair in changes.items()}
+    assert assemble(system, tmp_path, parts | named) == 2
     errors = capsys.readouterr().err
     assert told in errors
     assert len(errors.splitlines()) == 1

@@ -7,6 +7,7 @@ import torch
 
 from postsync.data.manifest import COLUMNS, ManifestDataset, read_manifest, write_manifest
 from postsync.errors import MediaError
+from postsync.media.audio import write_wav
 from postsync.protocols.clip import Clip
 from postsync.scenes.export import render_mp4
 
@@ -93,3 +94,13 @@ def test_sample_rate_is_that_asked_for(tmp_path) -> None:
     assert ManifestDataset(tmp_path, frozenset({"waveform"}), sample_rate=8000)[0].waveform.shape == (1, 8000)
     with pytest.raises(MediaError, match="sample_rate"):
         ManifestDataset(tmp_path, frozenset({"waveform"}))[0]
+
+
+def test_channels_are_mixed_only_where_one_is_asked_for(tmp_path) -> None:
+    left, right = torch.full((2, 8000), 0.2).unbind()
+    write_wav(tmp_path / "a.wav", torch.stack([left, right * -0.5]).numpy(), 8000)
+    write_manifest(tmp_path, [{**ROW, "audio_path": "a.wav", "sample_rate": 8000}], {})
+    stereo, mono = (ManifestDataset(tmp_path, frozenset({"waveform"}), mono=mono)[0].waveform for mono in (False, True))
+    assert stereo.shape == (2, 8000)
+    assert mono.shape == (1, 8000)
+    assert mono.numpy() == pytest.approx(0.05, abs=1e-3)

@@ -75,6 +75,8 @@ def assemble(
     if assembly is None:
         raise PostsyncError(f"{system} cannot be assembled from a checkpoint; these can: {', '.join(ASSEMBLED)}.")
     parts = registry.checked_parts(system, read_pairs(part or (), "--part NAME=FOLDER"), assembly.parts)
+    if missing := sorted(assembly.required - parts.keys()):
+        raise PostsyncError(f"{system} needs --part {missing[0]}=FOLDER: {assembly.parts[missing[0]]}.")
     options = checked_options(read_pairs(set_ or (), "--set NAME=VALUE"), assembly.options, system)
     if out.exists():
         raise PostsyncError(f"{out} exists already; name a new folder.")

@@ -104,7 +104,8 @@ class FeatureCache(Dataset):
     def _about(self, index: int) -> dict[str, Any]:
         row, dataset = self.dataset.rows[index], self.dataset
         return {"version": self.version, "row": {name: row[name] for name in _USED_BY_PREPARE},
-                "decoded": [sorted(dataset.needs), dataset.size, dataset.fps, dataset.sample_rate]}
+                "decoded": [sorted(dataset.needs), dataset.size, dataset.fps, dataset.sample_rate,
+                            dataset.mono]}
 
 
 def _size_and_date(path: Path) -> tuple[int, int]:

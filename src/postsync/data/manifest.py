@@ -117,20 +117,21 @@ class ManifestDataset(Dataset):
     """Map-style data set of the clips of a folder with a manifest.
 
     `needs`: which of "frames" and "waveform" to decode. `size`: (width, height) of the frames, None for the file's own;
-    `fps`: None for every frame at its own time; `sample_rate`: None for the file's own. The envelope comes from
-    features["envelope"] (.npy, 100 Hz) where the manifest names one, else from the waveform. `split` keeps one split;
-    rows with one of the flags `unfit` (see flags.py) are skipped and counted in `skipped` (flag -> rows).
+    `fps`: None for every frame at its own time; `sample_rate`: None for the file's own; `mono`: mix the channels. The
+    envelope comes from features["envelope"] (.npy, 100 Hz) where the manifest names one, else from the waveform.
+    `split` keeps one split; rows with one of the flags `unfit` (see flags.py) are skipped and counted in `skipped`
+    (flag -> rows).
     """
 
     def __init__(self, folder: Path | str, needs: frozenset[str] = frozenset({"frames", "waveform"}), *,
                  split: str | None = None, size: tuple[int, int] | None = None, fps: float | None = None,
-                 sample_rate: int | None = None, unfit: frozenset[str] = frozenset()) -> None:
+                 sample_rate: int | None = None, mono: bool = False, unfit: frozenset[str] = frozenset()) -> None:
         path = Path(folder)
         self.root = path if path.is_dir() else path.parent
         rows = [row for row in read_manifest(folder) if split in (None, row["split"])]
         self.rows = [row for row in rows if not disqualifying_flags(row, unfit)]
         self.skipped = Counter(flag for row in rows for flag in disqualifying_flags(row, unfit))
-        self.needs, self.size, self.fps, self.sample_rate = needs, size, fps, sample_rate
+        self.needs, self.size, self.fps, self.sample_rate, self.mono = needs, size, fps, sample_rate, mono
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -165,6 +166,7 @@ class ManifestDataset(Dataset):
             raise MediaError(f"clip {row['clip_id']}: the manifest has no sample_rate; pass one to ManifestDataset")
         waveform = read_audio(self.root / row["audio_path"], rate, mono=False, max_duration_s=row["end"],
                               from_picture=row["audio_path"] == row["video_path"])
+        waveform = waveform.mean(0, keepdims=True) if self.mono else waveform
         first, count = round(row["start"] * rate), round(row["duration"] * rate)
         waveform = waveform[:, first:first + count]
         return torch.from_numpy(np.pad(waveform, ((0, 0), (0, count - waveform.shape[1])))), rate

@@ -158,9 +158,13 @@ class Converter:
                  short_side: int | None = None) -> None:
         self.name, self.size, self.pixel_format, self.scaler = name, size, pixel_format, VideoReformatter()
         self.short_side = short_side
+        self._rotation: int | None = None
+        self._orientation = (False, False, False)
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        swap, flip_x, flip_y = _orientation(frame)
+        if frame.rotation != self._rotation:  # asked for once: a frame whose side data was read is freed by the
+            self._rotation, self._orientation = frame.rotation, _orientation(frame)  # cycle collector, much later
+        swap, flip_x, flip_y = self._orientation
         width, height = (frame.height, frame.width) if swap else (frame.width, frame.height)
         if self.size is not None:
             width, height = self.size

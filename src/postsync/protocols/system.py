@@ -102,6 +102,7 @@ class Assembly:
 
     function: str  # "module:function" taking (checkpoint, **parts, **options) and returning a pipeline
     parts: Mapping[str, str] = field(default_factory=dict)  # part that can be replaced -> its content
+    required: frozenset[str] = frozenset()  # parts that must be named
     options: Mapping[str, Option] = field(default_factory=dict)
 
 

@@ -62,7 +62,7 @@ def manifest_clips(name: str, objective: Objective, manifest: Path, split: str =
         unfit -= {"static", "black", "mismatched"}
     size, fps = (None, None) if wants.frames is None else ((wants.frames.size,) * 2, wants.frames.fps)
     dataset = ManifestDataset(manifest, wants.needs, split=split, size=size, fps=fps, sample_rate=wants.sample_rate,
-                              unfit=unfit)
+                              mono=wants.channels == 1, unfit=unfit)
     there = [row for row in dataset.rows if all(path.is_file() for path in objective.reads(row["clip_id"]))]
     if len(there) < len(dataset.rows):
         dataset.skipped["without a file of features"] = len(dataset.rows) - len(there)

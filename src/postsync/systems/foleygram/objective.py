@@ -78,9 +78,10 @@ class FoleyGRAMObjective(Objective):
     def wants(self) -> ClipRequest:
         """A few pictures, and sound at the codec's rate, of the native length."""
         codec = self.codec
-        rate, duration_s = (16000, NATIVE_S) if codec is None else (
-            codec.sampling_rate, self.preset.native_frames / codec.latent_rate)
-        return ClipRequest(SPARSE_FRAMES, rate, duration_s)
+        if codec is None:
+            return ClipRequest(SPARSE_FRAMES, 16000, NATIVE_S)
+        duration_s = self.preset.native_frames / codec.latent_rate
+        return ClipRequest(SPARSE_FRAMES, codec.sampling_rate, duration_s, codec.channels)
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:

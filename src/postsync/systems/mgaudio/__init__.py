@@ -20,7 +20,7 @@ SYSTEM = System(
     assembly=Assembly(
         "postsync.systems.mgaudio.checkpoint:assemble",
         parts={"codec": "folder with vae/ and vocoder/, such as AudioLDM's",
-               "cavp": "folder of CAVP; default: the converted published one"},
+               "cavp": "folder of CAVP; default: the converted published one"}, required=frozenset({"codec"}),
         options={"size": Option(str, "the paper's size", "B", choices=("S", "B", "L", "XL")),
                  "sign": Option(str, "what it predicts: velocity (noise - clean) or paper (clean - noise)", "velocity",
                                 choices=("velocity", "paper")),
