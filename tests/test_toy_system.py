@@ -81,7 +81,7 @@ def test_it_generates_in_stereo_with_its_knob_and_repeats_byte_for_byte(clip: Pa
     folder = clip.parent
     common = ("generate", clip, "--system", "toy", "--envelope", folder / "e.csv", "--seed", 4)
     said = run(*common, "--set", "tilt=-20", "-o", folder / "dark.mp4", "--wav", folder / "dark.wav")
-    assert "heard: noise" in said
+    assert "caption: noise" in said
     run(*common, "--set", "tilt=20", "-o", folder / "bright.mp4", "--wav", folder / "bright.wav")
     assert brightness(folder / "bright.wav") > 1.5 * brightness(folder / "dark.wav")
     waveform, rate = soundfile.read(folder / "dark.wav")

@@ -30,10 +30,10 @@ def plot_soundtrack(waveform: np.ndarray, sample_rate: int, timing: Timing, path
     from matplotlib.figure import Figure
 
     mono = soxr.resample(waveform.mean(axis=0), sample_rate, ANALYSIS_RATE)
-    heard = torch.from_numpy(np.ascontiguousarray(mono, dtype=np.float32))
-    rms = frame_rms(heard, ANALYSIS_RATE, ENVELOPE_RATE)
+    sound = torch.from_numpy(np.ascontiguousarray(mono, dtype=np.float32))
+    rms = frame_rms(sound, ANALYSIS_RATE, ENVELOPE_RATE)
     made = pick_onsets(rms, ENVELOPE_RATE)
-    log_mel = audioldm_log_mel(heard[None])[0]
+    log_mel = audioldm_log_mel(sound[None])[0]
 
     figure = Figure(figsize=(10, 5), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
@@ -56,6 +56,6 @@ def plot_soundtrack(waveform: np.ndarray, sample_rate: int, timing: Timing, path
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all; raises MediaError where it cannot be written."""
+    """Write a figure as PNG, atomically; raises MediaError if it cannot be written."""
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

@@ -64,7 +64,7 @@ def test_import_and_audit(imported: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_cache_says_what_was_made_and_what_failed(imported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ("data", "cache", imported, "--trainable", "vae", "--preset", "tiny", "--quiet")
     code, out, err = run(capsys, *command)
-    assert (code, err) == (0, "left out: 1 missing\n")
+    assert (code, err) == (0, "skipped: 1 missing\n")
     assert "3 clips prepared, 0 were there" in out
     entries = sorted((imported / "features" / "vae").iterdir())
     assert load_file(entries[0])["waveform"].shape == (65536,)
@@ -82,7 +82,7 @@ def test_train_reads_the_cache(imported: Path, tmp_path: Path, capsys: pytest.Ca
     command = ("train", "vae", "--preset", "tiny", "--data", imported, "--steps", "2", "--batch-size", "2", "--cpu",
                "--quiet", "--out")
     code, out, err = run(capsys, *command, tmp_path / "run")
-    assert (code, err) == (0, "left out: 1 missing\n")
+    assert (code, err) == (0, "skipped: 1 missing\n")
     assert json.loads((Path(out.strip()) / "training.json").read_text())["steps"] == 2
     entries = sorted((imported / "features" / "vae").iterdir())
     assert len(entries) == 3

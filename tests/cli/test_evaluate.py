@@ -112,7 +112,7 @@ def test_nothing_that_is_read_is_written_over(made, real, capsys):
     manifest = real / "manifest.jsonl"
     before = manifest.read_bytes()
     assert run(made, "--reference", real, "--json", manifest) == 2
-    assert "left as it is" in capsys.readouterr().err
+    assert "not overwritten" in capsys.readouterr().err
     assert manifest.read_bytes() == before
 
 

@@ -101,7 +101,7 @@ def test_parts_and_options_reach_the_objective(peak: None, tmp_path: Path, capsy
     (("--set", "power"), "write --set NAME=VALUE"),
     (("--set", "power=1", "--set", "power=2"), "power is given twice"),
     (("--part", "codec=."), "peak has no part codec; its parts are start"),
-    (("--part", "start=none"), "there is no such folder"),
+    (("--part", "start=none"), "no such folder"),
     (("--part", "start"), "write --part NAME=FOLDER"),
     (("--preset", "tiny"), "peak has no preset 'tiny'"),
     (("--tracker", "abacus"), "no tracker 'abacus' here"),

@@ -136,7 +136,7 @@ class _Reporter:
         """Report a result that was written."""
         self.say(f"{entry['duration_s']:.3f} s, {entry['onsets']} onsets, seed {entry['seed']}")
         for caption in entry["captions"]:
-            self.say(f"heard: {caption}")
+            self.say(f"caption: {caption}")
         for kind in ("output", "wav_file", "envelope_file", "onsets_file", "plot_file"):
             if kind in entry:
                 self.say(f"wrote {entry[kind]}")

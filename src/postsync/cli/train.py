@@ -110,5 +110,5 @@ def manifest_features(name: str, objective: Objective, manifest: Path, split: st
 
     clips = manifest_clips(name, objective, manifest, split, folder)
     if clips.skipped:
-        typer.echo("left out: " + clips.skipped, err=True)
+        typer.echo("skipped: " + clips.skipped, err=True)
     return clips

@@ -1,4 +1,4 @@
-"""What is wrong with one clip, measured on its frames and samples (data sets' specification, section 3)."""
+"""Checks of one clip, measured on its frames and samples (data sets' specification, section 3)."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def read_entry(path: Path) -> Batch | None:
             stored = (file.metadata() or {}).get("sha256")
             features = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError, ValueError) as error:
-        _logger.warning("%s: not a whole entry (%s); it is prepared again", path, error)
+        _logger.warning("%s: an incomplete entry (%s); it is prepared again", path, error)
         return None
     if stored != _hash(path.name, features):
         _logger.warning("%s: its values are not those that were written under this name; it is prepared again", path)

@@ -1,4 +1,4 @@
-"""What can be wrong with a clip of a data set: the flags a manifest row may carry, and which of them exclude it.
+"""Problems of a data set's clips: the flags a manifest row may carry, and which of them exclude it.
 
 A flagged row stays in the manifest; its reason, in words and numbers, is in `stats["reasons"][flag]`. Defaults:
 specs of the data sets, section 3 (drop for training; published test lists lose only what cannot be read).

@@ -84,13 +84,13 @@ class CavpObjective(Objective):
         pictures = torch.stack([clip[k:k + length] for clip, row in zip(batch["pictures"], starts) for k in row])
         mel = torch.stack([clip[k * MEL_PER_STEP:(k + length) * MEL_PER_STEP]
                            for clip, row in zip(batch["mel"], starts) for k in row])
-        seen = F.normalize(self.cavp.encode_video(pictures.float() / 255).amax(1).float(), dim=-1)
-        heard = F.normalize(self.cavp.encode_audio(mel.float()).amax(1).float(), dim=-1)
+        video = F.normalize(self.cavp.encode_video(pictures.float() / 255).amax(1).float(), dim=-1)
+        audio = F.normalize(self.cavp.encode_audio(mel.float()).amax(1).float(), dim=-1)
         scale = self.cavp.logit_scale.clamp(0, MAX_LOGIT_SCALE).exp()
-        logits = scale * seen @ heard.T
+        logits = scale * video @ audio.T
         per_clip = (-1, self.settings.segments)
         semantic = info_nce(logits[None])
-        temporal = info_nce(scale * seen.unflatten(0, per_clip) @ heard.unflatten(0, per_clip).mT)
+        temporal = info_nce(scale * video.unflatten(0, per_clip) @ audio.unflatten(0, per_clip).mT)
         found = logits.argmax(1).eq(torch.arange(len(logits), device=logits.device)).float().mean()
         return {"loss": semantic + self.settings.temporal_weight * temporal, "semantic": semantic.detach(),
                 "temporal": temporal.detach(), "found": found}

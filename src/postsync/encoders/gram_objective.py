@@ -244,9 +244,9 @@ class GramObjective(Objective):
         """A random part of (B, frames, mels), louder or softer by a random gain; in training only."""
         if not self.training:
             return fbank
-        heard = min(self.config.heard_frames or fbank.shape[1], fbank.shape[1])
-        start = int(torch.randint(fbank.shape[1] - heard + 1, (), generator=generator))
-        fbank = fbank[:, start:start + heard]
+        length = min(self.config.heard_frames or fbank.shape[1], fbank.shape[1])
+        start = int(torch.randint(fbank.shape[1] - length + 1, (), generator=generator))
+        fbank = fbank[:, start:start + length]
         gain_db = (2 * torch.rand(len(fbank), 1, 1, generator=generator) - 1) * self.config.gain_db
         return fbank + (gain_db * math.log(10) / 10 / (2 * BEATS_STD)).to(fbank)
 

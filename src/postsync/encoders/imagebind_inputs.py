@@ -45,7 +45,7 @@ def sample_ranges(num_samples: int) -> list[tuple[int, int]]:
 def audio_clips(waveform: Tensor) -> Tensor:
     """Waveform (N,) at 16 kHz in -1..1 -> normalised filterbanks (3, 1, 128, 204).
 
-    Raises ValueError for less than 400 samples. Each clip's mean is taken from the waveform as it is; the official
+    Raises ValueError for less than 400 samples. Each clip's mean is taken from the unmodified waveform; the official
     code subtracts it in place, so overlapping clips differ there slightly.
     """
     banks = []

@@ -185,9 +185,9 @@ def hits(pair: Pair) -> tuple[OnsetHits]:
 def audio_and_video_peaks(pair: Pair, variant: Variant) -> tuple[Tensor, Tensor, float]:
     """Onsets of the generated sound and peaks of motion in seconds, and the frame rate of the pictures."""
     made, shown = pair.generated, pair.picture
-    heard = made.cached("librosa onsets", lambda: librosa_onsets(_for_onsets(made), ONSET_RATE))
+    onsets = made.cached("librosa onsets", lambda: librosa_onsets(_for_onsets(made), ONSET_RATE))
     trajectory = shown.cached("flow", lambda: _trajectory(shown))
-    return heard, motion_peaks(trajectory, shown.fps(), FLOW_THRESHOLD[variant]), shown.fps()
+    return onsets, motion_peaks(trajectory, shown.fps(), FLOW_THRESHOLD[variant]), shown.fps()
 
 
 def _for_onsets(clip: Observation) -> Tensor:

@@ -58,7 +58,7 @@ def compare(run: Run, command: str) -> dict[str, Any]:
 
 
 def write_json(document: Mapping[str, Any], path: Path) -> None:
-    """Write a document, whole or not at all. Raises MediaError."""
+    """Write a document atomically. Raises MediaError."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
                              encoding="utf-8")

@@ -53,7 +53,7 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
 def new_words(prompts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Words of the prompts that are not known, each with up to three known words: first of its stem, then by spelling.
 
-    Articles, prepositions and the like, and numbers, are skipped.
+    Articles, prepositions, similar words, and numbers are skipped.
     """
     known = vocabulary_words()
     words = dict.fromkeys(word for prompt in prompts for word in words_of(prompt))

@@ -26,7 +26,7 @@ def whole_file(path: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[
     """
     path = Path(path)
     check_writable(path, inputs)
-    temporary = _beside(path)
+    temporary = _temporary_name(path)
     remove = functools.partial(temporary.unlink, missing_ok=True)
     atexit.register(remove)  # a second Ctrl-C may interrupt the removal below
     try:
@@ -78,7 +78,7 @@ def check_writable(path: Path, inputs: Sequence[str | os.PathLike[str]] = ()) ->
         for source in inputs:
             if path.exists() and Path(source).exists() and os.path.samefile(path, source):
                 raise MediaError(f"{path}: is the input itself, which is never changed; choose another output")
-        attempt = _beside(path)
+        attempt = _temporary_name(path)
         try:
             attempt.open("xb").close()
         finally:
@@ -90,6 +90,6 @@ def check_writable(path: Path, inputs: Sequence[str | os.PathLike[str]] = ()) ->
         ) from error
 
 
-def _beside(path: Path) -> Path:
+def _temporary_name(path: Path) -> Path:
     """A unique hidden name in the same folder, cut to the length that file systems allow."""
     return path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex[:12]}.part{path.suffix}")

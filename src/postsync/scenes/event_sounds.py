@@ -190,7 +190,7 @@ def engine_start(length_s: float, rng: Rng, sample_rate: int) -> Hit:
 
 
 def cymbal(length_s: float, rng: Rng, sample_rate: int) -> Hit:
-    """Thin bronze: hundreds of modes, heard as bright noise, the highest of which die first."""
+    """Thin bronze: hundreds of modes that sound like bright noise, the highest decaying first."""
     n = int(1.4 * length_s * sample_rate)
     tones = np.exp(rng.uniform(np.log(2500), np.log(9500), 60))
     decays = 1.5 * length_s * (2500 / tones) ** 0.5

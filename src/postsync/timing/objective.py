@@ -75,10 +75,11 @@ class TimingObjective(Objective):
         hit = (F.binary_cross_entropy_with_logits(onset, data["onsets"], reduction="none", pos_weight=weight[:1])
                * seen).mean()
         audible = (envelope > _AUDIBLE).float()
-        heard = (F.binary_cross_entropy_with_logits(sounding, audible, reduction="none") * seen).mean()
-        return {"loss": shape + rising + linear + 0.5 * size + 3 * hit + 0.3 * heard, "loudness": shape.detach(),
+        sounding_loss = (F.binary_cross_entropy_with_logits(sounding, audible, reduction="none") * seen).mean()
+        loss = shape + rising + linear + 0.5 * size + 3 * hit + 0.3 * sounding_loss
+        return {"loss": loss, "loudness": shape.detach(),
                 "rise": rising.detach(), "amplitude": linear.detach(), "onset": hit.detach(),
-                "sounding": heard.detach()}
+                "sounding": sounding_loss.detach()}
 
     def _varied(self, data: dict[str, Tensor], generator: torch.Generator | None) -> dict[str, Tensor]:
         """Mirror, transpose, invert, change each channel's gain, and move the target by up to `shift` values."""

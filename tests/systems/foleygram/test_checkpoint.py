@@ -54,7 +54,7 @@ def test_diffusers_model_agrees_and_the_map_inverts():
     torch.testing.assert_close(ours(x, t, cond, glob), out, atol=1e-5, rtol=1e-4)
     back = diffusers_to_sat(theirs.state_dict(), ours.state_dict())
     assert all(torch.equal(v, ours.state_dict()[k]) for k, v in back.items())
-    with pytest.raises(WeightsError, match="missing or left over"):
+    with pytest.raises(WeightsError, match="missing or unexpected"):
         diffusers_to_sat({k: v for k, v in theirs.state_dict().items() if "proj_in" not in k}, ours.state_dict())
 
 

@@ -54,7 +54,7 @@ def parse_clip_name(name: str, place: str) -> tuple[str, float, float]:
 
 def vggsound(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """`vggsound.csv` (id, start, label, split), or a list of clip names with or without labels (`test.csv`, a tsv with
-    a header `id<TAB>label`, a text file of names), whose split is the one asked for or that of the file's name.
+    a header `id<TAB>label`, a text file of names), whose split is the given one or that of the file's name.
     """
     form = "`id,start,label,split` or `name,label`"
     for place, cells in table(path, form, "\t" if path.suffix.lower() == ".tsv" else ","):

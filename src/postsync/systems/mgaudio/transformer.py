@@ -50,7 +50,7 @@ class PatchEmbed(nn.Module):
 
 
 class TimestepEmbedder(nn.Module):
-    """Time (B,) in 0..1, as it is, -> (B, width)."""
+    """Time (B,) in 0..1, unscaled -> (B, width)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
