@@ -65,14 +65,14 @@ def test_cache_says_what_was_made_and_what_failed(imported: Path, capsys: pytest
     command = ("data", "cache", imported, "--trainable", "vae", "--preset", "tiny", "--quiet")
     code, out, err = run(capsys, *command)
     assert (code, err) == (0, "skipped: 1 missing\n")
-    assert "3 clips prepared, 0 were there" in out
+    assert "3 clips prepared, 0 already cached" in out
     entries = sorted((imported / "features" / "vae").iterdir())
     assert load_file(entries[0])["waveform"].shape == (65536,)
     rows = read_manifest(imported)
     write_manifest(imported, [*rows, {**rows[0], "clip_id": "z", "audio_path": "none.wav"}], {})
     code, out, err = run(capsys, *command)
     assert code == 2
-    assert "0 clips prepared, 3 were there" in out
+    assert "0 clips prepared, 3 already cached" in out
     assert "1 of 4 clips failed" in err
     assert "none.wav" in err
     assert sorted((imported / "features" / "vae").iterdir()) == entries

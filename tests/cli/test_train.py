@@ -104,7 +104,7 @@ def test_parts_and_options_reach_the_objective(peak: None, tmp_path: Path, capsy
     (("--part", "start=none"), "no such folder"),
     (("--part", "start"), "write --part NAME=FOLDER"),
     (("--preset", "tiny"), "peak has no preset 'tiny'"),
-    (("--tracker", "abacus"), "no tracker 'abacus' here"),
+    (("--tracker", "abacus"), "tracker 'abacus' is not installed"),
     (("--resume",), "nothing to resume")])
 def test_what_is_wrong_is_one_sentence(peak: None, tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                        arguments: tuple[str, ...], message: str) -> None:

@@ -96,8 +96,8 @@ def test_a_checkpoint_becomes_a_pipeline_that_generates(parts, tmp_path, capsys)
 
 @pytest.mark.parametrize(("system", "changes", "told"), [
     ("foleygram", {}, "cannot be assembled from a checkpoint; these can: mgaudio"),
-    ("mgaudio", {"size": "size=M"}, "choose S or B or L or XL"),
-    ("mgaudio", {"sign": "sign=plus"}, "choose velocity or paper"),
+    ("mgaudio", {"size": "size=M"}, "it must be S or B or L or XL"),
+    ("mgaudio", {"sign": "sign=plus"}, "it must be velocity or paper"),
     ("mgaudio", {"scale": "latent_scale=0"}, "latent_scale is 0"), ("mgaudio", {"codec": None}, "--part codec=FOLDER"),
     ("mgaudio", {"size": "size=B"}, "width 32 and depth 1 are those of paper size S"),
     ("mgaudio", {"cavp": "cavp=narrow"}, "vectors of 12 values")])

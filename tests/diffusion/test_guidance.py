@@ -56,5 +56,5 @@ def test_guides_act_in_turn_where_they_have_a_method_for_it():
 
 def test_what_has_neither_method_is_no_guide():
     check_guides([Halve(), Raise(), Both()])
-    with pytest.raises(ConditionError, match="object is no guide"):
+    with pytest.raises(ConditionError, match="object is not a guide"):
         check_guides([Halve(), object()])

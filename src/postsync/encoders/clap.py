@@ -125,9 +125,9 @@ def from_official(state_dict: Mapping[str, Tensor], **sizes: object) -> Clap:
         for name, part in zip(("query", "key", "value"), state.pop(key).chunk(3)):
             state[key.replace("qkv", name)] = part.contiguous()
     width = state.get(f"{_AUDIO}patch_embed.proj.bias")
-    sizes = {"patch_width": 128, "depths": (2, 2, 12, 2)} if width is not None and len(width) == 128 else {}
+    inferred = {"patch_width": 128, "depths": (2, 2, 12, 2)} if width is not None and len(width) == 128 else {}
     with torch.device("meta"):
-        model = Clap(**{**sizes, **sizes})  # type: ignore[arg-type]
+        model = Clap(**{**inferred, **sizes})  # type: ignore[arg-type]
     return build(lambda: model, state | _constants(model), "LAION-CLAP without fusion (630k-audioset-best.pt or a "
                                                            "HTSAT-base file)")
 

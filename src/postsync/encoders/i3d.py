@@ -181,9 +181,9 @@ def from_official(state_dict: Mapping[str, Tensor], **sizes: object) -> I3d:
     """
     state, _ = rename(state_dict, OTHER_PORT)
     first = state.get("conv3d_1a_7x7.conv3d.weight")
-    sizes = {"in_channels": 3 if first is None else first.shape[1],
-            "eps": TENSORFLOW_EPS if any(".bn." in key for key in state_dict) else 1e-5}
-    return build(lambda: I3d(**{**sizes, **sizes}), state, "I3D (i3d_rgb.pt, i3d_flow.pt)")  # type: ignore[arg-type]
+    inferred = {"in_channels": 3 if first is None else first.shape[1],
+                "eps": TENSORFLOW_EPS if any(".bn." in key for key in state_dict) else 1e-5}
+    return build(lambda: I3d(**{**inferred, **sizes}), state, "I3D (i3d_rgb.pt, i3d_flow.pt)")  # type: ignore[arg-type]
 
 
 def rgb_from_official(state_dict: Mapping[str, Tensor]) -> I3d:

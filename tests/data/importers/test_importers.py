@@ -167,5 +167,5 @@ def test_what_stops_an_import(tmp_path, put) -> None:
     imported("vggsound-csv", listed, tmp_path)
     with pytest.raises(MediaError, match="--replace"):
         imported("vggsound-csv", listed, tmp_path)
-    assert imported("vggsound-csv", listed, tmp_path, replace=True, asked=ImportOptions(split="val"))[
+    assert imported("vggsound-csv", listed, tmp_path, replace=True, options=ImportOptions(split="val"))[
         "vggsound.zxpo56cpUBU.7000"]["split"] == "val"
