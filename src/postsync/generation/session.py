@@ -1,5 +1,4 @@
-"""A clip with its pipeline: conditions are read once for all takes. The command line and applications use
-this."""
+"""A clip with its pipeline: conditions are read once for all takes. The command line and applications use this."""
 
 from __future__ import annotations
 
@@ -81,8 +80,8 @@ class ClipSession:
             on_progress: called with the progress of the run; one that raises Cancelled ends it.
             options: fields of `Options`, and the system's own options, such as `guidance_scale` or `cues`.
 
-        Raises ConditionError for options that are unknown, out of range, or not accepted by the system,
-        MediaError for unreadable files.
+        Raises ConditionError for options that are unknown, out of range, or not accepted by the system, MediaError for
+        unreadable files.
         """
         timing, path = _timing_or_path(envelope)
         asked = options_for(self.pipeline, {"prompt": prompt, "seed": seed, "envelope": path} | options)
@@ -115,8 +114,8 @@ class ClipSession:
 def open_clip(video: Source, pipeline: Pipeline | None = None, *, fps: float | None = None) -> ClipSession:
     """A session for a clip: a path, or frames (F, H, W, 3) uint8 in memory with their `fps`.
 
-    `pipeline`: None loads the default one. Raises PostsyncError if that cannot be loaded,
-    ConditionError for frames of another form.
+    `pipeline`: None loads the default one. Raises PostsyncError if that cannot be loaded, ConditionError for frames of
+    another form.
     """
     return ClipSession(open_picture(video, fps), registry.load_pipeline() if pipeline is None else pipeline)
 
@@ -155,8 +154,8 @@ def load_for(options: Options) -> Pipeline:
 def options_for(pipeline: Pipeline | None, given: Mapping[str, Any]) -> Options:
     """Options from values by name, None where not given: fields of Options, or the system's own options.
 
-    Those for a pipeline record its system and preset. Raises ConditionError for other names, and if the named
-    system is not the pipeline's.
+    Those for a pipeline record its system and preset. Raises ConditionError for other names, and if the named system is
+    not the pipeline's.
     """
     named = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()
              if value is not None}
