@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from handmade_clips import clicks, pair_of
 from postsync.evaluation.sides import Skipped
 from postsync.evaluation.tally import ClipMetric, SetMetric, tally_of
 from postsync.metrics.accumulators import ClipMean
 from postsync.metrics.onsets import OnsetPrecision
+from synthetic_clips import clicks, pair_of
 
 
 class Mean(ClipMean):
@@ -47,7 +47,7 @@ def test_clips_that_cannot_be_measured_keep_their_reason():
     for value in (float("nan"), float("inf")):
         broken = filled(ClipMetric("broken", Mean(), lambda pair, value=value: (value,)), 1.0)
         assert broken.count == 0
-        assert "no number" in broken.skipped["0", "generated"]
+        assert "not a number" in broken.skipped["0", "generated"]
 
 
 def test_clips_that_give_no_value_together_say_why():

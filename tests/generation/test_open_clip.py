@@ -188,7 +188,7 @@ def test_options_of_the_systems_own_go_by_keyword(pipe, clip):
     other = generation.generate(clip, "hammer", pipeline=pipe, seed=1, eta=0.0)
     assert not np.array_equal(plain, other.waveform)
     assert other.options.settings == {"eta": 0.0}
-    with pytest.raises(ConditionError, match="eta is 3; it is a number from 0 to 1"):
+    with pytest.raises(ConditionError, match="eta is 3; it must be a number from 0 to 1"):
         generation.generate(clip, "hammer", pipeline=pipe, seed=1, eta=3)
 
 

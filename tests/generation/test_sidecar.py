@@ -56,7 +56,7 @@ def test_a_spoilt_sidecar_is_named(result, tmp_path, spoil):
     data = json.loads(path.read_text())
     spoil(data)
     path.write_text(json.dumps(data))
-    with pytest.raises(ConditionError, match=r"out\.mp4\.json: not a sidecar"):
+    with pytest.raises(ConditionError, match=r"out\.mp4\.json: not a readable sidecar"):
         Sidecar.read(path)
 
 

@@ -57,5 +57,5 @@ def test_a_metric_that_defines_nothing_says_so():
     class Nothing(ClipMean):
         pass
 
-    with pytest.raises(NotImplementedError, match="Nothing does not say what a clip's value is"):
+    with pytest.raises(NotImplementedError, match="Nothing does not define a clip's value"):
         Nothing().update(1.0)

@@ -105,7 +105,7 @@ def test_ties_count_against():
 
 
 def test_queries_without_answer_are_refused():
-    with pytest.raises(ValueError, match="answers query 1"):
+    with pytest.raises(ValueError, match="matches query 1"):
         recall_at_k(SCORES[:2], 1, torch.tensor([0, 9]), torch.arange(4))
     with pytest.raises(ValueError, match="labels of both"):
         recall_at_k(SCORES, 1, torch.arange(4))

@@ -87,7 +87,7 @@ def test_runs_that_cannot_be_are_refused(bare, run):
     bare._check_run(1, 1, "latent", ())
     with pytest.raises(ConditionError, match="1 or more"):
         bare._check_run(*run)
-    with pytest.raises(ConditionError, match="no guide"):
+    with pytest.raises(ConditionError, match="not a guide"):
         bare._check_run(1, 1, "pt", [print])
 
 

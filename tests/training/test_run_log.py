@@ -18,7 +18,7 @@ from postsync.training.run_log import RunLog, tracker_named
 def test_trackers_are_those_that_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_log, "get_available_trackers", lambda: [LoggerType.TENSORBOARD, LoggerType.WANDB])
     assert [tracker_named(name) for name in (None, "wandb", "none")] == ["tensorboard", "wandb", None]
-    with pytest.raises(PostsyncError, match=r"no tracker 'mlflow' here; use tensorboard, wandb, none"):
+    with pytest.raises(PostsyncError, match=r"tracker 'mlflow' is not installed; use tensorboard, wandb, none"):
         tracker_named("mlflow")
     monkeypatch.setattr(run_log, "get_available_trackers", lambda: [])
     assert tracker_named(None) is None

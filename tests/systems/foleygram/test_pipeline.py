@@ -292,7 +292,7 @@ def test_parts_may_be_named_and_all_of_them_are_frozen(pipe, tmp_path):
         parts = [part for part in each.components.values() if isinstance(part, torch.nn.Module)]
         assert len(parts) == 6
         assert not any(part.training or p.requires_grad for part in parts for p in part.parameters())
-    with pytest.raises(ConditionError, match="no part cavp that can be named; these can: codec, gram"):
+    with pytest.raises(ConditionError, match="no part cavp that can be replaced; these can: codec, gram"):
         FoleyGRAMPipeline.from_pretrained(tmp_path / "own", parts={"cavp": tmp_path})
     with pytest.raises(WeightsError, match="no such folder"):
         FoleyGRAMPipeline.from_pretrained(tmp_path / "own", parts={"gram": tmp_path / "nowhere"})
