@@ -14,6 +14,7 @@ import torch
 import postsync
 from postsync import registry
 from postsync.errors import ConditionError, PostsyncError
+from postsync.protocols.pipeline import Origin
 from postsync.protocols.system import Option, checked_options, read_pairs
 
 ROOT = Path(postsync.__file__).parent
@@ -78,7 +79,7 @@ def test_loaded_weights_ask_for_no_gradients() -> None:
     for system in registry.SYSTEMS.values():
         for preset in system.presets:
             pipeline = registry.load_pipeline(system.name, preset)
-            assert (pipeline.system, pipeline.preset) == (system.name, preset)
+            assert (pipeline.system, pipeline.origin) == (system.name, Origin(preset))
             modules = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
             assert modules
             assert not any(p.requires_grad for module in modules for p in module.parameters())

@@ -38,7 +38,7 @@ def __getattr__(name: str) -> Any:
     if name in _PLACES:
         module, _, attribute = _PLACES[name].partition(":")
         return getattr(import_module(module, __name__), attribute or name)
-    if name.endswith("Pipeline") and name in (pipelines := _pipelines()):
+    if name[:1].isupper() and name in (pipelines := _pipelines()):
         module, _, attribute = pipelines[name].partition(":")
         return getattr(import_module(module), attribute)
     raise AttributeError(f"module 'postsync' has no attribute '{name}'")
@@ -48,7 +48,11 @@ def _pipelines() -> dict[str, str]:
     """Class names of the pipelines of all systems that are available, such as FoleyGRAMPipeline -> "module:class"."""
     from .registry import SYSTEMS
 
-    return {s.pipeline.split(":")[1]: s.pipeline for s in SYSTEMS.values() if s.pipeline is not None}
+    found: dict[str, str] = {}
+    for system in SYSTEMS.values():
+        if system.pipeline is not None:  # of two that are called alike the first counts
+            found.setdefault(system.pipeline.split(":")[1], system.pipeline)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import weights
 from .errors import ConditionError, PostsyncError
+from .protocols.pipeline import Origin
 from .protocols.system import GuideEntry, System, Trainable, checked_options
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def load_pipeline(name: str | None = None, preset: str = "mini", *, device: str 
     folder = _preset_folder(entry, preset)
     pipeline = resolve(entry.pipeline).from_pretrained(folder, torch_dtype=torch_dtype(dtype),
                                                        **({"parts": folders} if folders else {}))
-    pipeline.preset = preset
+    pipeline.origin = Origin(preset, device, str(torch_dtype(dtype)).removeprefix("torch."),
+                             {name: str(folder) for name, folder in folders.items()})
     freeze(pipeline)
     return pipeline if device == "cpu" else pipeline.to(device)
 
@@ -187,29 +189,36 @@ def load_objective(name: str, preset: str = "mini", parts: Mapping[str, str | Pa
 
 
 def build_guide(name: str, pipeline: Pipeline, options: Mapping[str, Any] | None = None) -> Guide:
-    """The guide `name` for a pipeline: one of the table, or "module:function" of importable code.
+    """The guide `name` for a pipeline: one of the table, or "module:function" of code that can be imported, which is
+    called with the pipeline and its options, texts on the command line.
 
-    Raises ConditionError for an unknown name or option.
+    Raises ConditionError for an unknown name, options that the guide does not have, and code that builds no guide.
     """
+    from .protocols.guide import AfterStep, BeforeStep
+
     entry = GUIDES.get(name)
-    if entry is not None:
-        guide: Guide = resolve(entry.build)(pipeline, **checked_options(options or {}, entry.options, f"guide {name}"))
-        return guide
-    if ":" not in name:
-        there = f"the guides are {', '.join(GUIDES)}" if GUIDES else "no package here lists one"
-        raise ConditionError(f"no guide '{name}'; {there}, and code is named module:function.")
+    if entry is None and ":" not in name:
+        there = f"the guides are {', '.join(GUIDES)}" if GUIDES else "no installed package has one"
+        raise ConditionError(f"no guide '{name}'; {there}. Your own code is named module:function.")
+    own = dict(options or {}) if entry is None else checked_options(options or {}, entry.options, f"guide {name}")
     try:
-        build = resolve(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConditionError(f"guide {name} cannot be imported ({error}); name module:function.") from error
-    built: Guide = build(pipeline, **(options or {}))
-    return built
+        guide = resolve(name if entry is None else entry.build)(pipeline, **own)
+    except (PostsyncError, TypeError, ValueError) as error:
+        raise ConditionError(f"guide {name} cannot be built: {error}.") from error
+    if not isinstance(guide, BeforeStep | AfterStep):
+        raise ConditionError(f"guide {name} gives a {type(guide).__name__}, which has neither before_step nor "
+                             "after_step.")
+    return guide
 
 
 def resolve(path: str) -> Any:
-    """The object at "module:attribute"."""
-    module, attribute = path.split(":")
-    return getattr(import_module(module), attribute)
+    """The object at "module:attribute". Raises PostsyncError if there is none."""
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise PostsyncError(f"{path} cannot be imported ({error}); install the package that it belongs to, or update "
+                            "it.") from error
 
 
 collect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from dataclasses import replace
 
@@ -14,10 +15,12 @@ from torch import Tensor
 import postsync
 from postsync import generation
 from postsync.errors import Cancelled, ConditionError, MediaError
+from postsync.generation.repeat import redo
 from postsync.generation.sidecar import Provenance, Sidecar, publish
 from postsync.media import video
 from postsync.media.picture import ClipPicture
 from postsync.media.video import probe
+from postsync.protocols.pipeline import Origin
 from postsync.timing.timing import Timing
 
 STAGES = ["reading", "denoising", "decoding", "levelling", "writing"]
@@ -153,7 +156,7 @@ def test_warnings_are_notes_of_the_result(pipe, clip, tmp_path, monkeypatch):
 def test_the_pipelines_own_system_and_preset_are_recorded(mgaudio, clip):
     result = generation.generate(clip, pipeline=mgaudio, seed=1)
     assert (result.options.system, result.options.preset) == ("mgaudio", "(built in memory)")
-    with pytest.raises(ConditionError, match="the pipeline runs mgaudio"):
+    with pytest.raises(ConditionError, match="system is foleygram, but the pipeline was loaded with mgaudio"):
         generation.generate(clip, pipeline=mgaudio, system="foleygram")
 
 
@@ -199,3 +202,107 @@ def test_public_names_are_there() -> None:
     assert all(getattr(postsync, name) is not None for name in postsync.__all__)
     assert "num_inference_steps" in postsync.Options.model_json_schema()["properties"]
     assert replace(postsync.Timing.of_hits([0.1], 1.0)).estimated is False
+
+
+def test_what_the_pipeline_was_loaded_with_is_recorded_and_not_contradicted(pipe, clip, monkeypatch):
+    monkeypatch.setattr(type(pipe), "origin", Origin("mini", dtype="bfloat16", parts={"codec": "/a/codec"}))
+    options = generation.generate(clip, "hammer", pipeline=pipe, seed=1).options
+    assert (options.preset, options.dtype, options.parts) == ("mini", "bfloat16", {"codec": "/a/codec"})
+    for wrong in ({"dtype": "float32"}, {"preset": "tiny"}, {"device": "cuda"}):
+        with pytest.raises(ConditionError, match="but the pipeline was loaded with"):
+            generation.generate(clip, "hammer", pipeline=pipe, **wrong)
+    with pytest.raises(ConditionError, match="parts from loading"):
+        generation.generate(clip, "hammer", pipeline=pipe, parts={"gram": "/b"})
+
+
+def test_info_and_timing_in_any_order_decode_once(pipe, clip, decoded):
+    session = generation.open_clip(clip, pipe)
+    assert session.info.num_frames > 1
+    session.timing()
+    list(session.takes("hammer", seed=1))
+    session.timing()
+    assert decoded["hammer.mp4"] == 1
+    other = generation.open_clip(clip, pipe)
+    list(other.takes("hammer", seed=1))
+    other.timing()
+    assert decoded["hammer.mp4"] == 2
+
+
+def test_an_edited_tensor_does_not_reach_the_session(pipe, clip):
+    session = generation.open_clip(clip, pipe)
+    before = next(session.takes("hammer", seed=1)).waveform
+    session.timing().envelope.values.zero_()
+    assert np.array_equal(next(session.takes("hammer", seed=1)).waveform, before)
+
+
+def test_one_timing_only_and_at_least_one_take(pipe, clip):
+    session = generation.open_clip(clip, pipe)
+    for other in ({"timing": "motion"}, {"onsets": "hits.csv"}):
+        with pytest.raises(ConditionError, match="give one of them"):
+            session.takes("hammer", envelope=torch.full((80,), 0.3), **other)
+    with pytest.raises(ConditionError, match="num_samples is 0"):
+        session.takes("hammer", num_samples=0)
+
+
+@pytest.mark.parametrize(("guides", "word"), [
+    ([object()], "neither before_step nor"), (["quiet"], "no guide 'quiet'"),
+    (["builtins:repr"], "neither before_step"),
+    (["json:nothing"], "cannot be imported"), (["math:sqrt"], "cannot be built")])
+def test_what_is_no_guide_is_refused(pipe, clip, guides, word):
+    with pytest.raises(ConditionError, match=word):
+        next(generation.open_clip(clip, pipe).takes("hammer", seed=1, guides=guides))
+
+
+def test_settings_of_a_guide_that_is_not_named_are_refused(pipe, clip):
+    with pytest.raises(ConditionError, match="add --guide quiet"):
+        generation.generate(clip, "hammer", pipeline=pipe, settings={"quiet.strength": 1.0})
+
+
+def test_notes_do_not_depend_on_the_log(pipe, clip, tmp_path):
+    (tmp_path / "hits.csv").write_text("0.2\n5\n")
+    logging.disable(logging.CRITICAL)
+    try:
+        result = generation.generate(clip, "hammer", pipeline=pipe, seed=1, onsets=str(tmp_path / "hits.csv"))
+    finally:
+        logging.disable(logging.NOTSET)
+    assert any("beyond the end" in note for note in result.notes)
+
+
+def test_sound_without_a_picture(pipe, mgaudio, tmp_path):
+    result = generation.generate(None, "rain", pipeline=pipe, seed=1, duration_s=0.5)
+    assert result.waveform.shape == (1, 24000)
+    assert result.waveform.any()
+    assert result.recipes[0].timing is None
+    assert result.save(tmp_path / "rain.wav").is_file()
+    with pytest.raises(MediaError, match=r"end the name in \.wav"):
+        result.save(tmp_path / "rain.mp4")
+    hits = Timing.of_hits([0.1, 0.3], 0.5)
+    timed = generation.generate(None, "hammer", pipeline=pipe, seed=1, duration_s=0.5, envelope=hits)
+    assert timed.onsets_s.tolist() == pytest.approx([0.1, 0.3])
+    assert generation.generate(None, pipeline=mgaudio, seed=1, duration_s=0.5).waveform.any()
+    with pytest.raises(ConditionError, match="no picture to read"):
+        generation.open_clip(None, pipe, duration_s=1.0).timing()
+    with pytest.raises(ConditionError, match="duration_s says how long"):
+        generation.generate(None, "rain", pipeline=pipe)
+
+
+def test_a_picture_of_the_systems_own_is_encoded(mgaudio, tmp_path, monkeypatch):
+    frames = torch.randint(0, 255, (1, 10, 3, 32, 32), dtype=torch.uint8)
+    original = type(mgaudio).__call__
+    monkeypatch.setattr(type(mgaudio), "__call__", lambda self, *args, **kwargs: replace(
+        original(self, *args, **kwargs), frames=frames, frame_rate=20.0, captions=("noise",)))
+    result = generation.generate(None, pipeline=mgaudio, seed=1, duration_s=0.5)
+    info = probe(result.save(tmp_path / "made.mp4"))
+    assert (info.num_frames, info.width, info.has_audio) == (10, 32, True)
+    assert info.duration_s == pytest.approx(0.5)
+    assert result.captions == ("noise",)
+
+
+def test_redo_adds_to_the_systems_options_and_keeps_notes(pipe, clip, monkeypatch):
+    earlier = generation.generate(clip, "hammer", pipeline=pipe, seed=1, eta=0.5, fader_db=3)
+    monkeypatch.setattr(type(pipe), "knows_film", property(lambda _: False))
+    result = redo(earlier, 0.2, 0.5, {"solver": "dpmpp_2m_sde", "prompt": "a theremin", "seed": 2}, pipe)
+    assert result.options.settings == {"eta": 0.5, "fader_db": 3.0, "solver": "dpmpp_2m_sde"}
+    assert any("theremin" in note for note in result.notes)
+    with pytest.raises(ConditionError, match="has no option tempo"):
+        redo(earlier, 0.2, 0.5, {"tempo": 3}, pipe)

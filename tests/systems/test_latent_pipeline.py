@@ -57,7 +57,7 @@ def hooks(bare, guides=(), callback=None) -> StepHooks:
 
 def test_rate_length_and_film(bare):
     assert (bare.sampling_rate, bare.channels, bare.native_s, bare.knows_film) == (8000, 2, 2.0, False)
-    assert (bare.preset, bare.weights) == (None, {})
+    assert (bare.origin, bare.weights) == (None, {})
     assert bare.pictures_wanted(1.0, {}) is None
     assert bare._num_samples(0.5) == 4000
     with pytest.raises(ConditionError, match="holds no sample"):

@@ -17,11 +17,11 @@ from rich.progress import Progress as Bars
 
 from .. import registry
 from ..errors import ConditionError
-from ..generation.options import Options
+from ..generation.options import Options, with_settings
 from ..generation.outputs import Outputs, make_folder
 from ..generation.progress import Progress
 from ..generation.requests import read_cues, read_requests
-from ..protocols.system import checked_options, read_pairs
+from ..protocols.system import read_pairs
 
 if TYPE_CHECKING:
     from ..generation.batch import Report
@@ -41,7 +41,8 @@ def generate(video: Path | None, asked: Mapping[str, Any], pairs: Mapping[str, S
                              "kept.")
     given |= {"sound": own[0]} if own else {}
     given |= {"cues": read_cues(cues)} if cues is not None else {}
-    given |= _settings(pairs, given)
+    given |= {"parts": read_pairs(pairs["part"], "--part NAME=FOLDER")} if pairs["part"] else {}
+    given |= {"settings": read_pairs(pairs["set"], "--set NAME=VALUE")} if pairs["set"] else {}
     if num_samples < 1 or num_samples > 1000:
         raise ConditionError(f"--num-samples is {num_samples}; it must be between 1 and 1000.")
     outputs, reporter = Outputs(**written), _Reporter(as_json, quiet)
@@ -55,24 +56,12 @@ def generate(video: Path | None, asked: Mapping[str, Any], pairs: Mapping[str, S
     reporter.end(report)
 
 
-def _settings(pairs: Mapping[str, Sequence[str]], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of Options that --set and --part give; settings are checked where the system is named or new."""
-    found: dict[str, Any] = {}
-    if pairs["part"]:
-        found["parts"] = read_pairs(pairs["part"], "--part NAME=FOLDER")
-    if pairs["set"]:
-        named = read_pairs(pairs["set"], "--set NAME=VALUE")
-        system = registry.system(given.get("system", registry.default_system()))
-        own = checked_options({n: v for n, v in named.items() if "." not in n}, system.options, system.name)
-        found["settings"] = named | own
-    return found
-
-
 def _new(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_existing: bool, outputs: Outputs,
          read: tuple[Path, ...], reporter: _Reporter) -> Report:
     if video is None:
         raise ConditionError("no clip given; name a clip, a folder of clips or a CSV file.")
-    requests = read_requests(video, Options(**given))
+    system = registry.system(given.get("system", registry.default_system()))
+    requests = read_requests(video, Options(**with_settings(given, system.options, system.name)))
     batch = [request.video for request in requests] != [video]
     planned = outputs.plan(requests, num_samples, batch)
     if batch:

@@ -15,10 +15,12 @@ from torch import Tensor
 from ..errors import ConditionError
 from ..features.envelope import ENVELOPE_RATE
 from ..media.audio import read_audio
-from ..media.picture import Picture
+from ..media.picture import NoPicture, Picture
 from ..media.video import VideoInfo
 from ..media.watch import FramePlan, regular, spread, watch
+from ..notes import note
 from ..protocols.pipeline import Pipeline
+from ..protocols.system import checked_options
 from ..timing.files import read_envelope, read_onsets
 from ..timing.readers import ANALYSIS_SIZE, READERS, open_reader, reader_name
 from ..timing.timing import Timing
@@ -27,6 +29,8 @@ from .progress import OnProgress, stage
 
 log = logging.getLogger(__name__)
 
+_CHOSEN = frozenset({"prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "envelope", "control_scale",
+                     "reference_audio", "guides"})  # arguments that are a user's to give
 TIMING_PART = "timing"  # name of the part for the timing reader's weights
 
 
@@ -67,11 +71,15 @@ def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timi
     """
     known = PictureCache() if known is None else known
     source, asked = timing_source(options, pipeline), pipeline_arguments(options)
+    if source is not None:
+        asked["envelope"] = source if timing is None else timing
     reader = source if timing is None and source in READERS else None
 
     def plan(info: VideoInfo) -> FramePlan | None:
         return plan_pictures(pipeline, info, part or part_of(info.duration_s, options), asked)
 
+    if isinstance(picture, NoPicture):
+        reader, source = None, source if source in ("envelope", "onsets") else None
     images = read_picture(picture, known, plan, reader, options.parts.get(TIMING_PART), on_progress)
     duration_s = picture.info.duration_s
     if reader is not None:
@@ -93,6 +101,8 @@ def read_picture(picture: Picture, known: PictureCache, plan: Callable[[VideoInf
 
     The picture is decoded only for what is not cached yet.
     """
+    if isinstance(picture, NoPicture):
+        return None
     timed = reader is None or (reader, folder) in known.timings
     if picture.known is not None and timed:
         exact = plan(picture.known)
@@ -155,7 +165,7 @@ def read_timing_file(options: Options, duration_s: float) -> Timing:
     onsets, strengths = read_onsets(options.onsets)
     beyond = int((onsets >= duration_s).sum())
     if beyond:
-        log.warning("%s: %d hits lie beyond the end of the clip at %.2f s and are dropped", options.onsets, beyond,
+        note(log, "%s: %d hits lie beyond the end of the clip at %.2f s and are dropped", options.onsets, beyond,
                     duration_s)
     return Timing.of_hits(onsets, duration_s, strengths)
 
@@ -166,11 +176,10 @@ def check_accepted(pipeline: Pipeline, options: Options, more: Iterable[str] = (
     own = {name for name in options.settings if "." not in name}
     if refused := sorted({*asked, *more} - own - pipeline.accepts):
         names = {"envelope": "a timing", "reference_audio": "a reference"}
+        taken = sorted(name for name in pipeline.accepts if name in _CHOSEN)
         raise ConditionError(f"{pipeline.system} does not take {', '.join(names.get(n, n) for n in refused)}; drop "
-                             f"that (it takes {', '.join(sorted(pipeline.accepts))}).")
-    if unknown := sorted(own - set(pipeline.options)):
-        there = f"its own are {', '.join(sorted(pipeline.options))}" if pipeline.options else "it has none of its own"
-        raise ConditionError(f"{pipeline.system} has no option {', '.join(unknown)}; {there}.")
+                             f"that (it takes {', '.join(names.get(n, n) for n in taken)}).")
+    checked_options({name: options.settings[name] for name in own}, pipeline.options, pipeline.system)
 
 
 def on_grid(seconds: float) -> float:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .. import registry
 from ..errors import ConditionError
 from ..protocols.pipeline import Cue
+from ..protocols.system import Option, checked_options
 from ..timing.readers import READERS
 
 Setting = bool | int | float | str
@@ -69,6 +70,14 @@ class Options(BaseModel):
         return value
 
     @model_validator(mode="after")
+    def _settings_of_named_guides(self) -> Options:
+        for name in self.settings:
+            guide = name.rpartition(".")[0]
+            if guide and guide not in self.guides:
+                raise ConditionError(f"{name} sets an option of a guide that is not named; add --guide {guide}.")
+        return self
+
+    @model_validator(mode="after")
     def _one_timing(self) -> Options:
         given = [name for name in ("timing", "envelope", "onsets") if getattr(self, name) is not None]
         if len(given) > 1:
@@ -91,6 +100,19 @@ class Options(BaseModel):
             raise ConditionError("its options are not an object of names and values.")
         lists = {name: tuple(data[name]) for name in ("cues", "guides") if isinstance(data.get(name), list)}
         return cls(**data | lists)
+
+
+def with_settings(given: Mapping[str, Any], known: Mapping[str, Option], owner: str) -> dict[str, Any]:
+    """Values by name as fields of Options: those that are none are options of the system `owner`, of which `known` are
+    its own, and go into `settings`, checked. Raises ConditionError for names that are neither."""
+    named = {name: value for name, value in given.items() if name in Options.model_fields}
+    own = {name: value for name, value in given.items() if name not in named}
+    if unknown := sorted(set(own) - set(known)):
+        raise ConditionError(f"{owner} has no option {', '.join(unknown)}; the options are "
+                             f"{', '.join([*Options.model_fields, *known])}.")
+    settings = dict(given.get("settings") or {}) | own
+    settings |= checked_options({n: v for n, v in settings.items() if "." not in n}, known, owner)
+    return named | ({"settings": settings} if settings else {})
 
 
 def _sentence(error: ValidationError) -> str:

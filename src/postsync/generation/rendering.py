@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,44 +11,49 @@ import torch
 from torch import Tensor
 
 from .. import registry
+from ..media.picture import FramesPicture, Picture
 from ..protocols.guide import Guide
 from ..protocols.pipeline import Callback, Pipeline
-from .conditions import Conditions, check_accepted
+from .conditions import Conditions
 from .delivery import DELIVERY_RATE, at_delivery_rate, level, loudness_target, on_24_bits, placed
 from .options import Options
 from .progress import OnProgress, stage
 from .requests import cues_within
-from .result import Recipe, Soundtrack
-
-Rendered = tuple[np.ndarray, float | None, tuple[str, ...]]
+from .result import Recipe, Result, Soundtrack
 
 
-def make_soundtrack(conditions: Conditions, options: Options, pipeline: Pipeline, *, guides: Sequence[Guide] = (),
-                    callback: Callback | None = None, on_progress: OnProgress | None = None) -> Soundtrack:
-    """The soundtrack of a whole clip, silent outside the conditions' part."""
-    part, gain_db, captions = render(conditions, options, pipeline, guides=guides, callback=callback,
-                                     on_progress=on_progress)
+@dataclass(frozen=True)
+class Rendered:
+    """Sound (C, n) at 48 kHz of a part, its gain (None for silence), and the pipeline's captions and picture."""
+
+    waveform: np.ndarray
+    gain_db: float | None
+    captions: tuple[str, ...] = ()
+    picture: Picture | None = None
+
+
+def make_result(conditions: Conditions, options: Options, pipeline: Pipeline, *, guides: Sequence[Guide] = (),
+                callback: Callback | None = None, on_progress: OnProgress | None = None) -> Result:
+    """The soundtrack of a whole clip, silent outside the conditions' part, under its picture or the pipeline's own."""
+    part = render(conditions, options, pipeline, guides=guides, callback=callback, on_progress=on_progress)
     num_samples = round(conditions.picture.info.duration_s * DELIVERY_RATE)
-    waveform = on_24_bits(placed(part, conditions.start_s, num_samples))
+    waveform = on_24_bits(placed(part.waveform, conditions.start_s, num_samples))
     recipe = Recipe(options, conditions.timing, guides=tuple(type(guide).__name__ for guide in guides))
-    return Soundtrack(waveform, (recipe,), gain_db, captions)
+    return Result(part.picture or conditions.picture, Soundtrack(waveform, (recipe,), part.gain_db, part.captions))
 
 
 def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept_gain_db: float | None = None,
            guides: Sequence[Guide] = (), callback: Callback | None = None,
            on_progress: OnProgress | None = None) -> Rendered:
-    """Sound (C, n) at 48 kHz for the conditions' part, its gain, and the pipeline's captions.
-
-    `kept_gain_db`: the gain of an earlier result, used instead of a loudness. The gain is None for silence.
+    """The sound for the conditions' part. `kept_gain_db`: the gain of an earlier result, used instead of a loudness.
     """
     start_s, end_s = conditions.start_s, conditions.end_s
-    check_accepted(pipeline, options, ["guides"] if guides else [])
     arguments = _arguments(conditions, options)
     if conditions.timing is not None:
         timing = conditions.timing.moved(options.offset_ms / 1000)
         if not bool((timing.within(start_s, end_s).envelope.values > 0).any()):  # a silent timing
             num_samples = round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)
-            return np.zeros((pipeline.channels, num_samples), np.float32), None, ()
+            return Rendered(np.zeros((pipeline.channels, num_samples), np.float32), None)
         arguments["envelope"] = timing.part(start_s, end_s)
     if built := [*_named_guides(options, pipeline), *guides]:
         arguments["guides"] = built
@@ -60,13 +66,15 @@ def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept
                           **arguments)
     if decoding is not None:
         decoding(1.0)
-    captions, audio = output.captions or (), output.audios[0]
+    audio = output.audios[0]
     assert isinstance(audio, Tensor)
+    picture = None if output.frames is None else FramesPicture(output.frames[0], fps=output.frame_rate)
+    captions = output.captions or ()
     del output
     waveform = at_delivery_rate(audio, pipeline.sampling_rate, end_s - start_s)
     del audio  # of ten minutes, 38 MB that are no longer needed
     gain_db = level(waveform, loudness_target(options.target_lufs, kept_gain_db), levelling)
-    return waveform, gain_db, captions
+    return Rendered(waveform, gain_db, captions, picture)
 
 
 def _arguments(conditions: Conditions, options: Options) -> dict[str, Any]:

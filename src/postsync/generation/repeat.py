@@ -14,18 +14,19 @@ from typing import Any
 from ..errors import ConditionError, MediaError, WeightsError
 from ..media.container import check_readable, sha256_of
 from ..media.picture import ClipPicture
+from ..notes import kept_notes, note
 from ..protocols.pipeline import Pipeline
 from .batch import Load, OnResult, Report
-from .conditions import on_grid, read_conditions
+from .conditions import PictureCache, check_accepted, on_grid, read_conditions
 from .delivery import fingerprint, read_lossless, spliced
-from .options import Options
+from .options import Options, with_settings
 from .outputs import Outputs
 from .progress import OnProgress
-from .rendering import make_soundtrack, render
+from .rendering import make_result, render
 from .result import Recipe, Result, Soundtrack
 from .session import fresh_seed
 from .sidecar import Provenance, Sidecar, lossless_path, publish
-from .words import announce
+from .words import advice, announce
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def repeat_run(named: Path, video: Path | None, outputs: Outputs, *, load: Load,
     pipeline, provenance = _prepared(sidecar, video, load)
     report = Report()
     result = repeat(sidecar, video, pipeline, on_progress)
-    _write(result, target, "", sidecar, provenance, outputs, report, on_result)
+    _write(result, target, "", sidecar, provenance, outputs, report, on_result, on_progress)
     return report
 
 
@@ -70,16 +71,14 @@ def redo_run(named: Path, span: tuple[float, float], changes: Mapping[str, Any],
     targets = {next(free): str(k + 1) if num_samples > 1 else "" for k in range(num_samples)}
     _check(sidecar, sidecar.picture, outputs, targets, (sidecar.path, sidecar.result, *read))
     pipeline, provenance = _prepared(sidecar, sidecar.picture, load)
-    earlier = earlier_result(sidecar, sidecar.picture, pipeline)
-    words = {name: value for name, value in changes.items() if name in ("prompt", "negative_prompt", "cues",
-                                                                        "reference")}
-    announce([earlier.options.replaced(words)], pipeline)
+    earlier = earlier_result(sidecar, sidecar.picture, pipeline, on_progress)
+    announce([_changed(earlier, changes, pipeline)], pipeline)
     seed = changes.get("seed", -1)
     seed = fresh_seed() if seed < 0 else seed
-    report = Report()
+    report, known = Report(), PictureCache()
     for k, (target, mark) in enumerate(targets.items()):
-        result = redo(earlier, *span, {**changes, "seed": seed + k}, pipeline, on_progress)
-        _write(result, target, mark, sidecar, provenance, outputs, report, on_result, take=k + 1)
+        result = redo(earlier, *span, {**changes, "seed": seed + k}, pipeline, on_progress, known=known)
+        _write(result, target, mark, sidecar, provenance, outputs, report, on_result, on_progress, take=k + 1)
     return report
 
 
@@ -103,7 +102,7 @@ def check_unchanged(sidecar: Sidecar, video: Path, provenance: Provenance) -> No
                            "the clip again.")
     was, now = sidecar.provenance.versions, provenance.versions
     if differing := [f"{name} {was.get(name)} -> {now[name]}" for name in now if was.get(name) != now[name]]:
-        log.warning("%s: made with other versions (%s); the samples may differ", sidecar.path, ", ".join(differing))
+        note(log, "%s: made with other versions (%s); the samples may differ", sidecar.path, ", ".join(differing))
 
 
 def repeat(sidecar: Sidecar, video: Path, pipeline: Pipeline, on_progress: OnProgress | None = None) -> Result:
@@ -116,19 +115,24 @@ def repeat(sidecar: Sidecar, video: Path, pipeline: Pipeline, on_progress: OnPro
             raise ConditionError(f"{sidecar.path}: was made with guides of a program ({', '.join(recipe.guides)}); "
                                  "repeat it in that program.")
     base, *later = sidecar.recipes
-    picture = ClipPicture(video)
-    conditions = read_conditions(picture, base.options, pipeline, base.timing, on_progress=on_progress)
-    soundtrack = make_soundtrack(conditions, base.options, pipeline, on_progress=on_progress)
-    result = Result(picture, replace(soundtrack, notes=sidecar.notes))
-    for recipe in later:
-        result = _with_span(result, recipe, pipeline, on_progress)
-    if fingerprint(result.waveform) != sidecar.soundtrack_sha256:
-        log.warning("%s: repeated, but not sample for sample; it was made on another machine or with other versions",
-                    sidecar.path)
-    return result
+    picture, known = ClipPicture(video), PictureCache()
+    with kept_notes() as notes:
+        if sidecar.video is None:
+            note(log, "%s: its picture was not a file's; where the system looks at it, the samples may differ",
+                 sidecar.path)
+        conditions = read_conditions(picture, base.options, pipeline, base.timing, known=known, on_progress=on_progress)
+        result = make_result(conditions, base.options, pipeline, on_progress=on_progress)
+        result = Result(picture, replace(result.soundtrack, notes=sidecar.notes))
+        for recipe in later:
+            result = _with_span(result, recipe, pipeline, on_progress, known)
+        if fingerprint(result.waveform) != sidecar.soundtrack_sha256 and sidecar.video is not None:
+            note(log, "%s: repeated, but not sample for sample; it was made on another machine or with other versions",
+                 sidecar.path)
+    return result.with_notes(notes)
 
 
-def earlier_result(sidecar: Sidecar, video: Path, pipeline: Pipeline) -> Result:
+def earlier_result(sidecar: Sidecar, video: Path, pipeline: Pipeline,
+                   on_progress: OnProgress | None = None) -> Result:
     """The sidecar's result with its kept soundtrack, which is rebuilt if missing.
 
     Raises MediaError if the kept file contains another sound, or the rebuilt one differs.
@@ -138,15 +142,16 @@ def earlier_result(sidecar: Sidecar, video: Path, pipeline: Pipeline) -> Result:
         soundtrack = Soundtrack(read_lossless(kept), sidecar.recipes, sidecar.gain_db, sidecar.captions, sidecar.notes)
         result, advice = Result(ClipPicture(video), soundtrack), "delete it to have it rebuilt"
     else:
-        log.warning("%s is missing; the earlier soundtrack is rebuilt from its sidecar", kept)
-        result, advice = repeat(sidecar, video, pipeline), "restore the file, or generate the whole clip again"
+        note(log, "%s is missing; the earlier soundtrack is rebuilt from its sidecar", kept)
+        result = repeat(sidecar, video, pipeline, on_progress)
+        advice = "restore the file, or generate the whole clip again"
     if fingerprint(result.waveform) != sidecar.soundtrack_sha256:
         raise MediaError(f"{kept}: is not the soundtrack that {sidecar.path.name} describes; {advice}")
     return result
 
 
 def redo(earlier: Result, start_s: float, end_s: float, changes: Mapping[str, Any], pipeline: Pipeline,
-         on_progress: OnProgress | None = None) -> Result:
+         on_progress: OnProgress | None = None, *, known: PictureCache | None = None) -> Result:
     """`earlier` with the span between two times regenerated, with its options but for `changes`, at its gain.
 
     Only the span's own samples change; the cross-fades lie inside it. Times are rounded to 10 ms. The earlier timing is
@@ -162,26 +167,37 @@ def redo(earlier: Result, start_s: float, end_s: float, changes: Mapping[str, An
     if fixed := sorted(_WHOLE & changes.keys()):
         raise ConditionError(f"{', '.join(fixed)}: such options concern the whole soundtrack; redo the span without "
                              "them.")
-    retimed = any(name in changes for name in _RETIMING)
-    cleared = dict.fromkeys(_RETIMING) if retimed else {}
-    options = earlier.options.replaced({"seed": fresh_seed(), "offset_ms": 0.0, **cleared, **changes})
-    kept = not retimed and earlier.recipes[0].timing is not None
+    options = _changed(earlier, {"seed": fresh_seed()} | dict(changes), pipeline)
+    kept = earlier.recipes[0].timing is not None and not any(name in changes for name in _RETIMING)
     recipe = Recipe(options, earlier.timing if kept else None, (start_s, end_s))
-    return _with_span(earlier, recipe, pipeline, on_progress)
+    return _with_span(earlier, recipe, pipeline, on_progress, known)
 
 
-def _with_span(earlier: Result, recipe: Recipe, pipeline: Pipeline, on_progress: OnProgress | None) -> Result:
+def _changed(earlier: Result, changes: Mapping[str, Any], pipeline: Pipeline) -> Options:
+    """The earlier options with changes: fields of Options, or the system's own options, added to those set earlier."""
+    new = with_settings(changes, pipeline.options, pipeline.system)
+    if "settings" in new:
+        new["settings"] = dict(earlier.options.settings) | new["settings"]
+    retimed = any(name in changes for name in _RETIMING)
+    return earlier.options.replaced({"offset_ms": 0.0, **(dict.fromkeys(_RETIMING) if retimed else {}), **new})
+
+
+def _with_span(earlier: Result, recipe: Recipe, pipeline: Pipeline, on_progress: OnProgress | None,
+               known: PictureCache | None) -> Result:
     """Generate the span with sound around it, up to the model's native length, at no extra cost."""
     assert recipe.span is not None
     start_s, end_s = recipe.span
     context_s = max(CONTEXT_S, (pipeline.native_s - (end_s - start_s)) / 2)
     first_s, last_s = max(0.0, on_grid(start_s - context_s)), min(on_grid(end_s + context_s), earlier.duration_s)
-    conditions = read_conditions(earlier.picture, recipe.options, pipeline, recipe.timing, (first_s, last_s),
-                                 on_progress=on_progress)
-    new, _, _ = render(conditions, recipe.options, pipeline, kept_gain_db=earlier.gain_db, on_progress=on_progress)
-    waveform = spliced(earlier.waveform, new, first_s, start_s, end_s)
-    recipes = (*earlier.recipes, replace(recipe, timing=conditions.timing))
-    return Result(earlier.picture, replace(earlier.soundtrack, waveform=waveform, recipes=recipes))
+    check_accepted(pipeline, recipe.options)
+    with kept_notes() as notes:
+        conditions = read_conditions(earlier.picture, recipe.options, pipeline, recipe.timing, (first_s, last_s),
+                                     known=known, on_progress=on_progress)
+        new = render(conditions, recipe.options, pipeline, kept_gain_db=earlier.gain_db, on_progress=on_progress)
+    waveform = spliced(earlier.waveform, new.waveform, first_s, start_s, end_s)
+    soundtrack = replace(earlier.soundtrack, waveform=waveform, captions=new.captions or earlier.captions,
+                         recipes=(*earlier.recipes, replace(recipe, timing=conditions.timing)))
+    return Result(earlier.picture, soundtrack).with_notes((*advice([recipe.options], pipeline), *notes))
 
 
 def _targets(sidecar: Sidecar, outputs: Outputs, word: str) -> Iterator[Path]:
@@ -218,7 +234,6 @@ def _prepared(sidecar: Sidecar, video: Path, load: Load) -> tuple[Pipeline, Prov
 
 
 def _write(result: Result, target: Path, mark: str, sidecar: Sidecar, provenance: Provenance, outputs: Outputs,
-           report: Report, on_result: OnResult, take: int = 1) -> None:
-    known = sidecar.video_sha256 if sidecar.video is not None else sha256_of(sidecar.picture)
-    publish(result, target, provenance, known)
+           report: Report, on_result: OnResult, on_progress: OnProgress | None, take: int = 1) -> None:
+    publish(result, target, provenance, sidecar.video_sha256, on_progress)
     on_result(report.made(result, target, outputs.write_extras(result, mark), take))

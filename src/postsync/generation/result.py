@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +130,11 @@ class Result:
         """The prompt of the last recipe."""
         return self.options.prompt
 
+    def with_notes(self, notes: Iterable[str]) -> Result:
+        """The same with these notes beside its own, each once."""
+        kept = tuple(dict.fromkeys((*self.notes, *notes)))
+        return replace(self, soundtrack=replace(self.soundtrack, notes=kept))
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Warnings about this result, one sentence each."""
@@ -168,7 +173,13 @@ class Result:
         target = default_output(clip) if path is None and clip is not None else Path(str(path))
         if target.suffix.lower() == ".wav":
             check_writable(target, inputs=() if clip is None else (clip,))
-            return write_wav(target, self.waveform, self.sample_rate)
+            writing = stage(on_progress, "writing")
+            if writing is not None:
+                writing(0.0)
+            written = write_wav(target, self.waveform, self.sample_rate)
+            if writing is not None:
+                writing(1.0)
+            return written
         sound: np.ndarray | Iterator[np.ndarray] = self.waveform
         if base.sound == "mix" and clip is not None and self.picture.info.has_audio:
             sound = mixed_blocks(clip, self.waveform, base.mix_db)

@@ -12,14 +12,15 @@ import numpy as np
 from torch import Tensor
 
 from .. import registry
+from ..diffusion.guidance import check_guides
 from ..errors import ConditionError
 from ..features.envelope import Envelope
 from ..features.onsets import pick_onsets
-from ..media.picture import Picture, open_picture
+from ..media.picture import NoPicture, Picture, open_picture
 from ..media.video import VideoInfo
+from ..notes import kept_notes
 from ..protocols.guide import Guide
-from ..protocols.pipeline import Callback, Pipeline
-from ..protocols.system import checked_options
+from ..protocols.pipeline import Callback, Origin, Pipeline
 from ..timing.readers import READERS, reader_name
 from ..timing.timing import Timing
 from .conditions import (
@@ -31,9 +32,9 @@ from .conditions import (
     read_picture,
     timing_source,
 )
-from .options import Options
-from .progress import OnProgress, noted
-from .rendering import make_soundtrack
+from .options import Options, with_settings
+from .progress import OnProgress
+from .rendering import make_result
 from .result import Result
 from .words import advice, announce
 
@@ -52,82 +53,110 @@ class ClipSession:
 
     @property
     def info(self) -> VideoInfo:
-        """Size, exact length and rate of the picture. Raises MediaError for a clip that cannot be read."""
+        """Size, exact length and rate of the picture. The first time everything is read. Raises MediaError."""
+        if self.picture.known is None:
+            self._read(reader_name() if "envelope" in self.pipeline.accepts else None, None)
         return self.picture.info
 
     def timing(self, reader: str | None = None, on_progress: OnProgress | None = None) -> Timing:
         """The timing of the picture by the named reader (None: the best installed one). `takes` accepts an edited one.
 
-        Raises MediaError for a clip that cannot be read, ConditionError for an unknown reader.
+        Raises MediaError for a clip that cannot be read, ConditionError for an unknown reader or without a picture.
         """
         name = reader_name(reader)
-        read_picture(self.picture, self._known,
-             lambda info: plan_pictures(self.pipeline, info, (0.0, info.duration_s), {}), name, on_progress=on_progress)
-        return self._known.timings[name, None]
+        if isinstance(self.picture, NoPicture):
+            raise ConditionError("there is no picture to read the timing from; use Timing.of_hits or of_envelope.")
+        if (name, None) not in self._known.timings:
+            self._read(name, on_progress)
+        timing = self._known.timings[name, None]  # a copy, so that an edited tensor changes nothing here
+        return replace(timing, envelope=replace(timing.envelope, values=timing.envelope.values.clone()),
+                       onsets_s=timing.onsets_s.clone())
 
     def takes(self, prompt: str | None = None, *, num_samples: int = 1, seed: int = -1,
-              envelope: Timing | Envelope | Tensor | str | Path | None = None, guides: Sequence[Guide] = (),
+              envelope: Timing | Envelope | Tensor | str | Path | None = None, guides: Sequence[Guide | str] = (),
               callback_on_step_end: Callback | None = None, on_progress: OnProgress | None = None,
               **options: Any) -> Iterator[Result]:
         """Soundtracks, one at a time: take k equals a single run with seed + k.
 
         Args:
-            num_samples: how many takes.
+            num_samples: how many takes, 1 or more.
             seed: -1 draws one; every result records its own.
             envelope: the timing, instead of the picture's: a Timing, an envelope (M,) of RMS 0..1 at
                 100 Hz, or a file.
-            guides: objects that move the latents while they are denoised.
+            guides: objects that move the latents while they are denoised, or names of guides.
             on_progress: called with the progress of the run; one that raises Cancelled ends it.
             options: fields of `Options`, and the system's own options, such as `guidance_scale` or `cues`.
 
-        Raises ConditionError for options that are unknown, out of range, or not accepted by the system, MediaError for
-        unreadable files.
+        Raises ConditionError for options that are unknown, out of range, or not accepted by the system,
+        MediaError for unreadable files (with the first take).
         """
+        if num_samples < 1:
+            raise ConditionError(f"num_samples is {num_samples}; it is 1 or more.")
         timing, path = _timing_or_path(envelope)
-        asked = options_for(self.pipeline, {"prompt": prompt, "seed": seed, "envelope": path} | options)
-        if timing is not None:
-            check_accepted(self.pipeline, asked, ["envelope"])
+        names = tuple(guide for guide in guides if isinstance(guide, str))
+        asked = options_for(self.pipeline, {"prompt": prompt, "seed": seed, "envelope": path,
+                                            "guides": names or None} | options)
+        if timing is not None and (asked.timing or asked.onsets):
+            raise ConditionError("a timing was given, and timing or onsets name another; give one of them.")
+        objects = [guide for guide in guides if not isinstance(guide, str)]
+        self._check(asked, timing, objects, callback_on_step_end)
         announce([asked], self.pipeline)
-        yield from self.takes_of(asked, range(num_samples), timing=timing, guides=guides, callback=callback_on_step_end,
-                                 on_progress=on_progress)
+        return self.takes_of(asked, range(num_samples), timing=timing, guides=objects, callback=callback_on_step_end,
+                             on_progress=on_progress)
 
     def takes_of(self, options: Options, numbers: Iterable[int], *, timing: Timing | None = None,
                  guides: Sequence[Guide] = (), callback: Callback | None = None,
                  on_progress: OnProgress | None = None) -> Iterator[Result]:
         """As `takes`, for validated options; `numbers` are those of the takes. Warns only once of each problem."""
-        check_accepted(self.pipeline, options, ["guides"] if guides else [])
+        self._check(options, timing, guides, callback)
         options = options.replaced({"seed": options.seed if options.seed >= 0 else fresh_seed()})
-        with noted() as read:
+        with kept_notes() as read:
             conditions = read_conditions(self.picture, options, self.pipeline, timing, known=self._known,
                                          on_progress=on_progress)
         source = timing_source(options, self.pipeline)
-        if timing is None and source in READERS:
+        if timing is None and source in READERS and conditions.timing is not None:
             options = options.replaced({"timing": source})  # the actual reader, for the sidecar
         for k in numbers:
-            with noted() as made:
-                soundtrack = make_soundtrack(conditions, options.replaced({"seed": options.seed + k}), self.pipeline,
-                                             guides=guides, callback=callback, on_progress=on_progress)
-            notes = dict.fromkeys((*advice([options], self.pipeline), *read, *made))
-            yield Result(self.picture, replace(soundtrack, notes=tuple(notes)))
+            with kept_notes() as made:
+                result = make_result(conditions, options.replaced({"seed": options.seed + k}), self.pipeline,
+                                     guides=guides, callback=callback, on_progress=on_progress)
+            yield result.with_notes((*advice([options], self.pipeline), *read, *made))
+
+    def _read(self, reader: str | None, on_progress: OnProgress | None) -> None:
+        """Read the timing, and the pictures that the pipeline wants where nothing else is given."""
+        read_picture(self.picture, self._known,
+                     lambda info: plan_pictures(self.pipeline, info, (0.0, info.duration_s), {}), reader,
+                     on_progress=on_progress)
+
+    def _check(self, options: Options, timing: Timing | None, guides: Sequence[Guide],
+               callback: Callback | None) -> None:
+        """Raise ConditionError for what the pipeline does not take, before anything is read."""
+        given = {"guides": guides, "envelope": timing is not None, "callback_on_step_end": callback is not None}
+        check_accepted(self.pipeline, options, [name for name, value in given.items() if value])
+        check_guides(guides)
 
 
-def open_clip(video: Source, pipeline: Pipeline | None = None, *, fps: float | None = None) -> ClipSession:
-    """A session for a clip: a path, or frames (F, H, W, 3) uint8 in memory with their `fps`.
+def open_clip(video: Source | None, pipeline: Pipeline | None = None, *, fps: float | None = None,
+              duration_s: float | None = None) -> ClipSession:
+    """A session for a clip: a path; frames (F, H, W, 3) uint8 in memory with their `fps`; or, for sound without a
+    picture, None with `duration_s`.
 
     `pipeline`: None loads the default one. Raises PostsyncError if that cannot be loaded, ConditionError for frames of
     another form.
     """
-    return ClipSession(open_picture(video, fps), registry.load_pipeline() if pipeline is None else pipeline)
+    picture = NoPicture(duration_s or 0.0) if video is None else open_picture(video, fps)
+    return ClipSession(picture, registry.load_pipeline() if pipeline is None else pipeline)
 
 
-def generate(video: Source, prompt: str | None = None, *, pipeline: Pipeline | None = None, fps: float | None = None,
-             seed: int = -1, envelope: Timing | Envelope | Tensor | str | Path | None = None,
-             guides: Sequence[Guide] = (), callback_on_step_end: Callback | None = None,
-             on_progress: OnProgress | None = None, **options: Any) -> Result:
+def generate(video: Source | None, prompt: str | None = None, *, pipeline: Pipeline | None = None,
+             fps: float | None = None, seed: int = -1,
+             envelope: Timing | Envelope | Tensor | str | Path | None = None, guides: Sequence[Guide | str] = (),
+             callback_on_step_end: Callback | None = None, on_progress: OnProgress | None = None,
+             **options: Any) -> Result:
     """Sound for a silent clip; the clip's own audio is never listened to.
 
     Arguments are those of `open_clip` and `ClipSession.takes`. Without a `pipeline`, `options` name its system, preset,
-    parts, device and dtype.
+    parts, device and dtype. With `video` None, `duration_s` is the length of the sound.
 
     Returns:
         Result with a waveform of exactly the clip's length at 48 kHz.
@@ -139,7 +168,8 @@ def generate(video: Source, prompt: str | None = None, *, pipeline: Pipeline | N
     """
     if pipeline is None:
         pipeline = load_for(options_for(None, options))
-    return next(open_clip(video, pipeline, fps=fps).takes(
+    duration_s = options.pop("duration_s", None) if video is None else None
+    return next(open_clip(video, pipeline, fps=fps, duration_s=duration_s).takes(
         prompt, seed=seed, envelope=envelope, guides=guides, callback_on_step_end=callback_on_step_end,
         on_progress=on_progress, **options))
 
@@ -154,24 +184,30 @@ def load_for(options: Options) -> Pipeline:
 def options_for(pipeline: Pipeline | None, given: Mapping[str, Any]) -> Options:
     """Options from values by name, None where not given: fields of Options, or the system's own options.
 
-    Those for a pipeline record its system and preset. Raises ConditionError for other names, and if the named system is
-    not the pipeline's.
+    Those for a pipeline record how it was loaded. Raises ConditionError for other names, and for values that
+    contradict the pipeline's.
     """
-    named = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()
-             if value is not None}
-    system = named.get("system", registry.default_system()) if pipeline is None else pipeline.system
-    if named.get("system", system) != system:
-        raise ConditionError(f"system is '{named['system']}', but the pipeline runs {system}; drop one of them.")
-    known = registry.system(system).options if pipeline is None else pipeline.options
-    own = {name: named.pop(name) for name in list(named) if name not in Options.model_fields}
-    settings: dict[str, Any] = dict(given.get("settings") or {}) | own
-    fields = {name: value for name, value in settings.items() if "." not in name}
-    if unknown := sorted(set(fields) - set(known)):
-        raise ConditionError(f"there is no option {', '.join(unknown)}; the options are "
-                             f"{', '.join([*Options.model_fields, *known])}.")
-    settings = settings | checked_options(fields, known, system)
-    origin = {} if pipeline is None else {"preset": pipeline.preset or IN_MEMORY}
-    return Options(**{"system": system} | named | origin | {"settings": settings})
+    values = {name: _plain(value) for name, value in given.items() if value is not None}
+    if pipeline is None:
+        entry = registry.system(values.get("system", registry.default_system()))
+        return Options(**{"system": entry.name} | with_settings(values, entry.options, entry.name))
+    origin = pipeline.origin or Origin(IN_MEMORY)
+    fixed = {"system": pipeline.system, "preset": origin.preset, "device": origin.device, "dtype": origin.dtype}
+    if contradicted := [name for name, value in fixed.items() if values.get(name, value) != value]:
+        raise ConditionError("; ".join(f"{name} is {values[name]}, but the pipeline was loaded with {fixed[name]}"
+                                       for name in contradicted) + "; drop that.")
+    parts = dict(values.get("parts", {}))
+    reader = {TIMING_PART: parts.pop(TIMING_PART)} if TIMING_PART in parts else {}
+    if parts and parts != dict(origin.parts):
+        raise ConditionError(f"parts {', '.join(sorted(parts))}: a pipeline has its parts from loading; name them "
+                             "there.")
+    return Options(**with_settings(values, pipeline.options, pipeline.system) | fixed
+                   | {"parts": dict(origin.parts) | reader})
+
+
+def _plain(value: Any) -> Any:
+    """A path as text, a NumPy number as Python's."""
+    return str(value) if isinstance(value, Path) else value.item() if isinstance(value, np.generic) else value
 
 
 def fresh_seed() -> int:

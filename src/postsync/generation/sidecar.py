@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import registry
 from ..errors import ConditionError, MediaError
 from ..features.envelope import ENVELOPE_RATE, Envelope
 from ..media.container import check_readable, sha256_of
@@ -150,7 +151,7 @@ def _recipe(data: dict[str, Any], folder: Path) -> Recipe:
 
 def _describe(result: Result, target: Path, provenance: Provenance, input_sha256: str | None) -> str:
     base, *later = result.recipes
-    path = result.picture.path
+    path = None if input_sha256 is None else result.picture.path
     data = {
         "format": FORMAT,
         "input": None if path is None else {"name": path.name, "path": _path_from(target.parent, path),
@@ -175,6 +176,9 @@ def _described(recipe: Recipe, folder: Path) -> dict[str, Any]:
     options = recipe.options.to_json()
     if reference is not None:
         options["reference"] = _path_from(folder, Path(reference))
+    options["parts"] = {name: str(Path(part).absolute()) for name, part in recipe.options.parts.items()}
+    if Path(recipe.options.preset).is_dir() and recipe.options.preset not in registry.system(options["system"]).presets:
+        options["preset"] = str(Path(recipe.options.preset).absolute())
     described = {"seed": recipe.options.seed, "options": options, "guides": recipe.guides,
                  "reference_sha256": None if reference is None else sha256_of(reference)}
     if timing is None:

@@ -18,6 +18,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
+from ..notes import note
 from .container import one_line, reading
 
 _logger = logging.getLogger(__name__)
@@ -92,10 +93,8 @@ def warn_of_missing_end(container: InputContainer, stream: VideoStream, length_s
     else:
         declared = (container.duration or 0) / av.time_base
     if declared - length_s > max(0.5, 0.05 * length_s):
-        _logger.warning(
-            "%s: its picture ends at %.3f s, but its header says %.1f s: the rest is damaged or missing",
-            path, length_s, declared,
-        )
+        note(_logger, "%s: its picture ends at %.3f s, but its header says %.1f s: the rest is damaged or missing",
+             path, length_s, declared)
 
 
 def decoded(container: InputContainer, stream: VideoStream, path: Path, start_s: float) -> Iterator[av.VideoFrame]:
@@ -142,6 +141,5 @@ def _frames_of_packets(container: InputContainer, stream: VideoStream, path: Pat
                 )
             yield frame
     if damaged and pixels:
-        _logger.warning(
-            "%s: %d of %d pictures are damaged; the pictures before them are held instead", path, damaged, num_packets
-        )
+        note(_logger, "%s: %d of %d pictures are damaged; the pictures before them are held instead", path, damaged,
+             num_packets)

@@ -28,6 +28,7 @@ from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
+from ..notes import note
 from .audio import resampled_blocks
 from .container import one_line, open_media, picture_stream, reading
 from .output import whole_file
@@ -170,7 +171,7 @@ def _copied_streams(
                     f"{output_path}: '{output_path.suffix}' cannot hold this {kind} ({one_line(error)}); "
                     f"write '{video_path.suffix}' or '.mkv' instead"
                 ) from error
-            _logger.warning("%s: subtitles %d are dropped: %s", video_path, stream.index, one_line(error))
+            note(_logger, "%s: subtitles %d are dropped: %s", video_path, stream.index, one_line(error))
             continue
         twin.metadata.update({k: v for k, v in stream.metadata.items() if k.lower() not in _OWN_KEYS})
         twin.disposition = stream.disposition

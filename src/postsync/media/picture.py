@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 
-from ..errors import ConditionError
+from ..errors import ConditionError, MediaError
 from .decoding import MAX_DURATION_S
 from .encode import Encoding, encode_pictures
 from .mux import mux
@@ -32,6 +32,7 @@ from .video import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+_MARKER_FPS = 25.0  # frames a second of markers where there is no picture
 _ONE_FRAME_S = 0.04  # default duration of a single frame
 
 
@@ -159,6 +160,44 @@ class FramesPicture(Picture):
         """See `Picture` and `encode_pictures`. Such frames have no sound of their own to keep."""
         return encode_pictures(self._frames, self._times, self.info.duration_s, target, sound, sample_rate,
                                encoding=Encoding(), on_progress=on_progress)
+
+    def _probed(self) -> VideoInfo:
+        assert self._info is not None  # known from the start
+        return self._info
+
+
+class NoPicture(Picture):
+    """No picture at all, for `duration_s` seconds: sound made from words, or of a system that makes its own picture.
+
+    Raises ConditionError for a length that is not above 0.
+    """
+
+    def __init__(self, duration_s: float) -> None:
+        if not 0 < duration_s <= MAX_DURATION_S:
+            raise ConditionError(f"without a picture, duration_s says how long the sound is: above 0 and up to "
+                                 f"{MAX_DURATION_S / 3600:.0f} hours, not {duration_s}.")
+        self._info = VideoInfo(path=None, width=0, height=0, duration_s=duration_s, first_pts_s=0.0, num_frames=0,
+                               fps=_MARKER_FPS, has_audio=False, codec="none")
+
+    @property
+    def name(self) -> str:
+        """See `Picture`."""
+        return "sound without a picture"
+
+    def expected(self) -> VideoInfo | None:
+        """See `Picture`; exact."""
+        return self._info
+
+    def shown(self, found: list[VideoInfo], start_s: float = 0.0) -> Generator[Shown]:
+        """See `Picture`: nothing is shown."""
+        found.append(self.info)
+        yield from ()
+
+    def write(self, sound: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], sample_rate: int,
+              target: str | os.PathLike[str], *, keep_sound: bool = False,
+              on_progress: Progress | None = None) -> Path:
+        """Raises MediaError: a file of sound alone ends in .wav."""
+        raise MediaError(f"{target}: there is no picture to write; end the name in .wav")
 
     def _probed(self) -> VideoInfo:
         assert self._info is not None  # known from the start

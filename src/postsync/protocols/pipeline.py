@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # options are checked before torch is loaded, which takes seconds
@@ -56,13 +56,45 @@ class SoundOutput:
     frame_rate: float | None = None
 
 
-class Pipeline(Protocol):
-    """A system with its weights."""
+@dataclass(frozen=True)
+class Origin:
+    """How a pipeline was loaded: enough to load it again."""
 
-    system: str  # its name in the registry
-    accepts: frozenset[str]  # arguments of the call that it accepts; others are refused
-    options: Mapping[str, Option]  # its own arguments, by keyword
-    preset: str | None  # its source: a preset's name or a folder; None: built in memory
+    preset: str  # a preset's name, or the folder of a saved pipeline
+    device: str = "cpu"
+    dtype: str = "float32"
+    parts: Mapping[str, str] = field(default_factory=dict)  # folders that replace shared parts, by name
+
+
+class Pipeline(Protocol):
+    """A system with its weights: a class with `from_pretrained(folder, *, torch_dtype, parts)`.
+
+    `parts` (folders by name) comes only where some were named; the class finds the default folders itself.
+    `registry.load_pipeline` then sets `origin` and, for another device than the CPU, goes on with what `to(device)`
+    returns. A run gives `duration_s` and `generator` always, other arguments only where they are set and in `accepts`;
+    where the timing is silent the pipeline is not called. Values of `options` arrive checked; defaults are the
+    pipeline's to apply.
+    """
+
+    @property
+    def system(self) -> str:
+        """The name under which the registry lists it."""
+        ...
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        """Arguments of the call that it honours; others are refused."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """Arguments of its own, by keyword."""
+        ...
+
+    @property
+    def origin(self) -> Origin | None:
+        """How it was loaded; None: built in memory."""
+        ...
 
     @property
     def sampling_rate(self) -> int:

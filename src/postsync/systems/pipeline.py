@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..errors import ConditionError, WeightsError
 from ..protocols.codec import Codec, TokenCodec
-from ..protocols.pipeline import OutputType, Pictures, SoundOutput
+from ..protocols.pipeline import Origin, OutputType, Pictures, SoundOutput
 from ..protocols.system import Option, checked_options
 from ..weights import bundled
 
@@ -36,7 +36,7 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
     system: str
     accepts: frozenset[str]
     options: Mapping[str, Option] = MappingProxyType({})
-    preset: str | None = None
+    origin: Origin | None = None
     shared: ClassVar[Mapping[str, LoadPart]] = MappingProxyType({})
     codec: Codec | TokenCodec
     _part_folders: Mapping[str, Path] = MappingProxyType({})
@@ -64,7 +64,9 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
             if name in named or (name not in kwargs and getattr(pipe, name) is None):
                 folders[name] = named.get(name) or bundled(pipe.config[f"{name}_folder"])
                 pipe.register_modules(**{name: _loaded(load, folders[name], name, torch_dtype)})
-        pipe._part_folders, pipe.preset = folders, str(pretrained_model_name_or_path)
+        pipe._part_folders = folders
+        pipe.origin = Origin(str(pretrained_model_name_or_path), dtype=str(torch_dtype).removeprefix("torch."),
+                             parts={name: str(folder) for name, folder in named.items()})
         for part in pipe.components.values():
             if isinstance(part, nn.Module):
                 part.requires_grad_(False).eval()

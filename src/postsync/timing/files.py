@@ -21,6 +21,7 @@ from torch import Tensor
 from ..errors import ConditionError, MediaError
 from ..features.envelope import ENVELOPE_RATE
 from ..media.output import whole_file
+from ..notes import note
 from .table import number, read_json_rows, read_rows, without_header
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def read_envelope(path: str | Path, duration_s: float) -> Tensor:
     rows = _envelope_rows(path)
     check_envelope(rows, str(path))
     if rows[-1][0] > duration_s + 1 / ENVELOPE_RATE:
-        log.warning("%s reaches to %.2f s, the clip to %.2f s; the rest is cut", path, rows[-1][0], duration_s)
+        note(log, "%s reaches to %.2f s, the clip to %.2f s; the rest is cut", path, rows[-1][0], duration_s)
     t, value = np.array(rows, dtype=np.float64).T
     grid = np.arange(round(duration_s * ENVELOPE_RATE)) / ENVELOPE_RATE
     return torch.from_numpy(np.interp(grid, t, value, left=0.0, right=0.0).astype(np.float32))

@@ -33,7 +33,7 @@ def test_call_is_the_contract(pipe):
                      "num_waveforms_per_prompt", "generator", "envelope", "control_scale", "latents",
                      "reference_audio", "guides", "callback_on_step_end", "output_type", "options"]
     assert pipe.accepts == set(names) - {"options"}
-    assert (pipe.system, pipe.preset, pipe.weights) == ("foleygram", None, {})
+    assert (pipe.system, pipe.origin, pipe.weights) == ("foleygram", None, {})
     assert pipe.options["solver"].choices == tuple(SOLVERS)
     with pytest.raises(ConditionError, match="foleygram has no option promt; its options are eta"):
         pipe(promt="rain")
@@ -281,7 +281,7 @@ def test_parts_may_be_named_and_all_of_them_are_frozen(pipe, tmp_path):
     pipe.save_pretrained(tmp_path / "whole")
     loaded = FoleyGRAMPipeline.from_pretrained(tmp_path / "own", parts=named)
     assert loaded.weights == {"own": tmp_path / "own", "my_codec": named["codec"], "my_gram": named["gram"]}
-    assert loaded.preset == str(tmp_path / "own")
+    assert loaded.origin.preset == str(tmp_path / "own")
     whole = FoleyGRAMPipeline.from_pretrained(tmp_path / "whole")
     assert list(whole.weights) == ["whole"]
     replaced = FoleyGRAMPipeline.from_pretrained(tmp_path / "whole", parts={"codec": named["codec"]})

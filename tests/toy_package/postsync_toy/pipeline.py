@@ -14,7 +14,7 @@ from torch.nn import functional
 from postsync.errors import ConditionError
 from postsync.features.envelope import Envelope
 from postsync.protocols.guide import AfterStep, Step
-from postsync.protocols.pipeline import Pictures, SoundOutput
+from postsync.protocols.pipeline import Origin, Pictures, SoundOutput
 from postsync.protocols.system import checked_options
 
 from . import SYSTEM
@@ -27,7 +27,7 @@ class ToyPipeline:
     accepts = frozenset({"duration_s", "num_inference_steps", "generator", "envelope", "guides",
                          "callback_on_step_end"})
     options = SYSTEM.options
-    preset: str | None = None
+    origin: Origin | None = None
     sampling_rate, channels, native_s, num_inference_steps, knows_film = 16000, 2, 1.0, 3, True
 
     def __init__(self, bands: Tensor, folder: Path) -> None:
