@@ -91,7 +91,7 @@ class ClipSession:
         MediaError for unreadable files (with the first take).
         """
         if num_samples < 1:
-            raise ConditionError(f"num_samples is {num_samples}; it is 1 or more.")
+            raise ConditionError(f"num_samples is {num_samples}; it must be 1 or more.")
         timing, path = _timing_or_path(envelope)
         names = tuple(guide for guide in guides if isinstance(guide, str))
         asked = options_for(self.pipeline, {"prompt": prompt, "seed": seed, "envelope": path,
