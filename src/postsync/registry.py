@@ -1,7 +1,7 @@
 """The registry of systems, trainables and guides: tables gathered from the packages that define them.
 
-A system is a folder and one line in `MODULES`; a third-party package needs no line: it declares its module under
-the entry point `postsync.systems`. Tables are plain data (see `protocols/system.py`); code is imported when needed.
+A system is a folder and one line in `MODULES`; a third-party package needs no line: it declares its module under the
+entry point `postsync.systems`. Tables are plain data (see `protocols/system.py`); code is imported when needed.
 """
 
 from __future__ import annotations
@@ -176,8 +176,8 @@ def load_objective(name: str, preset: str = "mini", parts: Mapping[str, str | Pa
                    options: Mapping[str, Any] | None = None) -> Objective:
     """The objective of trainable `name` in the sizes of `preset`, untrained.
 
-    `parts`: folders of trained parts that it builds on, by name; by default the bundled ones. `options`: its
-    own. Raises PostsyncError for an unknown name or preset, ConditionError for an unknown part or option.
+    `parts`: folders of trained parts that it builds on, by name; by default the bundled ones. `options`: its own.
+    Raises PostsyncError for an unknown name or preset, ConditionError for an unknown part or option.
     """
     entry = trainable(name)
     if preset not in entry.presets:

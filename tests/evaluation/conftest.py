@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from handmade_clips import RATE, late
 from postsync.data.manifest import read_manifest
 from postsync.evaluation.job import Settings, run
 from postsync.evaluation.suites import scenes
 from postsync.media.audio import read_audio
 from postsync.scenes.export import export
 from postsync.scenes.render import clean_scenes
+from synthetic_clips import RATE, late
 
 
 @pytest.fixture(scope="session")

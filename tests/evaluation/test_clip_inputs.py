@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from handmade_clips import RATE, clicks, observed, pair_of
 from postsync.evaluation import clip_inputs as clips
 from postsync.evaluation.observation import Pair
 from postsync.evaluation.sides import Skipped
 from postsync.evaluation.suites import suite
 from postsync.metrics.signals import RECIPES, e_l1
+from synthetic_clips import RATE, clicks, observed, pair_of
 
 
 def visible(*times: float) -> tuple[tuple[float, bool], ...]:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from handmade_clips import LATE_S, RATE, late
 from postsync.errors import ConditionError
 from postsync.evaluation import observation
 from postsync.evaluation.document import describe
 from postsync.evaluation.job import Settings, run
 from postsync.evaluation.suites import scenes
+from synthetic_clips import LATE_S, RATE, late
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import pytest
 import soundfile
 import torch
 
-from handmade_clips import RATE, clicks, observed, pair_of
 from postsync.evaluation import observation
 from postsync.evaluation.observation import decode, prefetch
 from postsync.evaluation.sides import Absent, ClipFiles, Skipped, read_side
 from postsync.features.resampling import kaiser_resample, sinc_resample
 from postsync.scenes.export import render_mp4
 from postsync.scenes.render import clean_scenes, render_scene
+from synthetic_clips import RATE, clicks, observed, pair_of
 
 
 def test_sound_keeps_its_rate_and_channels_and_is_cut_to_the_duration(tmp_path):

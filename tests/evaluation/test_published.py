@@ -10,7 +10,6 @@ import pytest
 import soundfile
 import torch
 
-from handmade_clips import observed, pair_of
 from postsync.data.manifest import read_manifest
 from postsync.encoders.align_classifier import AlignClassifier
 from postsync.encoders.cavp import Cavp
@@ -32,6 +31,7 @@ from postsync.metrics.class_scores import kl_divergence
 from postsync.metrics.kid import polynomial_mmd
 from postsync.scenes.export import export
 from postsync.scenes.render import clean_scenes
+from synthetic_clips import observed, pair_of
 
 RATE = 16000
 

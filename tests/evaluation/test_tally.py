@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from handmade_clips import clicks, pair_of
 from postsync.evaluation.sides import Skipped
 from postsync.evaluation.tally import ClipMetric, SetMetric, tally_of
 from postsync.metrics.accumulators import ClipMean
 from postsync.metrics.onsets import OnsetPrecision
+from synthetic_clips import clicks, pair_of
 
 
 class Mean(ClipMean):

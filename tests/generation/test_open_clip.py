@@ -245,7 +245,8 @@ def test_one_timing_only_and_at_least_one_take(pipe, clip):
 
 
 @pytest.mark.parametrize(("guides", "word"), [
-    ([object()], "neither before_step nor"), (["quiet"], "no guide 'quiet'"), (["builtins:repr"], "neither before_step"),
+    ([object()], "neither before_step nor"), (["quiet"], "no guide 'quiet'"),
+    (["builtins:repr"], "neither before_step"),
     (["json:nothing"], "cannot be imported"), (["math:sqrt"], "cannot be built")])
 def test_what_is_no_guide_is_refused(pipe, clip, guides, word):
     with pytest.raises(ConditionError, match=word):

@@ -1,7 +1,7 @@
 """The VAE's decoder over any length in chunks of time, equal to one pass, in the memory of two of its feature maps.
 
-A convolution needs one frame on either side of a chunk. A group norm covers the whole clip: its mean and variance
-are summed over all chunks first, so every layer is finished for the whole length before the next one begins.
+A convolution needs one frame on either side of a chunk. A group norm covers the whole clip: its mean and variance are
+summed over all chunks first, so every layer is finished for the whole length before the next one begins.
 """
 
 from __future__ import annotations

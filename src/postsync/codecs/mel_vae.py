@@ -31,9 +31,9 @@ class MelCodec(ModelMixin, ConfigMixin):
     """Sound <-> latents of unit variance, (B, 8, T/4, 16) at 25 frames a second for 16 kHz mono.
 
     `mel_mean` and `mel_std` normalise the log-mel for the VAE (AudioLDM: 0 and 1). `patch_size` folds that many mel
-    frames and bins into the VAE's channels (AudioLDM: 1), a large saving on a CPU. `chunk_frames` bounds the mel
-    frames that are decoded at once. `checkpointing` saves memory where gradients are needed: activations are
-    recomputed instead of kept.
+    frames and bins into the VAE's channels (AudioLDM: 1), a large saving on a CPU. `chunk_frames` bounds the mel frames
+    that are decoded at once. `checkpointing` saves memory where gradients are needed: activations are recomputed
+    instead of kept.
     """
 
     config_name = "codec.json"
@@ -60,8 +60,8 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     @property
     def context_frames(self) -> int:
-        """Latent frames of context of a part; whole loops of the vocoder's noise. The VAE's norms cover all frames,
-        so a part is only close to that of the whole."""
+        """Latent frames of context of a part; whole loops of the vocoder's noise. The VAE's norms cover all frames, so
+        a part is only close to that of the whole."""
         return -(-self._vocoder_margin // self.ratio)
 
     @property

@@ -30,8 +30,8 @@ RESIDUAL_REACH = 3 * (1 + 3 + 9)
 class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Sound <-> latents (B, 64, T), a frame for 2048 samples at the published sizes.
 
-    `chunk_frames` bounds the latent frames that are processed at once, in both directions. Chunks overlap by more
-    than the network's receptive field, so they equal one pass but for rounding (about 1e-6). `checkpointing` saves
+    `chunk_frames` bounds the latent frames that are processed at once, in both directions. Chunks overlap by more than
+    the network's receptive field, so they equal one pass but for rounding (about 1e-6). `checkpointing` saves
     memory where gradients are needed: activations of one chunk at a time, recomputed.
     """
 

@@ -4,8 +4,8 @@ After Siuzdak, "Vocos: Closing the gap between time-domain and Fourier-based neu
 Called as AudioLDM's `SpeechT5HifiGan` is. Two additions make it train in minutes on a CPU:
 magnitudes start from the interpolated mel energies and the network only corrects them, so levels (and silence) are
 right from the first step; and a learned, looped noise, shaped by magnitudes of its own, is added to the part whose
-phases are predicted, since a convolution over steady mels can only repeat itself every frame, which sounds like a
-buzz. The network also gets the deviation of the shaped noise's mels, so it can compensate the noise's random peaks.
+phases are predicted, since a convolution over steady mels can only repeat itself every frame, which sounds like a buzz.
+The network also gets the deviation of the shaped noise's mels, so it can compensate the noise's random peaks.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A content-addressed cache of a trainable's `prepare` over the clips of a manifest: one safetensors file a clip.
 
 An entry's name is a hash of all that it depends on: the bytes of the media (read each time, for sizes and dates say
-nothing), the clip's row, how it is decoded, and the extractor's version. A changed clip gets another name, so no
-entry is ever stale; entries are written atomically, and one that cannot be read, or whose values differ from those
-written, is prepared again. Several processes may fill one cache.
+nothing), the clip's row, how it is decoded, and the extractor's version. A changed clip gets another name, so no entry
+is ever stale; entries are written atomically, and one that cannot be read, or whose values differ from those written,
+is prepared again. Several processes may fill one cache.
 """
 
 from __future__ import annotations

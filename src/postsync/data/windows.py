@@ -16,8 +16,8 @@ def cut_windows(row: Mapping[str, Any], window_s: float, label_of: Words | None 
     """Rows of `window_s` seconds from the start of `row` on; the last one is the rest, however short.
 
     A row without usable media is unchanged. Events go to the window they begin in (a segment to each that it touches,
-    clipped to it); `label_of` and `captions_of` derive the words of a window from its events. A clip_id ends in
-    the window's start, in ms of the source.
+    clipped to it); `label_of` and `captions_of` derive the words of a window from its events. A clip_id ends in the
+    window's start, in ms of the source.
     """
     if window_s <= 0:
         raise ValueError(f"a window lasts longer than 0 s, not {window_s}")

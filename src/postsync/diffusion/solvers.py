@@ -6,13 +6,13 @@ straight path `(1 - t) clean + t noise` (sihyun-yu/REPA `samplers.py`, MIT, read
 dx/dt = noise - clean. All noise comes from the caller, so a seed fixes the result on any machine of one kind and no
 Brownian tree is needed.
 
-Callbacks: `before_step(i, state)` may return another state for the model's input, `after_step(i, before,
-after, output)` another one to continue from; `output` is the model's output at `before`.
+Callbacks: `before_step(i, state)` may return another state for the model's input, `after_step(i, before, after,
+output)` another one to continue from; `output` is the model's output at `before`.
 
-History: a multistep solver extrapolates from the clean estimates of earlier steps. Where a callback has moved the
-state between two steps, their difference would contain that push besides the path's curvature and extrapolate both, so
-the history is dropped there and the next step is of first order; with an untouched path nothing changes. The flow
-solvers keep no history.
+History: a multistep solver extrapolates from the clean estimates of earlier steps. Where a callback has moved the state
+between two steps, their difference would contain that push besides the path's curvature and extrapolate both, so the
+history is dropped there and the next step is of first order; with an untouched path nothing changes. The flow solvers
+keep no history.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ BeforeStep = Callable[[int, Tensor], Tensor]
 AfterStep = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 StepNoise = Callable[[int], Tensor]
 Velocity = Callable[[Tensor, float, float], Tensor]
-"""`velocity(state, time, step_time)`: dx/dt at `time`; `step_time` is where the step began, which decides whether
-an interval of guidance applies (Heun evaluates a second time, at the step's end)."""
+"""`velocity(state, time, step_time)`: dx/dt at `time`; `step_time` is where the step began, which decides whether an
+interval of guidance applies (Heun evaluates a second time, at the step's end)."""
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
 LAST_SDE_TIME = 0.04
@@ -99,8 +99,8 @@ def sample(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, so
            eta: float = 1.0, before_step: BeforeStep | None = None, after_step: AfterStep | None = None) -> Tensor:
     """Denoise `x` (noise times sigmas[0]) along `sigmas` (S + 1,), which end at 0.
 
-    `noise(i)` gives unit-normal noise shaped as x; it is called only where eta > 0 and the next sigma is not 0. For
-    the callbacks see the module; their `output` is the clean estimate.
+    `noise(i)` gives unit-normal noise shaped as x; it is called only where eta > 0 and the next sigma is not 0. For the
+    callbacks see the module; their `output` is the clean estimate.
     """
     update = SOLVERS[solver]
     history: list[PastEstimate] = []

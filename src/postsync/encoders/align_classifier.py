@@ -150,9 +150,9 @@ class AlignClassifier(ModelMixin, ConfigMixin):
                     generator: torch.Generator | None = None) -> Tensor:
         """Probabilities (B,) for waveforms (B, N) at 16 kHz in -1..1 and CAVP steps (B, F, 512) at 4 a second.
 
-        The sound is cut or continued with silence to 8.192 s; the first 32 steps are used, fewer are repeated
-        from their start. Official figures draw one sample of the posterior: so does this, from `generator`, or without
-        one the same draw for every clip, so that no figure depends on the order. `deterministic` takes the mean.
+        The sound is cut or continued with silence to 8.192 s; the first 32 steps are used, fewer are repeated from
+        their start. Official figures draw one sample of the posterior: so does this, from `generator`, or without one
+        the same draw for every clip, so that no figure depends on the order. `deterministic` takes the mean.
         Raises ValueError for counts that differ.
         """
         if len(waveform) != len(cavp_steps) or cavp_steps.shape[1] == 0:

@@ -1,8 +1,8 @@
 """BEATs: an audio transformer over 16 x 16 patches of a Kaldi filterbank, with gated relative positions.
 
 Source: arXiv 2212.09058, `microsoft/unilm: beats`, as GRAM uses it (`ispamm/GRAM: model/audio_encoders/beats`).
-Parameter names are the official ones but for the relative position table, which all layers share: official
-files repeat it per layer, here it is stored once (`from_official`, `to_official`).
+Parameter names are the official ones but for the relative position table, which all layers share: official files repeat
+it per layer, here it is stored once (`from_official`, `to_official`).
 """
 
 from __future__ import annotations

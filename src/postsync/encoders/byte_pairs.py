@@ -48,8 +48,8 @@ class ClipTokenizer:
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Texts -> ids (B, 77) int64: start, at most 75 pieces, end, zeros.
 
-        Entities are unescaped, white space is collapsed, and letters lower-cased. Broken Unicode is left unchanged
-        (the official code repairs it).
+        Entities are unescaped, white space is collapsed, and letters lower-cased. Broken Unicode is left unchanged (the
+        official code repairs it).
         """
         ids = torch.zeros(len(texts), CONTEXT, dtype=torch.int64)
         for row, text in zip(ids, texts):

@@ -97,8 +97,8 @@ class Clap(ModelMixin, ConfigMixin):
 def fit_to_ten_seconds(waveform: Tensor, int16: bool = True) -> Tensor:
     """Waveforms (B, N) at 48 kHz -> (B, 480000): shorter ones repeated whole, then silence; of longer ones the start.
 
-    LAION crops longer ones at random; the start is taken here, so that values are reproducible. Raises ValueError
-    for no samples.
+    LAION crops longer ones at random; the start is taken here, so that values are reproducible. Raises ValueError for
+    no samples.
     """
     num_samples = waveform.shape[-1]
     if num_samples == 0:

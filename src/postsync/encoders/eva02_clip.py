@@ -148,8 +148,8 @@ class Eva02ClipVision(ModelMixin, ConfigMixin):
 def rotation(grid: int, head_dim: int, reference_grid: int) -> tuple[Tensor, Tensor]:
     """Sines and cosines (grid * grid, head_dim) of every patch.
 
-    The first half of a head turns by the row, the second by the column; each angle occurs twice, for
-    neighbouring channels; positions are scaled to `reference_grid`.
+    The first half of a head turns by the row, the second by the column; each angle occurs twice, for neighbouring
+    channels; positions are scaled to `reference_grid`.
     """
     rates = 10000.0 ** (-torch.arange(0, head_dim // 2, 2, dtype=torch.float64) / (head_dim // 2))
     angles = (torch.arange(grid, dtype=torch.float64) / grid * reference_grid)[:, None] * rates

@@ -1,7 +1,7 @@
 """GRAM's training loss: the volume contrastive loss, and the matching loss on hard negatives.
 
-Source: arXiv 2412.11959, `ispamm/GRAM: model/gram.py`. The defaults are the official ones; `mini()` names where
-the bundled model differs.
+Source: arXiv 2412.11959, `ispamm/GRAM: model/gram.py`. The defaults are the official ones; `mini()` names where the
+bundled model differs.
 """
 
 from __future__ import annotations

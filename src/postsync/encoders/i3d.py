@@ -2,8 +2,8 @@
 
 Source: Carreira and Zisserman, arXiv 1705.07750, in the port that FAVD uses (amazon-science/avgen-eval-toolkit:
 PEAVS/av_features_extraction/models/i3d; names of hassony2/kinetics_i3d_pytorch). These weights give FAVD. They do not
-give FVD, whose own I3D was published as a TorchScript program: that file contains code as well as weights, so it
-is not converted here; users who trust it can open it with `torch.jit.load` and pass its logits to the metric.
+give FVD, whose own I3D was published as a TorchScript program: that file contains code as well as weights, so it is not
+converted here; users who trust it can open it with `torch.jit.load` and pass its logits to the metric.
 """
 
 from __future__ import annotations

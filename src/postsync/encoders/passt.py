@@ -82,8 +82,8 @@ class Passt(ModelMixin, ConfigMixin):
 def from_official(state_dict: Mapping[str, Tensor], heads: int | None = None, stride: int = 10) -> Passt:
     """PaSST from the state dict of `passt-s-f128-p16-s10-ap.476-swa.pt`; its sizes are read from it.
 
-    Not in the state dict: `heads` (default: 64 wide each) and the `stride` of the patches. Raises
-    WeightsError for another network.
+    Not in the state dict: `heads` (default: 64 wide each) and the `stride` of the patches. Raises WeightsError for
+    another network.
     """
     ours, _ = rename(state_dict, RENAMED, IGNORED)
     return build(lambda: Passt(**_sizes(ours, heads, stride)), ours, "PaSST-S")

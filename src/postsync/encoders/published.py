@@ -1,5 +1,5 @@
-"""The published networks that metrics and systems use: where each file is, under which licence, and
-its conversion, once, to safetensors in a folder of the user's cache.
+"""The published networks that metrics and systems use: where each file is, under which licence, and its conversion,
+once, to safetensors in a folder of the user's cache.
 
 `convert` is run by the user on a downloaded file; nothing is fetched. `load` returns the network.
 """

@@ -148,8 +148,8 @@ def from_official(state_dict: Mapping[str, Tensor], heads: int | None = None,
                   head_heads: int | None = None) -> Synchformer:
     """Synchformer from `synchformer_state_dict.pth` (or the `model` of `24-01-04T16-39-21.pt`); sizes are read from it.
 
-    Not in the state dict: the `heads` of the towers (default: 64 wide each) and the `head_heads` of the head
-    (96 wide each). Raises WeightsError for another network.
+    Not in the state dict: the `heads` of the towers (default: 64 wide each) and the `head_heads` of the head (96 wide
+    each). Raises WeightsError for another network.
     """
     ours, _ = rename(state_dict, RENAMED, IGNORED)
     ours = _fused(ours)

@@ -1,7 +1,7 @@
 """Inputs of the metrics of sums: each function returns the arguments of a torchmetrics class's `update` for a clip.
 
-Here sounds are resampled, events read and networks run; the formulas are in `postsync.metrics`. Functions
-raise Skipped for a clip that lacks what the metric needs, Absent where one of its sides is missing.
+Here sounds are resampled, events read and networks run; the formulas are in `postsync.metrics`. Functions raise Skipped
+for a clip that lacks what the metric needs, Absent where one of its sides is missing.
 """
 
 from __future__ import annotations

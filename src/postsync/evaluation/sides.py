@@ -91,9 +91,9 @@ def read_side(folder: Path, side: str) -> Side:
 
 
 def _from_files(folder: Path, side: str) -> Side:
-    """Results of `postsync generate` count under the name of their clip on the generated side, and never on the
-    other side. The lossless copy of a result, `clip.mp4.flac` beside `clip.mp4`, is not a clip of its own. Accented
-    letters pair however the file system composes them; files in subfolders are named and not measured."""
+    """Results of `postsync generate` count under the name of their clip on the generated side, and never on the other
+    side. The lossless copy of a result, `clip.mp4.flac` beside `clip.mp4`, is not a clip of its own. Accented letters
+    pair however the file system composes them; files in subfolders are named and not measured."""
     found = sorted(p for p in folder.rglob("*") if not p.is_dir()
                    and p.suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES
                    and not any(part.startswith(".") for part in p.relative_to(folder).parts))

@@ -1,7 +1,7 @@
 """Loudness over time: linear RMS in 0..1, and the recipes published systems were trained on.
 
-A network only works with envelopes of the recipe it was trained on: `causal_window` lags by up to 227 ms, the
-others do not. `frame_rms` is postsync's own (centred, 100 Hz, value m belongs to time m / 100).
+A network only works with envelopes of the recipe it was trained on: `causal_window` lags by up to 227 ms, the others do
+not. `frame_rms` is postsync's own (centred, 100 Hz, value m belongs to time m / 100).
 Sources: foleygram.md section 4, envelope_from_video.md sections 2 and 6.
 """
 

@@ -44,8 +44,8 @@ def decode(classes: Tensor, edges: Tensor, midpoint: bool = False) -> Tensor:
 def smooth_labels(classes: Tensor, num_classes: int = 64, recipe: str = "video_foley") -> Tensor:
     """Soft targets (..., num_classes) for classes (...).
 
-    "video_foley": weight 1, exp(-0.5), exp(-1) at distance 0, 1, 2, not normalised; silence stays one-hot and
-    gets no weight from its neighbours. "gaussian" (the Stable-Foley notebook): exp(-d^2 / 2) for d <= 2, normalised.
+    "video_foley": weight 1, exp(-0.5), exp(-1) at distance 0, 1, 2, not normalised; silence stays one-hot and gets no
+    weight from its neighbours. "gaussian" (the Stable-Foley notebook): exp(-d^2 / 2) for d <= 2, normalised.
     """
     if recipe not in ("video_foley", "gaussian"):
         raise ValueError(f"unknown label recipe '{recipe}'; choose video_foley or gaussian")

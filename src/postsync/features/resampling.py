@@ -1,7 +1,7 @@
 """torchaudio's band-limited resampling as a torch function: published metric values depend on the resampler.
 
-Files are read and written with soxr (media/audio.py), which has the better filter; this one is for extractors
-whose published numbers used it.
+Files are read and written with soxr (media/audio.py), which has the better filter; this one is for extractors whose
+published numbers used it.
 """
 
 from __future__ import annotations

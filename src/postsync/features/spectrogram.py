@@ -99,9 +99,8 @@ def clap() -> SpectrogramConfig:
 def cavp_mel(waveform: Tensor, hop_length: int = 250) -> Tensor:
     """CAVP mel of a 16 kHz waveform (B, N) in -1..1: (B, ceil(N / hop_length), 128) in 0..1, where 1 is 20 dB.
 
-    Hop 250 for the CAVP encoder, 256 for Diff-Foley's autoencoder. The last sample is dropped, as the official
-    code does to avoid an extra frame (luosiallen/Diff-Foley: data_preprocess/wav2spec.py, with librosa 0.8's
-    reflection).
+    Hop 250 for the CAVP encoder, 256 for Diff-Foley's autoencoder. The last sample is dropped, as the official code
+    does to avoid an extra frame (luosiallen/Diff-Foley: data_preprocess/wav2spec.py, with librosa 0.8's reflection).
     """
     decibels = log_mel_spectrogram(waveform[:, :-1], cavp(hop_length)) * (20 / math.log(10))
     return ((decibels + 80) / 100).clamp(0, 1)

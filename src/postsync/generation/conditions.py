@@ -149,8 +149,8 @@ def pipeline_arguments(options: Options) -> dict[str, Any]:
 
 
 def timing_source(options: Options, pipeline: Pipeline) -> str | None:
-    """The source of the timing: "envelope", "onsets", or the name of a reader; None if the pipeline follows the
-    picture alone. Raises ConditionError for an unknown reader, WeightsError where its weights are not installed."""
+    """The source of the timing: "envelope", "onsets", or the name of a reader; None if the pipeline follows the picture
+    alone. Raises ConditionError for an unknown reader, WeightsError where its weights are not installed."""
     if "envelope" not in pipeline.accepts:
         return None
     return next((name for name in ("envelope", "onsets") if getattr(options, name) is not None),

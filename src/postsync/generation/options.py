@@ -19,8 +19,8 @@ Setting = bool | int | float | str
 class Options(BaseModel):
     """The settings of a soundtrack, besides the clip and the weights. None: the preset's default, or absent.
 
-    `Options.model_json_schema()` describes all of it. Raises ConditionError, naming the option, for an unknown name
-    and for a value of a wrong type or out of range.
+    `Options.model_json_schema()` describes all of it. Raises ConditionError, naming the option, for an unknown name and
+    for a value of a wrong type or out of range.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

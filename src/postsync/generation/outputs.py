@@ -28,8 +28,8 @@ def make_folder(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Planned:
-    """One planned result: take number `k` of a request, its file, and the mark inserted before the suffix of its
-    extra files in a run with several results ("" for a single one)."""
+    """One planned result: take number `k` of a request, its file, and the mark inserted before the suffix of its extra
+    files in a run with several results ("" for a single one)."""
 
     request: Request
     k: int

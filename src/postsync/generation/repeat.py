@@ -38,8 +38,8 @@ _WHOLE = frozenset({"system", "preset", "parts", "device", "dtype", "start_s", "
 
 def repeat_run(named: Path, video: Path | None, outputs: Outputs, *, load: Load, on_result: OnResult,
                on_progress: OnProgress | None = None) -> Report:
-    """Repeat the result that a sidecar describes. `named`: the sidecar or its result; `video`: the clip's present
-    path, if it moved. Without an output the result is written to its old path, or to a free name beside it.
+    """Repeat the result that a sidecar describes. `named`: the sidecar or its result; `video`: the clip's present path,
+    if it moved. Without an output the result is written to its old path, or to a free name beside it.
 
     Raises PostsyncError for files that are missing or have changed.
     """
@@ -154,9 +154,9 @@ def redo(earlier: Result, start_s: float, end_s: float, changes: Mapping[str, An
          on_progress: OnProgress | None = None, *, known: PictureCache | None = None) -> Result:
     """`earlier` with the span between two times regenerated, with its options but for `changes`, at its gain.
 
-    Only the span's own samples change; the cross-fades lie inside it. Times are rounded to 10 ms. The earlier
-    timing is kept unless the changes name a file or reader; an offset shifts it further. Raises ConditionError for a
-    span outside the clip, and for options that concern the whole soundtrack.
+    Only the span's own samples change; the cross-fades lie inside it. Times are rounded to 10 ms. The earlier timing is
+    kept unless the changes name a file or reader; an offset shifts it further. Raises ConditionError for a span outside
+    the clip, and for options that concern the whole soundtrack.
     """
     if not 0 <= start_s < min(end_s, earlier.duration_s) or math.isinf(end_s):
         raise ConditionError(f"a span from {start_s:g} to {end_s:g} s does not lie in a clip of "

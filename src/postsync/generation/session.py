@@ -1,5 +1,4 @@
-"""A clip with its pipeline: conditions are read once for all takes. The command line and applications use
-this."""
+"""A clip with its pipeline: conditions are read once for all takes. The command line and applications use this."""
 
 from __future__ import annotations
 
@@ -92,7 +91,7 @@ class ClipSession:
         MediaError for unreadable files (with the first take).
         """
         if num_samples < 1:
-            raise ConditionError(f"num_samples is {num_samples}; it is 1 or more.")
+            raise ConditionError(f"num_samples is {num_samples}; it must be 1 or more.")
         timing, path = _timing_or_path(envelope)
         names = tuple(guide for guide in guides if isinstance(guide, str))
         asked = options_for(self.pipeline, {"prompt": prompt, "seed": seed, "envelope": path,
@@ -142,8 +141,8 @@ def open_clip(video: Source | None, pipeline: Pipeline | None = None, *, fps: fl
     """A session for a clip: a path; frames (F, H, W, 3) uint8 in memory with their `fps`; or, for sound without a
     picture, None with `duration_s`.
 
-    `pipeline`: None loads the default one. Raises PostsyncError if that cannot be loaded,
-    ConditionError for frames of another form.
+    `pipeline`: None loads the default one. Raises PostsyncError if that cannot be loaded, ConditionError for frames of
+    another form.
     """
     picture = NoPicture(duration_s or 0.0) if video is None else open_picture(video, fps)
     return ClipSession(picture, registry.load_pipeline() if pipeline is None else pipeline)

@@ -1,8 +1,8 @@
 """Decoding the picture packet by packet, with limits: damaged packets are skipped, endless ones refused.
 
 A small file can cause a lot of work: pictures beyond `MAX_PIXELS` (the decoder refuses them before it allocates), far
-more pictures than its bytes can hold, or times that jump by years. The limits are well beyond what cameras
-and encoders produce; they are checked while decoding, since headers can be wrong.
+more pictures than its bytes can hold, or times that jump by years. The limits are well beyond what cameras and encoders
+produce; they are checked while decoding, since headers can be wrong.
 """
 
 from __future__ import annotations

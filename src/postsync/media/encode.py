@@ -58,8 +58,7 @@ def encode_pictures(
         sample_rate: of the sound, Hz.
         on_progress: receives the finished share, about every ten frames; an exception from it ends the work.
 
-    Raises MediaError for an unsupported suffix, and if the file cannot be written. It is
-    written atomically.
+    Raises MediaError for an unsupported suffix, and if the file cannot be written. It is written atomically.
     """
     target, encoding = Path(target), encoding or Encoding()
     container_format = check_container(target)

@@ -1,8 +1,8 @@
 """Puts a soundtrack under a picture: the video packets are copied, never decoded; only the sound is encoded.
 
 The first video track, all subtitles, chapters and metadata are copied, and on request the first sound track. Other
-sound, further video tracks, cover art, attachments and data streams are dropped (logged). Same input and
-waveform give the same bytes.
+sound, further video tracks, cover art, attachments and data streams are dropped (logged). Same input and waveform give
+the same bytes.
 """
 
 from __future__ import annotations

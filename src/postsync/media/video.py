@@ -240,8 +240,8 @@ def shown_frames(path: Path, found: list[VideoInfo], start_s: float = 0.0) -> It
 def declared(path: str | os.PathLike[str]) -> VideoInfo | None:
     """The declared facts about a file's picture, without decoding it: usually right, but unreliable.
 
-    From its header if that has length and number of pictures (mp4, mov), else from its packets, which are read
-    through. None if neither has them. Raises MediaError.
+    From its header if that has length and number of pictures (mp4, mov), else from its packets, which are read through.
+    None if neither has them. Raises MediaError.
     """
     path = Path(path)
     with _opened(path) as (container, stream):

@@ -1,8 +1,8 @@
 """Reading a clip in one pass: every picture as small luma, some of them as RGB, decoded only once.
 
-Which pictures are wanted depends on the clip's exact length, known only once all of it was decoded. So plans are
-made for the declared length and for lengths near it; the pictures of these plans are kept, and the exact plan is served
-from them. Only if the declared length was wrong is the file read a second time.
+Which pictures are wanted depends on the clip's exact length, known only once all of it was decoded. So plans are made
+for the declared length and for lengths near it; the pictures of these plans are kept, and the exact plan is served from
+them. Only if the declared length was wrong is the file read a second time.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _STEP = 10  # frames between two reports of progress
 class FramePlan:
     """Pictures to take: those shown at `times_s`, ascending seconds from the first picture, as (width, height) `size`.
 
-    A picture counts as reached up to `slack_s` before its time, at most a quarter of the one before it; a time at
-    which nothing is shown takes the last picture taken.
+    A picture counts as reached up to `slack_s` before its time, at most a quarter of the one before it; a time at which
+    nothing is shown takes the last picture taken.
     """
 
     times_s: tuple[float, ...]

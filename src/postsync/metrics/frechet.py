@@ -6,9 +6,8 @@ the eigenvalues of the symmetric F_x^T S_y F_x otherwise (metrics.md section 1).
 
 FAVD (section 11) takes picture and sound together, row by row of 0.96 s: I3D beside VGGish. I3D sums its rgb and its
 flow stream; without flow, or with another flow than PWC-Net's, the result has another name. FVD (section 12) takes
-I3D's 400 Kinetics logits of 16-frame excerpts. Published code (universome/stylegan-v `fvd2048_16f`) takes the
-first 2048 videos of a set, a real one's excerpt at a random place and a generated one's at its start, and skips
-shorter ones.
+I3D's 400 Kinetics logits of 16-frame excerpts. Published code (universome/stylegan-v `fvd2048_16f`) takes the first
+2048 videos of a set, a real one's excerpt at a random place and a generated one's at its start, and skips shorter ones.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Similarity of embeddings: cosine similarity, GRAM's volume, retrieval (recall at k, AUC) and average precision.
 
-CLAP-score, IB-AV, IB-TA, IB-TV and CAVP similarity are cosines of their networks' embeddings, neither clamped at 0
-nor multiplied by 100 as in some tables (metrics.md sections 9 and 10). For retrieval by GRAM the score is minus the
-volume (gram_encoders.md section 9); ties count against the query.
+CLAP-score, IB-AV, IB-TA, IB-TV and CAVP similarity are cosines of their networks' embeddings, neither clamped at 0 nor
+multiplied by 100 as in some tables (metrics.md sections 9 and 10). For retrieval by GRAM the score is minus the volume
+(gram_encoders.md section 9); ties count against the query.
 """
 
 from __future__ import annotations
@@ -46,8 +46,7 @@ class CosineSimilarity(ClipMean):
 
 
 class EmbeddingVolume(ClipMean):
-    """Volume that the embeddings of a clip span, averaged over clips: 0 if linearly dependent, 1 if
-    orthogonal."""
+    """Volume that the embeddings of a clip span, averaged over clips: 0 if linearly dependent, 1 if orthogonal."""
 
     higher_is_better = False
 

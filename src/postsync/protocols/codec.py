@@ -47,8 +47,8 @@ class Codec(Protocol):
 
     @property
     def context_frames(self) -> int:
-        """Latent frames on either side that a part of the sound depends on. A part decoded alone, from a multiple
-        of it on and with that many frames around it, equals that of the whole or comes close to it."""
+        """Latent frames on either side that a part of the sound depends on. A part decoded alone, from a multiple of it
+        on and with that many frames around it, equals that of the whole or comes close to it."""
         ...
 
     def latent_shape(self, num_samples: int) -> tuple[int, ...]:

@@ -19,12 +19,11 @@ class Decode(Protocol):
 class Step:
     """One solver step, before or after it was taken. A state is `alpha * clean + sigma * noise`.
 
-    `latents_before` is the model's input state, at `alpha` and `sigma`; `latents` the state that the
-    solver reached, at `alpha_next` and `sigma_next` (before the step: the same as `latents_before`). `timestep` is the
-    model's own time of the step. `model_output` is the guided prediction in the backbone's own parameterization (eps,
-    v or flow), None before the step. `clean_estimate(latents)` applies that output, held fixed, at the noise level of
-    `latents_before`: the clean latents that these latents imply, differentiable in `latents`; before the step it
-    raises ValueError.
+    `latents_before` is the model's input state, at `alpha` and `sigma`; `latents` the state that the solver reached, at
+    `alpha_next` and `sigma_next` (before the step: the same as `latents_before`). `timestep` is the model's own time of
+    the step. `model_output` is the guided prediction in the backbone's own parameterization (eps, v or flow), None
+    before the step. `clean_estimate(latents)` applies that output, held fixed, at the noise level of `latents_before`:
+    the clean latents that these latents imply, differentiable in `latents`; before the step it raises ValueError.
     """
 
     index: int

@@ -31,8 +31,8 @@ NATIVE_S = 8.16  # native length of the mini systems: 204 latent frames at 25 a 
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """What `prepare` reads of a clip. `duration_s`: length of a scene rendered for it. `channels`: with 1, the
-    sound comes mixed down; with more it comes as it is in the file."""
+    """What `prepare` reads of a clip. `duration_s`: length of a scene rendered for it. `channels`: with 1, the sound
+    comes mixed down; with more it comes as it is in the file."""
 
     frames: FrameRequest | None
     sample_rate: int | None  # None: no sound

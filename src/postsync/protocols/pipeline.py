@@ -127,8 +127,8 @@ class Pipeline(Protocol):
         ...
 
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
-        """The pictures that it uses for a sound of `duration_s` seconds, `asked` being the call's other arguments
-        that were given; None: it uses none."""
+        """The pictures that it uses for a sound of `duration_s` seconds, `asked` being the call's other arguments that
+        were given; None: it uses none."""
         ...
 
     def __call__(self, video: Tensor | None = None, prompt: Prompt = None, negative_prompt: str | None = None,

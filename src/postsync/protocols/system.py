@@ -83,8 +83,8 @@ def checked_options(given: Mapping[str, Any], known: Mapping[str, Option], owner
 
 
 def read_pairs(pairs: Iterable[str], form: str) -> dict[str, str]:
-    """The names and values of texts `NAME=VALUE`. `form` shows the syntax in errors, such as
-    "--set NAME=VALUE". Raises ConditionError for another form and for a name given twice."""
+    """The names and values of texts `NAME=VALUE`. `form` shows the syntax in errors, such as "--set NAME=VALUE". Raises
+    ConditionError for another form and for a name given twice."""
     found: dict[str, str] = {}
     for pair in pairs:
         name, sign, value = pair.partition("=")

@@ -1,7 +1,7 @@
 """Captions of the scenes: about 30 paraphrases a family, a fifth of them held out of training.
 
-A held-out caption is a new sentence, but its words occur in the family's training captions as far as possible: it
-tests the understanding of sentences, not the knowledge of untaught words.
+A held-out caption is a new sentence, but its words occur in the family's training captions as far as possible: it tests
+the understanding of sentences, not the knowledge of untaught words.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Struck and scraped materials by modal synthesis; loose and liquid ones by grains.
 
-A solid is a set of modes (frequency ratios, decays) rung by a short contact; a longer contact (a weak hit) excites
-the high modes less. After van den Doel and Pai, "The sounds of physical objects", Presence 7(4), 1998.
+A solid is a set of modes (frequency ratios, decays) rung by a short contact; a longer contact (a weak hit) excites the
+high modes less. After van den Doel and Pai, "The sounds of physical objects", Presence 7(4), 1998.
 """
 
 from __future__ import annotations

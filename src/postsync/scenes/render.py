@@ -64,8 +64,8 @@ def render_scene(seed: int, config: SceneConfig | None = None, *, needs: frozens
     """The clip of a seed (0 or more).
 
     `needs`: which of "frames" and "waveform" to render (the waveform brings the true envelope of the foreground);
-    the selection never changes the rest. frames (F, 3, size, size) uint8, times (F,) float64 seconds, waveform
-    (1, N) float32, envelope (M,) at 100 Hz. Raises ValueError for an unknown need.
+    the selection never changes the rest. frames (F, 3, size, size) uint8, times (F,) float64 seconds, waveform (1, N)
+    float32, envelope (M,) at 100 Hz. Raises ValueError for an unknown need.
     """
     config = config or SceneConfig()
     if needs - EVERYTHING:

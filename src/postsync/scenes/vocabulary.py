@@ -1,9 +1,9 @@
 """The mini's own WordPiece vocabulary: about 2,000 entries, made from the captions and everyday prompt words.
 
 Written to `weights/gram/vocab.txt` in the order of BERT's file (one entry a line, the line number is the id), which
-`BertTokenizerFast` reads. Words of the captions and the everyday list stay whole; the remaining entries are the
-most common beginnings and endings of the same words, and every letter is an entry, so that no word of latin letters
-becomes [UNK].
+`BertTokenizerFast` reads. Words of the captions and the everyday list stay whole; the remaining entries are the most
+common beginnings and endings of the same words, and every letter is an entry, so that no word of latin letters becomes
+[UNK].
 """
 
 from __future__ import annotations

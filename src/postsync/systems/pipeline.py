@@ -29,8 +29,8 @@ LoadPart = Callable[[Path, torch.dtype], nn.Module]
 class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
     """A diffusers pipeline with a `codec` among its parts and `sees_film` in its configuration.
 
-    `shared` lists parts that several systems share, with the function that loads them: a folder saved without such
-    a part takes it from the caller's folder, or from the bundled one named in its configuration as `<part>_folder`.
+    `shared` lists parts that several systems share, with the function that loads them: a folder saved without such a
+    part takes it from the caller's folder, or from the bundled one named in its configuration as `<part>_folder`.
     """
 
     system: str
@@ -105,8 +105,8 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
         return found
 
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
-        """The pictures it uses for a sound of `duration_s` seconds, `asked` being the call's other arguments that
-        were given; None: it uses none."""
+        """The pictures it uses for a sound of `duration_s` seconds, `asked` being the call's other arguments that were
+        given; None: it uses none."""
         return None
 
     def _refuse(self, given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

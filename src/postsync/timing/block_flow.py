@@ -46,8 +46,8 @@ def shifted(picture: Array, dx: float, dy: float) -> Array:
 def camera_motion(before: list[Array], after: list[Array]) -> tuple[float, float, Array]:
     """Two pyramids -> (dx, dy) of the whole picture and the flow of each cell (2, CELLS, CELLS), pixels of 96 a pair.
 
-    The whole picture moves as the weighted median of its cells, so that moving objects do not count; if too few
-    cells agree (a ball before a plain wall) the camera counts as still.
+    The whole picture moves as the weighted median of its cells, so that moving objects do not count; if too few cells
+    agree (a ball before a plain wall) the camera counts as still.
     """
     dx = dy = 0.0
     flow = np.zeros((2, CELLS, CELLS), np.float32)

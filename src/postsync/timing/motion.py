@@ -1,7 +1,7 @@
 """MotionEnvelope: loudness and hits read from the motion in a picture, without weights.
 
-Striking objects stop suddenly: the drop of motion energy marks the hit (its rise does not), and each hit gets a
-ringing tail. Rubbing, shaking and flowing sound while they move: smoothed energy is the second part of the envelope.
+Striking objects stop suddenly: the drop of motion energy marks the hit (its rise does not), and each hit gets a ringing
+tail. Rubbing, shaking and flowing sound while they move: smoothed energy is the second part of the envelope.
 Recipe of envelope_from_video.md section 5; frames are read once, 64 numbers a frame are kept.
 """
 

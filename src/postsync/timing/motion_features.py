@@ -1,8 +1,8 @@
 """Robust motion statistics of the cells of a picture, streamed: the input of the trained timing predictor.
 
-Frames are read once and only the last one is kept, with a slowly running median picture; of each pair of frames 6 x
-144 small numbers remain. Noise, exposure, the camera's motion, cuts and repeated pictures are removed here, so that
-the network only needs to learn timing. Recipe: envelope_training_notes.md section 5.
+Frames are read once and only the last one is kept, with a slowly running median picture; of each pair of frames 6 x 144
+small numbers remain. Noise, exposure, the camera's motion, cuts and repeated pictures are removed here, so that the
+network only needs to learn timing. Recipe: envelope_training_notes.md section 5.
 
 A frame's timestamp is the start of its display; a difference belongs to the middle between its two frames.
 """

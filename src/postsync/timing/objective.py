@@ -32,8 +32,8 @@ class TimingObjective(Objective):
     def __init__(self, predictor: TimingPredictor | None = None, *, shift: int = 2, onset_weight: float = 3.0,
                  seen_cells: int = 16, floors_db: tuple[float, float] = (-54.0, -24.0),
                  channel_gain: float = 0.15) -> None:
-        """`shift`: the target moves by up to this many values (drawn); `seen_cells`: number of cells used, drawn
-        for each clip; `floors_db`: range of the loudness floor, drawn; `channel_gain`: deviation in nepers.
+        """`shift`: the target moves by up to this many values (drawn); `seen_cells`: number of cells used, drawn for
+        each clip; `floors_db`: range of the loudness floor, drawn; `channel_gain`: deviation in nepers.
         """
         super().__init__()
         self.predictor: TimingPredictor = predictor if predictor is not None else TimingPredictor()

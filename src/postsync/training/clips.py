@@ -48,11 +48,11 @@ def scene_clips(wants: ClipRequest, seed: int, count: int, *, world: dict[str, A
 
 def manifest_clips(name: str, objective: Objective, manifest: Path, split: str = "train",
                    folder: Path | None = None) -> FeatureCache:
-    """The features of a split of the manifest in the folder `manifest` for the trainable `name`, prepared on demand
-    and cached in `folder` (default: features/NAME beside the manifest).
+    """The features of a split of the manifest in the folder `manifest` for the trainable `name`, prepared on demand and
+    cached in `folder` (default: features/NAME beside the manifest).
 
-    Clips flagged as unfit are skipped in a training split, unreadable ones in others. Raises PostsyncError
-    if no clip is left.
+    Clips flagged as unfit are skipped in a training split, unreadable ones in others. Raises PostsyncError if no clip
+    is left.
     """
     wants = objective.wants
     parts = {"frames": "no_picture", "waveform": "no_sound"}

@@ -1,7 +1,7 @@
 """The one training loop: features prepared once, random batches, AdamW, warm-up and cosine, EMA, saved states, export.
 
-Every step draws its batch and its noise from generators seeded by the step's number, so a resumed run
-continues exactly where it stopped.
+Every step draws its batch and its noise from generators seeded by the step's number, so a resumed run continues exactly
+where it stopped.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ class _Run:
     def add_gradients(self, features: PreparedFeatures, step: int) -> Batch:
         """The mean gradient of this process's batches of a step; returns the means of their scalars.
 
-        Batches are numbered over all processes, and clips and noise are drawn by that number: two processes do the
-        same as one that accumulates twice as many.
+        Batches are numbered over all processes, and clips and noise are drawn by that number: two processes do the same
+        as one that accumulates twice as many.
         """
         config, parts = self.config, self.config.accumulation
         means: Batch = {}

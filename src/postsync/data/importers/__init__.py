@@ -49,9 +49,8 @@ def import_dataset(format_name: str, annotations: Path, media: Path | None, out:
 
     `media`: where the files lie (None: in the folder of the annotations). `window_s`: cut the clips into windows of
     this length. `workers`: probing threads. `on_clip(done, total)` reports progress. Every annotated clip becomes a row
-    (or several); its problems are flagged. Raises PostsyncError for an unknown format, MediaError for
-    annotations of another form, for media none of whose files was found, and for an existing manifest unless
-    `replace`.
+    (or several); its problems are flagged. Raises PostsyncError for an unknown format, MediaError for annotations of
+    another form, for media none of whose files was found, and for an existing manifest unless `replace`.
     """
     if format_name not in FORMATS:
         raise PostsyncError(f"no format '{format_name}'; the formats are: {', '.join(FORMATS)}")

@@ -80,8 +80,8 @@ def _gathered(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...
 def table(path: Path, columns: str, delimiter: str = ",", comments: bool = True) -> Iterator[tuple[str, list[str]]]:
     """(place, cells) of a CSV file's rows: quoted cells may hold commas, blanks after a comma are stripped.
 
-    Empty rows, and with `comments` rows that start with #, are skipped. `columns` says in the error what was
-    expected. Raises MediaError where the file cannot be read.
+    Empty rows, and with `comments` rows that start with #, are skipped. `columns` says in the error what was expected.
+    Raises MediaError where the file cannot be read.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

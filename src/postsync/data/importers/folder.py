@@ -14,8 +14,8 @@ from .entries import Entry, ImportOptions, named_rows, split_called
 def folder(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """The clips of the folder `path`, or of the folder around the CSV file `path`; a name may have several captions.
 
-    Without a given split, the clips are a test set. Clips that the CSV does not name, and names without a clip,
-    are kept and flagged. Raises MediaError where no clip is named or found.
+    Without a given split, the clips are a test set. Clips that the CSV does not name, and names without a clip, are
+    kept and flagged. Raises MediaError where no clip is named or found.
     """
     split = split_called(options.split, "--split") if options.split else "test"
     place, captions_file = (path, _only_csv(path)) if path.is_dir() else (path.parent, path)

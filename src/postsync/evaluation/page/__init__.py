@@ -54,8 +54,8 @@ def write_html(results: Evaluation | Sequence[Evaluation], path: Path | str, *, 
     base64); lists end after 200 rows, texts after 600 characters. So num_clips * (sides + 1) * 2.2 MB is never
     exceeded but for some kilobytes a metric; scenes take about 0.2 MB a side.
 
-    An unreadable file is named on the page in its place. Raises PostsyncError for a result of another
-    schema or an unusable `sort_by`, MediaError where `path` cannot be written or a manifest is damaged.
+    An unreadable file is named on the page in its place. Raises PostsyncError for a result of another schema or an
+    unusable `sort_by`, MediaError where `path` cannot be written or a manifest is damaged.
     """
     evaluations = evaluations_of(results)
     names = column_names(evaluations)

@@ -116,8 +116,8 @@ def sat_to_diffusers(state: Mapping[str, Tensor]) -> State:
 
 
 def diffusers_to_sat(state: Mapping[str, Tensor], layout: Mapping[str, Tensor]) -> State:
-    """The inverse; `layout` is a state dict of our DiT of the same size, which names the keys and provides the
-    buffers that diffusers does not store. Raises WeightsError for a missing or unexpected key."""
+    """The inverse; `layout` is a state dict of our DiT of the same size, which names the keys and provides the buffers
+    that diffusers does not store. Raises WeightsError for a missing or unexpected key."""
     table = sat_to_diffusers_keys(list(layout))
     wanted = {n for names in table.values() for n in names}
     if wanted != set(state):

@@ -49,8 +49,8 @@ class FoleyConditioner(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """GRAM embeddings -> tokens (B, S, cond_token_dim); start and total seconds -> global condition (B, 2 number_dim).
 
     For a missing modality, an embedding of zeros gives a token of zeros, and the number of tokens stays
-    `len(modalities)`. `modalities` drops tokens altogether (the paper's ablation rows). `embedding_gain` multiplies
-    the unit vectors; sqrt(gram_dim) brings their components to about 1.
+    `len(modalities)`. `modalities` drops tokens altogether (the paper's ablation rows). `embedding_gain` multiplies the
+    unit vectors; sqrt(gram_dim) brings their components to about 1.
     """
 
     @register_to_config

@@ -24,9 +24,9 @@ from .prompts import cue_weights
 
 @dataclass(frozen=True)
 class WindowConditions:
-    """Inputs of the model in one window: token sets (J, B, S, D) with their shares over time (J, T), the tokens of
-    the unconditional half (B, S, D), the global condition (B, G), the control (B, M or C, T) and that of the
-    unconditional half, if any, and whether the control is an estimate."""
+    """Inputs of the model in one window: token sets (J, B, S, D) with their shares over time (J, T), the tokens of the
+    unconditional half (B, S, D), the global condition (B, G), the control (B, M or C, T) and that of the unconditional
+    half, if any, and whether the control is an estimate."""
 
     tokens: Tensor
     shares: Tensor

@@ -32,8 +32,8 @@ class EnvelopeFrames(nn.Module):
     """Envelope (B, M) -> (B, channels, M / values): the `values` numbers of a latent frame through a linear layer.
 
     Loudness is compressed by mu-law first (mu 0: not at all), since latents follow the logarithm of the spectrum.
-    Envelopes that are estimates have a linear layer of their own: with one for both, the branch, trained on true
-    and perturbed envelopes alike, would follow true ones as loosely as perturbed ones.
+    Envelopes that are estimates have a linear layer of their own: with one for both, the branch, trained on true and
+    perturbed envelopes alike, would follow true ones as loosely as perturbed ones.
     """
 
     def __init__(self, channels: int, values: int, mu: float) -> None:

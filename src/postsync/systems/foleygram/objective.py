@@ -37,8 +37,8 @@ V = Parameterization("v")
 
 
 class FoleyGRAMObjective(Objective):
-    """Stage "base" trains transformer and conditioner without envelope; "control" trains the branch alone (and
-    the conditioner's projections, if the preset says so).
+    """Stage "base" trains transformer and conditioner without envelope; "control" trains the branch alone (and the
+    conditioner's projections, if the preset says so).
 
     A batch holds `latents` (B, *codec), `envelope` of the peak-normalised sound, which is (B, M) linear RMS at 100 Hz
     or, where the branch takes it through the codec ("vae"), latents of the causal one, and unit embeddings `video`,
@@ -120,8 +120,7 @@ class FoleyGRAMObjective(Objective):
     def prepare(self, clip: Clip) -> Batch:
         """One training sample (see the class) of a clip, cut or padded with silence to the native length.
 
-        Raises PostsyncError if codec or GRAM are missing, ConditionError for a clip without sound at the codec's
-        rate.
+        Raises PostsyncError if codec or GRAM are missing, ConditionError for a clip without sound at the codec's rate.
         """
         codec, gram = self.codec, self.gram
         if codec is None or gram is None:
@@ -224,8 +223,8 @@ class FoleyGRAMObjective(Objective):
                 for name, value in embeddings.items()}
 
     def _envelope(self, envelope: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The control (B, M), with some envelopes perturbed like predicted ones (flagged in the second result
-        (B,)), some replaced by the "no control" code. Through the codec (B, C, T): none is perturbed."""
+        """The control (B, M), with some envelopes perturbed like predicted ones (flagged in the second result (B,)),
+        some replaced by the "no control" code. Through the codec (B, C, T): none is perturbed."""
         if self._through_codec:
             control, none = envelope.chunk(2, dim=1)
             dropped = torch.rand(len(control), generator=generator) < self.preset.training.envelope_drop

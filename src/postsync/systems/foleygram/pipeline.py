@@ -125,11 +125,11 @@ class FoleyGRAMPipeline(LatentPipeline):
         """Generate sound; every argument left at None means the preset's default, or the absence of that condition.
 
         video: frames (F, 3, H, W), uint8 or float in 0..1, evenly spread over the clip. prompt: a string, a list (one
-        sound each), or timed cues (start_s, end_s, text). negative_prompt: what to avoid. envelope: (M,) or
-        (B, M) centred linear RMS in 0..1 at 100 Hz, value m at time m / 100, followed exactly; or an `Envelope`,
-        whose rate may differ, and which is followed more loosely if it is an estimate. reference_audio: (N,) or
-        (C, N) at `sampling_rate`, whose timbre is imitated. latents: unit-normal noise (B, C, T). generator: one, or
-        one each; take k of one equals a run of its seed + k. options: `OPTIONS`; picture "never": video is not used.
+        sound each), or timed cues (start_s, end_s, text). negative_prompt: what to avoid. envelope: (M,) or (B, M)
+        centred linear RMS in 0..1 at 100 Hz, value m at time m / 100, followed exactly; or an `Envelope`, whose rate
+        may differ, and which is followed more loosely if it is an estimate. reference_audio: (N,) or (C, N) at
+        `sampling_rate`, whose timbre is imitated. latents: unit-normal noise (B, C, T). generator: one, or one each;
+        take k of one equals a run of its seed + k. options: `OPTIONS`; picture "never": video is not used.
 
         Returns audios (B * num_waveforms_per_prompt, C, N), N = round(duration_s * sampling_rate), as a tensor ("pt")
         or array ("np"), or the clean latents ("latent"). The duration defaults to the envelope's, else the native one.

@@ -71,8 +71,8 @@ def paper() -> FoleyGRAMPreset:
 def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
     """The bundled model: 8.16 s of the mel codec's latents, (8, 204, 16) folded to (128, 204); 5.3 M values.
 
-    adaLN, pooled tokens, embeddings far above unit scale and times of much noise, where the content is decided,
-    because it trains for a few thousand steps, not a million.
+    adaLN, pooled tokens, embeddings far above unit scale and times of much noise, where the content is decided, because
+    it trains for a few thousand steps, not a million.
     """
     return FoleyGRAMPreset(
         dit={"io_channels": 128, "embed_dim": 192, "depth": 6, "num_heads": 3, "cond_token_dim": 64,

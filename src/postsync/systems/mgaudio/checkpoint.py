@@ -1,8 +1,8 @@
 """Checkpoints of the SiT family <-> our transformer, and a pipeline of the paper's size from published parts.
 
-Our parameters carry the names of SiT, REPA and MDSGen, so reading means finding the state dict, stripping prefixes,
-and reporting mismatches. Whether MGAudio's own checkpoints have exactly these names is not known: its repository
-could not be read.
+Our parameters carry the names of SiT, REPA and MDSGen, so reading means finding the state dict, stripping prefixes, and
+reporting mismatches. Whether MGAudio's own checkpoints have exactly these names is not known: its repository could not
+be read.
 """
 
 from __future__ import annotations
@@ -46,9 +46,8 @@ def from_official(state: Mapping[str, Tensor], preset: MGAudioPreset, *, sign: S
                   projector: bool = False) -> tuple[FBDT, dict[str, str]]:
     """The transformer of `preset` holding `state`, in eval mode, and the skipped keys, each with the reason.
 
-    `sign` is what the checkpoint predicts; the "paper"'s is negated in the last layer. `projector`: keep
-    the alignment's projector, to continue training. Raises WeightsError where a key is missing, unknown or of another
-    size.
+    `sign` is what the checkpoint predicts; the "paper"'s is negated in the last layer. `projector`: keep the
+    alignment's projector, to continue training. Raises WeightsError where a key is missing, unknown or of another size.
     """
     ours, ignored = rename(state, PREFIXES, () if projector else ((PROJECTOR, "needed in training only"),))
     with torch.device("meta"):
@@ -74,8 +73,8 @@ def assemble(checkpoint: Path, codec: Path, cavp: Path | None = None, *, size: S
     """The complete pipeline of a checkpoint of the SiT family, so that it can be saved in one folder.
 
     `codec`: a folder with vae/ and vocoder/; `cavp`: a saved CAVP, None for the converted published one. `sign`: what
-    the network predicts. `latent_scale`: the factor of its training latents, above 0; None: the
-    codec's own factor (MDSGen's code suggests 4.0). Raises WeightsError for parts that are missing or do not fit.
+    the network predicts. `latent_scale`: the factor of its training latents, above 0; None: the codec's own factor
+    (MDSGen's code suggests 4.0). Raises WeightsError for parts that are missing or do not fit.
     """
     if latent_scale is not None and not 0 < latent_scale < math.inf:
         raise WeightsError(f"a latent scale of {latent_scale:g}; it is above 0, such as 4.")

@@ -44,8 +44,8 @@ def guided_target(plain: Tensor, state: Tensor, t: Tensor, features: Tensor, wei
 def alignment_loss(projected: Tensor, audio: Tensor, grid: tuple[int, int], mode: Granularity = "tokens") -> Tensor:
     """Minus the mean cosine of projected tokens (B, N, E) and audio features (B, S, E), over time-major tokens.
 
-    "tokens": each with the sound at its time. "time": their mean over frequency, `grid` being (times,
-    frequencies). "global": the mean of all with the mean of the sound. The audio features are stretched linearly.
+    "tokens": each with the sound at its time. "time": their mean over frequency, `grid` being (times, frequencies).
+    "global": the mean of all with the mean of the sound. The audio features are stretched linearly.
     """
     projected, audio = projected.float(), audio.float()
     if mode == "time":

@@ -33,10 +33,10 @@ LATENTS_PER_STEP = 25.0 / FPS
 class MGAudioObjective(Objective):
     """Trains the transformer. The teacher is the average of this objective that the loop keeps.
 
-    A batch holds `latent_mean` and `latent_std` (B, 8, T, 16) of the codec's posterior, CAVP's features of the
-    picture `video` (B, S, E) and the alignment encoder's features of the sound `audio` (B, S or 1, E), four vectors a
-    second. If a batch is longer than the model's native length, a random crop of each sample is taken, of latents and
-    vectors alike.
+    A batch holds `latent_mean` and `latent_std` (B, 8, T, 16) of the codec's posterior, CAVP's features of the picture
+    `video` (B, S, E) and the alignment encoder's features of the sound `audio` (B, S or 1, E), four vectors a second.
+    If a batch is longer than the model's native length, a random crop of each sample is taken, of latents and vectors
+    alike.
     """
 
     def __init__(self, preset: MGAudioPreset, *, codec: MelCodec | None = None, cavp: Cavp | None = None,

@@ -1,7 +1,7 @@
 """MGAudio as a diffusers pipeline: one vector of the picture, and a flow from noise to the codec's latents.
 
-Source: arXiv 2510.24103; its 8.16 s are the native length. Longer clips are generated in overlapping windows, each
-with the 32 features of its own time (ours, not in the paper).
+Source: arXiv 2510.24103; its 8.16 s are the native length. Longer clips are generated in overlapping windows, each with
+the 32 features of its own time (ours, not in the paper).
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ class MGAudioPipeline(LatentPipeline):
 
     @classmethod
     def from_parts(cls, preset: MGAudioPreset, **parts: Any) -> MGAudioPipeline:
-        """A pipeline with the preset's settings; a missing transformer gets random weights, other parts stay
-        absent."""
+        """A pipeline with the preset's settings; a missing transformer gets random weights, other parts stay absent."""
         parts.setdefault("transformer", FBDT(**preset.transformer | {"align_dim": None}))
         return cls(**parts, native_frames=preset.native_frames, latent_scale=preset.latent_scale,
                    sampler=asdict(preset.sampler), sees_film=preset.sees_film)
@@ -107,9 +106,9 @@ class MGAudioPipeline(LatentPipeline):
 
         video: frames (F, 3, H, W), uint8 or float in 0..1, four a second from the start on (as many as
         `pictures_wanted` says) or any number of equal duration; or CAVP's features (S, E), four a second;
-        None: unconditional sound. latents: unit-normal noise (B, 8, T, 16) to start from. generator: one, or
-        one for each sound; take k of a single one equals a run seeded with its seed + k. options: `OPTIONS`. The
-        arguments missing from `accepts` are refused.
+        None: unconditional sound. latents: unit-normal noise (B, 8, T, 16) to start from. generator: one, or one for
+        each sound; take k of a single one equals a run seeded with its seed + k. options: `OPTIONS`. The arguments
+        missing from `accepts` are refused.
 
         Returns audios (num_waveforms_per_prompt, C, N), N = round(duration_s * sampling_rate), as a tensor ("pt") or
         array ("np"), or the clean latents ("latent"). The duration defaults to the native one. Raises ConditionError

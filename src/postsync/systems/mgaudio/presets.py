@@ -87,8 +87,8 @@ def paper(size: SizeName = "B") -> MGAudioPreset:
 def mini(feature_dim: int = 128) -> MGAudioPreset:
     """The bundled size: 102 tokens of two latent frames and all bins, 5.2 M values without the projector.
 
-    Tokens of half the band would have to learn that its halves sound together. `feature_dim`: width of the mini
-    CAVP. Guidance starts after 2,000 steps, not after 100,000: the training has only a few thousand.
+    Tokens of half the band would have to learn that its halves sound together. `feature_dim`: width of the mini CAVP.
+    Guidance starts after 2,000 steps, not after 100,000: the training has only a few thousand.
     """
     return MGAudioPreset(
         transformer={"patch_size": (2, 16), "hidden_size": 256, "depth": 4, "num_heads": 4, "encoder_depth": 2,

@@ -22,8 +22,8 @@ def mgaudio(preset: str, codec: Path | None = None, cavp: Path | None = None,
             video_features: Path | None = None) -> MGAudioObjective:
     """The transformer, over a codec and a CAVP, which is also the alignment's encoder.
 
-    `codec`: a folder with vae/ and vocoder/; the mini has the bundled one by default, for the paper's sizes it must
-    be given. `cavp`: a saved CAVP; by default the bundled or the converted published one. `video_features`: see
+    `codec`: a folder with vae/ and vocoder/; the mini has the bundled one by default, for the paper's sizes it must be
+    given. `cavp`: a saved CAVP; by default the bundled or the converted published one. `video_features`: see
     `MGAudioObjective.feature_folder`. Raises PostsyncError for parts that are missing or do not fit.
     """
     if preset == "mini":

@@ -1,4 +1,4 @@
-"""Clips and pairs built by hand, for measures whose answer is plain."""
+"""Synthetic clips and pairs for metrics with known results."""
 
 from __future__ import annotations
 
