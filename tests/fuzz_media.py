@@ -28,8 +28,9 @@ import soundfile
 from postsync.errors import PostsyncError
 from postsync.media.audio import read_audio
 from postsync.media.mux import default_output, mux
+from postsync.media.picture import open_picture
 from postsync.media.video import iter_frames, probe
-from postsync.media.watch import read_frames
+from postsync.media.watch import spread, watch
 
 LIMIT_S, LIMIT_BYTES, BATCH = 20, 3 << 30, 200
 CLIPS = {"mp4": ("mp4", "libx264", {}), "faststart": ("mp4", "libx264", {"movflags": "faststart"}),
@@ -120,7 +121,8 @@ def case_file(seeds: dict[str, bytes], seed: int, number: int, folder: Path) -> 
 def attempt(path: Path) -> None:
     """Everything postsync does with a file it is given; PostsyncError is the right answer to any of it."""
     steps = (lambda: probe(path), lambda: [None for _ in iter_frames(path, (32, 32), fps=10, end_s=60)],
-             lambda: read_frames(path, 2, (16, 16)), lambda: read_audio(path, 16000, max_duration_s=60),
+             lambda: watch(open_picture(path), plan=lambda info: spread(info, 2, (16, 16))),
+             lambda: read_audio(path, 16000, max_duration_s=60),
              lambda: read_audio(path, 16000, max_duration_s=60, from_picture=True),
              lambda: mux(path, np.zeros((1, 1600), np.float32), 16000, default_output(path)))
     before = path.read_bytes()

@@ -9,8 +9,9 @@ from postsync.encoders.i3d import I3d
 from postsync.encoders.published import PROVENANCE, PUBLISHED
 from postsync.encoders.vggish import Vggish
 from postsync.errors import PostsyncError
+from postsync.evaluation import SUITES
 from postsync.evaluation.networks import BUNDLED, ROBERTA, Networks
-from postsync.evaluation.suites import SUITES, suite
+from postsync.evaluation.suites import suite
 
 EXPECTED = {
     "vggsound": {"FAD-VGGish", "FD-PANNs", "IS-PANNs", "KL-PANNs", "Align-Acc"},

@@ -7,6 +7,8 @@ import torch
 from postsync.evaluation.sides import Skipped
 from postsync.evaluation.tally import ClipMetric, SetMetric, tally_of
 from postsync.metrics.accumulators import ClipMean
+from postsync.metrics.class_scores import InceptionScore
+from postsync.metrics.frechet import FrechetDistance
 from postsync.metrics.onsets import OnsetPrecision
 from synthetic_clips import clicks, pair_of
 
@@ -16,6 +18,21 @@ class Mean(ClipMean):
 
     def values(self, value: float) -> float:
         return value
+
+
+class Difference(FrechetDistance):
+    higher_is_better = False
+
+    def value(self, made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        return made.mean() - real.mean() + 100 * len(made)
+
+
+class Count(InceptionScore):
+    higher_is_better = True
+    two_sides = False
+
+    def value(self, made: torch.Tensor) -> torch.Tensor:
+        return torch.tensor(float(len(made)))
 
 
 def length_or_refusal(pair, limit: float) -> tuple[float]:
@@ -54,7 +71,7 @@ def test_clips_that_give_no_value_together_say_why():
     nothing = filled(ClipMetric("precision", OnsetPrecision(), lambda pair: ([], [1.0])), 1.0, 2.0)
     assert nothing.value(["0", "1"]) is None
     assert "nothing in the 2 measured clips" in nothing.without_value()
-    few = tally_of(SetMetric("distance", False, rows_of, lambda made, real: float("nan")))
+    few = tally_of(SetMetric("distance", FrechetDistance(), one_row))
     few.add(pair_of(clicks(0.1), clicks(0.1), clip_id="0"))
     assert few.value(["0"]) is None
     assert few.without_value() == "too few clips: 1 against 1"
@@ -70,19 +87,21 @@ def rows_of(pair, side: str) -> torch.Tensor:
     return torch.full((2, 3), observation.duration_s)
 
 
+def one_row(pair, side: str) -> torch.Tensor:
+    return rows_of(pair, side)[:1]
+
+
 def test_each_side_of_a_set_says_why_it_was_left_out():
     def refuse(pair, side: str) -> torch.Tensor:
         raise Skipped(f"{side} is too short")
 
-    tally = tally_of(SetMetric("distance", False, refuse, lambda made, real: 0.0))
+    tally = tally_of(SetMetric("distance", FrechetDistance(), refuse))
     tally.add(pair_of(clicks(0.1), clicks(0.1), clip_id="0"))
     assert tally.skipped == {("0", side): f"{side} is too short" for side in ("generated", "reference")}
 
 
 def test_sets_are_pooled_by_clip_and_a_draw_repeats_all_rows_of_a_clip():
-    metric = SetMetric("difference", False, rows_of,
-                       lambda made, real: float(made.mean() - real.mean()) + 100 * len(made))
-    tally = tally_of(metric)
+    tally = tally_of(SetMetric("difference", Difference(), rows_of))
     for number in range(3):
         tally.add(pair_of(clicks(0.1, duration_s=2.0 + number), clicks(0.1, duration_s=1.0), clip_id=str(number)))
     tally.add(pair_of(clicks(0.1), clip_id="3"))
@@ -94,7 +113,7 @@ def test_sets_are_pooled_by_clip_and_a_draw_repeats_all_rows_of_a_clip():
 
 
 def test_a_metric_of_one_set_asks_for_no_reference():
-    metric = SetMetric("rows", True, rows_of, lambda made, real: float(len(made)), two_sides=False)
-    tally = filled(metric, 1.0, 2.0)
+    tally = filled(SetMetric("rows", Count(), rows_of), 1.0, 2.0)
+    assert tally.metric.higher_is_better
     assert tally.values(["0", "1"], np.array([[1, 1]])).tolist() == [4.0]
     assert tally.interval(["0", "1"], np.ones((10, 2), int), 4.0) == (4.0, 4.0)

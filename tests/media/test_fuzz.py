@@ -27,7 +27,8 @@ def test_undamaged_files_are_read(tmp_path, name):
         assert fuzz_media.read_audio(path, 16000).shape == (1, 1600)
     else:
         assert fuzz_media.probe(path).num_frames == 12
-        assert fuzz_media.read_frames(path, 3, (8, 8)).shape == (3, 8, 8, 3)
+        looked = fuzz_media.watch(fuzz_media.open_picture(path), plan=lambda info: fuzz_media.spread(info, 3, (8, 8)))
+        assert looked.frames.shape == (3, 8, 8, 3)
 
 
 def test_what_escapes_is_reported(tmp_path, monkeypatch):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from postsync.errors import MediaError
+from postsync.media.picture import open_picture
 from postsync.media.video import iter_frames, probe
-from postsync.media.watch import read_frames
+from postsync.media.watch import watch
 
 VARIABLE = (0, 1, 2, 10, 11, 30, 31, 33, 60)
 
@@ -113,22 +114,6 @@ def test_windows_partition_the_clip_and_late_ones_are_sought(make_video):
         _ = iter_frames(path, start_s=6.0).info
 
 
-@pytest.mark.parametrize("num_frames", [1, 4, 8])
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_read_frames_follows_grams_rule(make_video, frame_number, name, num_frames):
-    path = make_video(name, ticks=range(19), rate=30)
-    parts = np.array_split(np.arange(19), num_frames)
-    expected = [part[(len(part) + 1) // 2 - 1] for part in parts]
-    images = read_frames(path, num_frames, (32, 24))
-    assert images.shape == (num_frames, 24, 32, 3)
-    assert [frame_number(image) for image in images] == expected
-
-
-def test_read_frames_repeats_what_is_short(make_video, frame_number):
-    path = make_video(ticks=range(3))
-    assert [frame_number(image) for image in read_frames(path, 6, (32, 24))] == [0, 0, 1, 1, 2, 2]
-
-
 def test_memory_stays_bounded(make_video):
     """A thousand 64 x 48 frames would be 9 MB; while they stream no more than a few may be alive."""
     import tracemalloc
@@ -173,7 +158,7 @@ KINDS = ["no such file", "a folder", "empty", "not a readable media file", "a st
 @pytest.mark.parametrize("kind", KINDS)
 def test_bad_files_are_named_in_one_line(drawn, tmp_path, kind):
     path = break_file(kind, drawn(0, 16, 16), tmp_path)
-    for attempt in (probe, lambda p: next(iter_frames(p)), lambda p: read_frames(p, 2, (8, 8))):
+    for attempt in (probe, lambda p: next(iter_frames(p)), lambda p: watch(open_picture(p))):
         with pytest.raises(MediaError) as caught:
             attempt(path)
         message = str(caught.value)

@@ -15,7 +15,7 @@ from postsync.errors import Cancelled, ConditionError, MediaError
 from postsync.media import watch as module
 from postsync.media.picture import ClipPicture, FramesPicture, Picture, open_picture
 from postsync.media.video import VideoInfo, iter_frames, probe
-from postsync.media.watch import FramePlan, Watched, read_frames, regular, spread, watch
+from postsync.media.watch import FramePlan, Watched, regular, spread, watch
 
 SIZE = (32, 24)
 VARIABLE = (0, 1, 2, 10, 11, 30, 31, 33, 60)
@@ -44,6 +44,11 @@ def evenly(path: Path, count: int, info: VideoInfo) -> np.ndarray:
     return np.stack([next(f.image for f in frames if time < f.time_s + f.duration_s) for time in times])
 
 
+def spread_frames(path: Path, count: int) -> np.ndarray | None:
+    """`count` pictures that are spread over the clip, as they are watched."""
+    return watch(open_picture(path), plan=lambda info: spread(info, count, SIZE)).frames
+
+
 def held(path: Path, start_s: float, end_s: float, fps: float, count: int) -> np.ndarray:
     """The pictures of `iter_frames`, the last one repeated."""
     images = [frame.image for frame in iter_frames(path, SIZE, fps, start_s=start_s, end_s=end_s)][:count]
@@ -62,7 +67,6 @@ def test_one_pass_gives_what_separate_readings_gave(make_video, name):
         assert result.info == info
         assert seen == luma
         assert np.array_equal(result.frames, evenly(path, count, info))
-        assert np.array_equal(read_frames(path, count, SIZE), result.frames)
     for start_s, end_s, fps in PARTS:
         if start_s < info.duration_s - 0.05:
             end_s = min(end_s, info.duration_s)
@@ -72,9 +76,25 @@ def test_one_pass_gives_what_separate_readings_gave(make_video, name):
                 assert np.array_equal(result.frames, held(path, start_s, end_s, fps, count))
 
 
+@pytest.mark.parametrize("num_frames", [1, 4, 8])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_spread_pictures_follow_grams_rule(make_video, frame_number, name, num_frames):
+    path = make_video(name, ticks=range(19), rate=30)
+    parts = np.array_split(np.arange(19), num_frames)
+    expected = [part[(len(part) + 1) // 2 - 1] for part in parts]
+    images = spread_frames(path, num_frames)
+    assert images.shape == (num_frames, 24, 32, 3)
+    assert [frame_number(image) for image in images] == expected
+
+
+def test_spread_pictures_of_a_short_clip_repeat(make_video, frame_number):
+    path = make_video(ticks=range(3))
+    assert [frame_number(image) for image in spread_frames(path, 6)] == [0, 0, 1, 1, 2, 2]
+
+
 def test_a_part_of_the_spread_pictures(make_video):
     path = make_video(ticks=range(40))
-    whole = read_frames(path, 8, SIZE)
+    whole = spread_frames(path, 8)
     part = watch(open_picture(path), plan=lambda info: spread(info, 8, SIZE, 2, 5)).frames
     assert np.array_equal(part, whole[2:5])
 
@@ -123,7 +143,7 @@ def test_a_plan_that_refuses_what_is_only_expected_is_asked_again(make_video):
 
     path = make_video(ticks=range(60))
     wrong = Counting(path, lambda info: replace(info, duration_s=0.5))
-    assert np.array_equal(watch(wrong, plan=plan).frames, read_frames(path, 3, SIZE))
+    assert np.array_equal(watch(wrong, plan=plan).frames, spread_frames(path, 3))
     with pytest.raises(ConditionError, match="too short"):
         watch(Counting(make_video("short.mp4", ticks=range(5))), plan=plan)
 

@@ -119,10 +119,17 @@ def test_inception_score_merges():
     torch.testing.assert_close(second.compute(), inception_score(rows, 5)[0])
 
 
+def test_the_class_gives_no_number_of_fewer_clips_than_splits():
+    metric = InceptionScore()
+    assert metric.compute().isnan()
+    metric.update(many_logits(9))
+    assert metric.compute().isnan()
+    metric.update(many_logits(31, seed=1))
+    assert metric.compute() == metric.value(torch.cat([many_logits(9), many_logits(31, seed=1)])) > 1
+
+
 def test_too_few_rows_are_refused():
     with pytest.raises(ValueError, match="10 splits"):
         inception_score(many_logits(9))
-    with pytest.raises(ValueError, match="needs logits"):
-        InceptionScore().compute()
     with pytest.raises(ValueError, match="not finite"):
         inception_score(many_logits() / 0)

@@ -55,10 +55,19 @@ def test_metric_merges():
     torch.testing.assert_close(second.compute(), kernel_distance(x, y, 10, 40)[0])
 
 
+def test_the_class_takes_all_rows_once_where_there_are_too_few_for_a_subset():
+    metric = KernelDistance()
+    assert metric.compute().isnan()
+    metric.update(rows(300), real=False)
+    metric.update(rows(1, 0.5, 1), real=True)
+    assert metric.compute().isnan()
+    metric.update(rows(299, 0.5, 2), real=True)
+    real = torch.cat([rows(1, 0.5, 1), rows(299, 0.5, 2)])
+    assert metric.compute() == metric.value(rows(300), real) == polynomial_mmd(rows(300), real)
+
+
 def test_too_few_rows_are_refused():
     with pytest.raises(ValueError, match="subsets of 1000"):
         kernel_distance(rows(60), rows(2000))
-    with pytest.raises(ValueError, match="both sides"):
-        KernelDistance().compute()
     with pytest.raises(ValueError, match="not finite"):
         polynomial_mmd(rows(5).log(), rows(5))

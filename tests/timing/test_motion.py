@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from postsync.timing.motion import MotionConfig, MotionEnvelope, motion_envelope
+from postsync.timing.motion import MotionConfig, MotionEnvelope
+from postsync.timing.timing import Timing
 
 HITS = np.array([0.6, 1.35, 2.2, 2.9, 3.5])
 
@@ -33,6 +34,14 @@ def draw(times, size=64, noise=0.0, pan=0.0, seed=0):
         frame[top : top + 14, 26:40] = 230
         frame += noise * rng.standard_normal(frame.shape)
         yield frame.clip(0, 255).astype(np.uint8), float(time)
+
+
+def motion_envelope(frames, duration_s: float | None = None, config: MotionConfig | None = None) -> Timing:
+    """What the reader makes of (frame, time) pairs."""
+    motion = MotionEnvelope(config)
+    for frame, time_s in frames:
+        motion.push(frame, time_s)
+    return motion.finish(duration_s)
 
 
 def f1(found, truth, tolerance=0.05):

@@ -13,7 +13,7 @@ from postsync.scenes.export import export
 from postsync.scenes.families import FAMILIES
 from postsync.scenes.nuisances import clean
 from postsync.scenes.render import clean_scenes, full_scenes
-from postsync.timing.training import timing_scenes
+from postsync.timing.objective import timing_scenes
 from postsync.training.clips import manifest_clips, scene_clips
 
 SOUND = ClipRequest(None, 16000, 4.1)

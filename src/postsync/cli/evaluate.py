@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
+from ..evaluation import SUITES
+
+SUITE_HELP = f"one of {', '.join(SUITES)}"
+
 
 def evaluate(
     generated: Annotated[list[Path], typer.Argument(
         help="folder of generated sounds or videos, or with a manifest; several are compared with each other")],
     reference: Annotated[Path, typer.Option(
         help="folder of the real clips, or with a manifest; paired by clip id, which is the file name without suffix")],
-    suite: Annotated[str, typer.Option(
-        help="scenes, vggsound, av-benchmark, greatest-hits, sounding-video, vatt or mdg")] = "scenes",
+    suite: Annotated[str, typer.Option(help=SUITE_HELP)] = "scenes",
     json_: Annotated[Path | None, typer.Option("--json", help="also all figures as JSON", show_default=False)] = None,
     plot: Annotated[Path | None, typer.Option(help="also plots, PNG, into this folder", show_default=False)] = None,
     html: Annotated[Path | None, typer.Option(help="also one page that opens offline", show_default=False)] = None,

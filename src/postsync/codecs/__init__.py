@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from .oobleck import OobleckCodec
 
 TRAINABLES = (
-    Trainable("vae", "mel codec: log-mel <-> latents", "postsync.codecs.training:vae",
+    Trainable("vae", "mel codec: log-mel <-> latents", "postsync.codecs.objective:vae",
               TrainConfig(steps=6000, batch_size=16, lr=1e-3, warmup=200)),
-    Trainable("vocoder", "mel codec: log-mel -> waveform", "postsync.codecs.training:vocoder",
+    Trainable("vocoder", "mel codec: log-mel -> waveform", "postsync.codecs.objective:vocoder",
               TrainConfig(steps=6000, batch_size=8, lr=1e-3, warmup=200)),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from ..features.spectrogram import audioldm_log_mel
 from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, Objective
 from .mel_vae import HOP_LENGTH, MelCodec
-from .presets import MelCodecPreset, mini
+from .presets import MelCodecPreset, mini, tiny
 from .stft import stft_loss
 from .vocoder import VocosVocoder
 
+PRESETS: dict[str, Callable[[], MelCodecPreset]] = {"mini": mini, "tiny": tiny}
 CLIP_S = 4.1  # of the scenes: the codec is trained on short crops
 
 
@@ -151,3 +152,13 @@ class VocoderObjective(_WaveformObjective):
         vocoder = VocosVocoder(**self.vocoder_settings)
         vocoder.load_state_dict(self.vocoder.state_dict())
         vocoder.half().save_pretrained(Path(folder) / "vocoder")
+
+
+def vae(preset: str) -> MelVAEObjective:
+    """What trains the mel codec's autoencoder, untrained."""
+    return MelVAEObjective(PRESETS[preset]())
+
+
+def vocoder(preset: str) -> VocoderObjective:
+    """What trains the mel codec's vocoder, untrained."""
+    return VocoderObjective(PRESETS[preset]())

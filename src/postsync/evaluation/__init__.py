@@ -12,15 +12,23 @@ if TYPE_CHECKING:
     from .document import compare, describe, with_absolute_paths, write_json
     from .job import Run, Settings, run
     from .page import write_html, write_plots
-    from .suites import SUITES, suite
+    from .suites import suite
 
 __all__ = ["SUITES", "Run", "Settings", "compare", "describe", "run", "suite", "with_absolute_paths", "write_html",
            "write_json", "write_plots"]
 
-_PLACES = {  # public name -> the module that defines it
+SUITES = {  # name -> the function that gives it; words only, so that a command line's help can list them
+    "scenes": "postsync.evaluation.suites:scenes", "vggsound": "postsync.evaluation.suites:vggsound",
+    "av-benchmark": "postsync.evaluation.suites:av_benchmark",
+    "greatest-hits": "postsync.evaluation.suites:greatest_hits",
+    "sounding-video": "postsync.evaluation.suites:sounding_video",
+    "vatt": "postsync.evaluation.suites:vatt", "mdg": "postsync.evaluation.suites:mdg",
+}
+
+_PLACES = {  # public name -> the module it lives in
     "compare": ".document", "describe": ".document", "with_absolute_paths": ".document", "write_json": ".document",
     "write_html": ".page", "write_plots": ".page",
-    "Run": ".job", "Settings": ".job", "run": ".job", "SUITES": ".suites", "suite": ".suites",
+    "Run": ".job", "Settings": ".job", "run": ".job", "suite": ".suites",
 }
 
 

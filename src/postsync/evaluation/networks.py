@@ -21,6 +21,7 @@ from .sides import Skipped
 
 BUNDLED = ("scene_classifier", "gram")
 ROBERTA = "roberta"  # of BERTScore; in the cache of Hugging Face
+TOWERS = ("cavp", "imagebind")  # what takes both sounds and pictures
 MEAN_REMOVED = ("vggish", "panns")  # their evaluation code subtracts each clip's mean
 QUIETEST = 1e-4  # sounds are brought to peak 1 for the bundled networks, but silence stays silence
 Features = dict[str, Tensor]
@@ -81,10 +82,10 @@ class Network:
         return {"name": self.name, "weights_sha256": self.weights_sha256, "licence": self.licence}
 
     def _of_sound(self, waveform: Tensor) -> Features:
-        return (self.model.audio_features if hasattr(self.model, "audio_features") else self.model.features)(waveform)
+        return self.model.features(waveform)
 
     def _of_pictures(self, pictures: Tensor) -> Features:
-        return (self.model.video_features if hasattr(self.model, "video_features") else self.model.features)(pictures)
+        return self.model.features(pictures)
 
     def _of_text(self, caption: str) -> Tensor:
         tokens = self.tokenizer([caption])
@@ -95,6 +96,16 @@ class Network:
     def tokenizer(self) -> Any:
         """The network's own tokeniser."""
         return tokenizer_of(self.name)
+
+
+class _Towers(Network):
+    """A network with a tower for sound and one for pictures."""
+
+    def _of_sound(self, waveform: Tensor) -> Features:
+        return self.model.audio_features(waveform)
+
+    def _of_pictures(self, pictures: Tensor) -> Features:
+        return self.model.video_features(pictures)
 
 
 class _Classifier(Network):
@@ -157,9 +168,8 @@ class Networks:
 
     def __getitem__(self, name: str) -> Network:
         if name not in self._loaded:
-            self._loaded[name] = self._bundled(name) if name in BUNDLED else self._roberta() if name == ROBERTA else (
-                Network(name, published.load(name), published.weights_hash(name), published.PUBLISHED[name].licence,
-                        self.device))
+            self._loaded[name] = (self._bundled(name) if name in BUNDLED else self._roberta() if name == ROBERTA
+                                  else self._published(name))
         return self._loaded[name]
 
     def rates(self) -> tuple[dict[str, int], dict[str, float]]:
@@ -167,6 +177,11 @@ class Networks:
         modules = {name: self._loaded[name].module for name in sorted(self._loaded)}
         return ({name: m.SAMPLE_RATE for name, m in modules.items() if hasattr(m, "SAMPLE_RATE")},
                 {name: m.FPS for name, m in modules.items() if hasattr(m, "FPS")})
+
+    def _published(self, name: str) -> Network:
+        kind = _Towers if name in TOWERS else Network
+        return kind(name, published.load(name), published.weights_hash(name), published.PUBLISHED[name].licence,
+                    self.device)
 
     def _bundled(self, name: str) -> Network:
         from ..encoders.gram import GramEncoder

@@ -1,11 +1,9 @@
-"""Metrics of sets: rows of features of every clip, which are pooled, and the distance of the two sets.
+"""Metrics of sets: the rows that a clip gives, and what a reader must know of the figures of few rows.
 
-The distances are those of `postsync.metrics`; here are their inputs, and the handling of too few rows.
+How pooled rows are compared is said by the classes of `postsync.metrics`.
 """
 
 from __future__ import annotations
-
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -14,16 +12,12 @@ from torch.nn import functional as F
 
 from ..features.flow import flow_blocks, luma
 from ..features.resize import centre_crop
-from ..metrics.captions import caption_words, cider_d_of_words
-from ..metrics.class_scores import inception_score
-from ..metrics.frechet import NUM_FRAMES, favd_rows, first_frame, frechet_distance
-from ..metrics.kid import kernel_distance, polynomial_mmd
+from ..metrics.captions import caption_words
+from ..metrics.frechet import NUM_FRAMES, favd_rows, first_frame
 from .clip_inputs import captions
 from .networks import Network
 from .observation import Observation, Pair
 from .sides import Skipped
-
-KID_ROWS = 1000  # of a subset
 
 
 def side_of(pair: Pair, side: str) -> Observation:
@@ -105,8 +99,7 @@ def video_rows(pair: Pair, side: str, seed: int = 0) -> Tensor:
     and the clip's id decide, a generated video's at the first."""
     clip, network = side_of(pair, side), pair.networks["i3d"]
     pictures = clip.pictures()
-    draws = torch.Generator().manual_seed(seed + crc32(pair.clip_id.encode())) if side == "reference" else None
-    first = first_frame(len(pictures), draws)
+    first = first_frame(len(pictures), pair.clip_id if side == "reference" else None, seed)
     if first is None:
         raise Skipped(f"has {len(pictures)} pictures; FVD needs {NUM_FRAMES}")
 
@@ -125,14 +118,6 @@ def _some(rows: Tensor, network: str) -> Tensor:
     return rows
 
 
-def frechet_or_nan(generated: Tensor, reference: Tensor | None, ddof: int = 1) -> float:
-    """Frechet distance of two sets of rows; NaN for fewer than 2 rows."""
-    assert reference is not None
-    if min(len(generated), len(reference)) < 2:
-        return float("nan")
-    return float(frechet_distance(generated, reference, ddof))
-
-
 def frechet_note(generated: Tensor, reference: Tensor | None, caution: str = "") -> str:
     """Number of rows, and the effect on a Frechet distance if there are fewer than features.
 
@@ -147,26 +132,12 @@ def frechet_note(generated: Tensor, reference: Tensor | None, caution: str = "")
             "compare it only with distances of as many rows")
 
 
-def kid_of_subsets(generated: Tensor, reference: Tensor | None) -> float:
-    """KID over 100 subsets of 1000 rows, or over all rows once where there are fewer; NaN for fewer than 2."""
-    assert reference is not None
-    fewest = min(len(generated), len(reference))
-    if fewest < KID_ROWS:
-        return float(polynomial_mmd(generated, reference)) if fewest > 1 else float("nan")
-    return float(kernel_distance(generated, reference, subset_size=KID_ROWS)[0])
-
-
-def kid_note(generated: Tensor, reference: Tensor | None) -> str:
-    """Number of rows, and how they were taken."""
+def kid_note(generated: Tensor, reference: Tensor | None, subset_size: int) -> str:
+    """How many rows there are, and how they were taken."""
     assert reference is not None
     rows = f"{len(generated)} rows against {len(reference)}"
-    few = min(len(generated), len(reference)) < KID_ROWS
-    return f"{rows}: all taken once, for subsets of {KID_ROWS} there are too few" if few else rows
-
-
-def inception_or_nan(generated: Tensor, reference: Tensor | None, splits: int = 10) -> float:
-    """Inception score over `splits` parts; NaN for fewer clips than parts."""
-    return float(inception_score(generated, splits)[0]) if len(generated) >= splits else float("nan")
+    few = min(len(generated), len(reference)) < subset_size
+    return f"{rows}: all taken once, for subsets of {subset_size} there are too few" if few else rows
 
 
 def inception_note(generated: Tensor, reference: Tensor | None) -> str | None:
@@ -176,9 +147,4 @@ def inception_note(generated: Tensor, reference: Tensor | None) -> str | None:
 
 def caption_rows(pair: Pair, side: str) -> Tensor:
     """The clip's captions as rows (L, 1) of hashed words, since CIDEr-D needs all clips at once."""
-    return caption_words(*captions(pair))[:, None]
-
-
-def cider(generated: Tensor, reference: Tensor | None) -> float:
-    """CIDEr-D averaged over clips, 0..10."""
-    return float(cider_d_of_words(generated[:, 0]).mean())
+    return caption_words(*captions(pair))

@@ -5,7 +5,6 @@ Where a paper does not name the implementation behind its table, the one that it
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
@@ -15,9 +14,13 @@ import torch
 from ..errors import PostsyncError
 from ..features.flow import flow_backend
 from ..metrics import alignment, onset_protocols, onsets, signals
-from ..metrics.captions import LAYER, MAX_ORDER, TOKENISATION, BertScore, Bleu, RougeL, Score
-from ..metrics.class_scores import KLDivergence
+from ..metrics.captions import LAYER, MAX_ORDER, TOKENISATION, BertScore, Bleu, CiderD, RougeL, Score
+from ..metrics.class_scores import InceptionScore, KLDivergence
+from ..metrics.frechet import FAVD, FVD, NUM_FRAMES, FrechetDistance
+from ..metrics.kid import KernelDistance
 from ..metrics.similarity import CosineSimilarity, EmbeddingVolume
+from ..registry import resolve
+from . import SUITES
 from . import clip_inputs as clips
 from . import set_rows as sets
 from .networks import ROBERTA
@@ -46,8 +49,9 @@ class Suite:
 
 def frechet(name: str, network: str, key: str, **about: Any) -> SetMetric:
     """A Frechet distance of a network's features of the sound."""
-    return SetMetric(name, False, sets.sound_rows, sets.frechet_or_nan, note=sets.frechet_note, networks=(network,),
-                     settings={"network": network, "key": key}, about={"ddof": 1, **about})
+    metric = FrechetDistance()
+    return SetMetric(name, metric, sets.sound_rows, note=sets.frechet_note, networks=(network,),
+                     settings={"network": network, "key": key}, about={"ddof": metric.ddof, **about})
 
 
 def fad_vggish() -> Metric:
@@ -62,17 +66,19 @@ def fd_panns(name: str = "FD-PANNs") -> Metric:
 
 def kid(name: str, network: str, **about: Any) -> Metric:
     """KID of a network's features of the sound; unlike a Frechet distance it is meaningful for few clips."""
-    return SetMetric(name, False, sets.sound_rows, sets.kid_of_subsets, note=sets.kid_note, resampled=False,
+    metric = KernelDistance()
+    return SetMetric(name, metric, sets.sound_rows, note=partial(sets.kid_note, subset_size=metric.subset_size),
                      networks=(network,), settings={"network": network, "key": "embedding"},
-                     about={"kernel": "(x . y / D + 1)^3", "subsets": 100, "subset_size": sets.KID_ROWS,
-                            "draws": "RandomState(2020)", **about})
+                     about={"kernel": "(x . y / D + 1)^3", "subsets": metric.subsets, "subset_size": metric.subset_size,
+                            "draws": f"RandomState({metric.seed})", **about})
 
 
 def inception(name: str, network: str, **about: Any) -> Metric:
     """Inception score over ten splits in the published shuffled order."""
-    return SetMetric(name, True, sets.sound_rows, sets.inception_or_nan, two_sides=False, note=sets.inception_note,
-                     networks=(network,), settings={"network": network, "key": "logits"},
-                     about={"splits": 10, "shuffle": "RandomState(2020)", **about})
+    metric = InceptionScore()
+    return SetMetric(name, metric, sets.sound_rows, note=sets.inception_note, networks=(network,),
+                     settings={"network": network, "key": "logits"},
+                     about={"splits": metric.splits, "shuffle": f"RandomState({metric.seed})", **about})
 
 
 def kl(name: str, network: str, eps: float, **about: Any) -> Metric:
@@ -112,9 +118,10 @@ def favd() -> tuple[Metric, ...]:
     """
     def metric(name: str, networks: tuple[str, ...], caution: str = "", about: dict[str, Any] | None = None,
                **settings: Any) -> SetMetric:
-        return SetMetric(name, False, sets.picture_and_sound_rows, sets.frechet_or_nan, networks=networks,
+        distance = FAVD(num_features=None)
+        return SetMetric(name, distance, sets.picture_and_sound_rows, networks=networks,
                          note=partial(sets.frechet_note, caution=caution), pictures=True, settings=settings,
-                         about={"ddof": 1, "window_s": 0.96, **(about or {})})
+                         about={"ddof": distance.ddof, "window_s": 0.96, **(about or {})})
 
     both = ("i3d", "i3d_flow", "vggish")
     return (
@@ -168,9 +175,10 @@ def av_benchmark() -> Suite:
 
 def greatest_hits() -> Suite:
     """FoleyGRAM's table on Greatest Hits, with the onset metrics that are customary there."""
-    clap = SetMetric("FAD-CLAP", False, sets.windowed_rows, sets.frechet_or_nan, note=sets.frechet_note,
-                     networks=("clap",), settings={"network": "clap", "window_s": 10.0, "hop_s": 1.0},
-                     about={"ddof": 1, "resampler": "torchaudio, long Kaiser"})
+    distance = FrechetDistance()
+    clap = SetMetric("FAD-CLAP", distance, sets.windowed_rows, note=sets.frechet_note, networks=("clap",),
+                     settings={"network": "clap", "window_s": 10.0, "hop_s": 1.0},
+                     about={"ddof": distance.ddof, "resampler": "torchaudio, long Kaiser"})
     return Suite("greatest-hits", "FoleyGRAM's table on Greatest Hits", (
         fd_panns("FAD-PANNs"), clap, clap_score("CLAP-score-audio", audio=True), *favd(),
         *e_l1("44k", "22k-lowpass", "16k"), *onset_hits()), duration_s=10.0)
@@ -179,10 +187,12 @@ def greatest_hits() -> Suite:
 def sounding_video() -> Suite:
     """The table of the sounding-video baseline, where the picture is generated as well."""
     # FVD's own I3D is a TorchScript program, which is not run here, and FAVD's does not give its values
-    fvd = SetMetric("FVD-I3D-rgb-FAVD-weights", False, sets.video_rows, partial(sets.frechet_or_nan, ddof=0),
-                    networks=("i3d",), pictures=True, settings={"seed": 0},
+    distance = FVD(num_features=None)
+    fvd = SetMetric("FVD-I3D-rgb-FAVD-weights", distance, sets.video_rows, networks=("i3d",), pictures=True,
+                    settings={"seed": 0},
                     note=partial(sets.frechet_note, caution="not the published FVD, whose I3D has other weights"),
-                    about={"ddof": 0, "pictures": 16, "start": "real: drawn from seed and clip id; generated: 0"})
+                    about={"ddof": distance.ddof, "pictures": NUM_FRAMES,
+                           "start": "real: drawn from seed and clip id; generated: 0"})
     return Suite("sounding-video", "the sounding-video baseline's table", (
         fvd, fad_vggish(), *av_align("SVG", "TempoTokens-2023", "TempoTokens-2025"),
         *imagebind("imagebind", "IB-AV", "IB-TA", "IB-TV"), clap_score()), duration_s=4.0, picture_of="generated")
@@ -195,7 +205,7 @@ def captions() -> tuple[Metric, ...]:
     return (
         *(ClipMetric(f"BLEU-{order}", Bleu(order), clips.captions, about=about) for order in range(1, MAX_ORDER + 1)),
         ClipMetric("ROUGE-L", RougeL(), clips.captions, about=about),
-        SetMetric("CIDEr-D", True, sets.caption_rows, sets.cider, two_sides=False, about=about),
+        SetMetric("CIDEr-D", CiderD(), sets.caption_rows, about=about),
         *(ClipMetric(f"BERTScore-{what}", BertScore(what), clips.caption_scores, networks=(ROBERTA,),
                      settings={"layer": LAYER}, about={"rescaled": False, "what": what}) for what in scores),
         ClipMetric("CLAP-score-caption", CosineSimilarity(), clips.caption_and_sound, networks=("clap",),
@@ -259,13 +269,8 @@ def _onset_metrics() -> tuple[Metric, ...]:
                    about=widest))
 
 
-SUITES: dict[str, Callable[[], Suite]] = {
-    "scenes": scenes, "vggsound": vggsound, "av-benchmark": av_benchmark, "greatest-hits": greatest_hits,
-    "sounding-video": sounding_video, "vatt": vatt, "mdg": mdg}
-
-
 def suite(name: str) -> Suite:
-    """The suite `name`; raises PostsyncError naming those that exist."""
+    """The suite `name` of `SUITES`; raises PostsyncError naming those that exist."""
     if name not in SUITES:
         raise PostsyncError(f"no suite '{name}'; the suites are: {', '.join(SUITES)}.")
-    return SUITES[name]()
+    return resolve(SUITES[name])()

@@ -1,6 +1,6 @@
 """A metric of a suite: its inputs from a clip, what it accumulates for one system, and the resulting figures.
 
-Two kinds: those that are a function of sums over clips (`metrics.accumulators.ClipSums`), and those of whole sets.
+Two kinds: those of sums over clips (`metrics.accumulators.ClipSums`), and those of whole sets (`PooledRows`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConditionError
-from ..metrics.accumulators import ClipSums
+from ..metrics.accumulators import ClipSums, PooledRows
 from .bootstrap import centred_interval, percentile_interval, set_resamples
 from .networks import Networks
 from .observation import Pair
@@ -60,20 +60,19 @@ class ClipMetric(Described):
 
 @dataclass(frozen=True)
 class SetMetric(Described):
-    """A metric of sets. `rows(pair, side, **settings)` gives a clip's rows (n, D), `value(generated, reference)`
-    compares the sets.
-
-    Rows of all clips are pooled in the order of their ids. Without `two_sides` there is no reference set, and `value`
-    is given None.
+    """A metric of sets. `rows(pair, side, **settings)` gives a clip's rows (n, D); those of all clips are pooled in the
+    order of their ids. `note` is given the pooled rows, None for a reference that the metric does not ask for.
     """
 
     name: str
-    higher_is_better: bool
+    metric: PooledRows
     rows: Callable[..., Tensor]
-    value: Callable[[Tensor, Tensor | None], float]
-    two_sides: bool = True
-    resampled: bool = True  # False: too expensive, or wrong with repeated rows, so that there is no interval
     note: Callable[[Tensor, Tensor | None], str | None] = lambda generated, reference: None
+
+    @property
+    def higher_is_better(self) -> bool | None:
+        """None where neither direction is better."""
+        return self.metric.higher_is_better
 
 
 Metric = ClipMetric | SetMetric
@@ -147,7 +146,7 @@ class SetTally:
         self.skipped: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
 
     def _sides(self) -> tuple[str, ...]:
-        return ("generated", "reference") if self.metric.two_sides else ("generated",)
+        return ("generated", "reference") if self.metric.metric.two_sides else ("generated",)
 
     def add(self, pair: Pair) -> None:
         """Add a clip's rows of each side; one without rows is recorded with the reason."""
@@ -183,8 +182,8 @@ class SetTally:
         return np.array([self._value(ids, draw) for draw in draws])
 
     def resamples(self) -> int:
-        """Number of draws, limited because each costs as much as the metric."""
-        if not self.metric.resampled:
+        """How many draws are taken, for each costs as much as the metric."""
+        if not self.metric.metric.resampled:
             return 0
         return set_resamples(next(iter(self.rows["generated"].values())).shape[-1])
 
@@ -201,22 +200,20 @@ class SetTally:
     def note(self) -> str | None:
         """A caution for readers of the value."""
         sides = [torch.cat([rows[name] for name in sorted(rows)]) for rows in self.rows.values()]
-        return self.metric.note(sides[0], sides[1] if self.metric.two_sides else None)
+        return self.metric.note(sides[0], sides[1] if len(sides) > 1 else None)
 
     def without_value(self) -> str:
         """Why there is no value although clips were measured."""
         return f"too few clips: {' against '.join(str(len(rows)) for rows in self.rows.values())}"
 
     def _value(self, ids: Sequence[str], draw: np.ndarray) -> float:
-        sides: list[Tensor | None] = []
+        sides: list[Tensor] = []
         for rows in self.rows.values():
             taken = [rows[name] for name, times in zip(ids, draw.tolist()) if name in rows for _ in range(times)]
             if not taken:
                 return float("nan")
             sides.append(torch.cat(taken))
-        generated, reference = (*sides, None)[:2]
-        assert generated is not None
-        return self.metric.value(generated, reference)
+        return float(self.metric.metric.value(*sides))
 
 
 Tally = ClipTally | SetTally

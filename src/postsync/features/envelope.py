@@ -122,11 +122,6 @@ def videofoley_low_pass(rms: Tensor) -> Tensor:
     return torch.from_numpy(smooth.copy()).to(rms)
 
 
-def to_audio_rate(envelope: Tensor, num_samples: int) -> Tensor:
-    """Stretch an envelope (..., M) linearly to (..., num_samples), first to first and last to last value."""
-    return resample_linear(envelope, torch.linspace(0, envelope.shape[-1] - 1, num_samples, dtype=torch.float64))
-
-
 def resample_linear(envelope: Tensor, positions: Tensor) -> Tensor:
     """Linear interpolation of an envelope (..., M) at fractional indices (P,), held beyond the ends: (..., P)."""
     last = envelope.shape[-1] - 1

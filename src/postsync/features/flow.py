@@ -54,19 +54,6 @@ def flow_backend() -> Backend:
     return "opencv" if find_spec("cv2") is not None else "postsync"
 
 
-def farneback_flow(before: Tensor, after: Tensor, config: FlowConfig | None = None) -> Tensor:
-    """Flow from pictures (P, H, W) to the next ones (P, H, W), luma 0..255: (P, 2, H, W) float32, x and y in pixels."""
-    if before.shape != after.shape or before.dim() != 3:
-        raise ValueError(f"pictures of {tuple(before.shape)} and {tuple(after.shape)}; give (P, H, W) twice")
-    pictures = torch.stack([before, after], 1).flatten(0, 1)
-    config = config or FlowConfig()
-    first, second = [], []
-    for terms in _pyramid(pictures, config):
-        first.append(terms[0::2])
-        second.append(terms[1::2])
-    return _coarse_to_fine(first, second, config)
-
-
 def flow_magnitudes(frames: Tensor, config: FlowConfig | None = None, backend: Backend | None = None) -> Tensor:
     """Mean length of the flow in pixels a frame, (F,) float64, of luma frames (F, H, W) uint8.
 

@@ -7,7 +7,6 @@ them. Only if the declared length was wrong is the file read a second time.
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -16,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import ConditionError
-from .picture import Picture, open_picture
+from .picture import Picture
 from .video import Converter, Frame, Progress, Shown, VideoInfo, hold_slack
 
 _STEP = 10  # frames between two reports of progress
@@ -94,13 +93,6 @@ def watch(picture: Picture, *, on_luma: Callable[[Frame], None] | None = None, l
     frames = taken.pictures(wanted)
     return Watched(info, _read_again(picture, taken.numbers(wanted), wanted.size, on_progress)
                    if frames is None else frames)
-
-
-def read_frames(path: str | os.PathLike[str], num_frames: int, size: tuple[int, int]) -> np.ndarray:
-    """`num_frames` pictures spread evenly over the video, see `spread`: (num_frames, H, W, 3) uint8 RGB."""
-    frames = watch(open_picture(path), plan=lambda info: spread(info, num_frames, size)).frames
-    assert frames is not None  # there was a plan
-    return frames
 
 
 def _likely(plan: Plan | None, expected: VideoInfo | None, known: VideoInfo | None) -> list[FramePlan]:

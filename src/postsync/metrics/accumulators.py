@@ -1,8 +1,7 @@
-"""Common base of most metrics: sums over clips, and a figure computed from them.
+"""What metrics share: a `value` on which both `compute` of the torchmetrics class and `postsync.evaluation` stand.
 
-`terms` says what clips add, `value` turns sums into the figure. `update` and `compute` of the torchmetrics class use
-these two, and so does the bootstrap of `postsync.evaluation`, which keeps the terms of each clip and sums them again
-for every resample.
+Of most metrics it is read from sums over clips: `terms` says what a clip adds, and the bootstrap of the evaluation adds
+the terms up again for every resample. Of the others it is taken from the pooled rows of all clips.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 
 class ClipSums(Metric):
@@ -82,6 +82,40 @@ class ClipMean(ClipSums):
     def num_undefined(self) -> int:
         """Clips without a value so far."""
         return int(self.sums[2])
+
+
+class PooledRows(Metric):
+    """A metric of whole sets of rows, the generated one and, with `two_sides`, the real one; a subclass defines `value`
+    and `update`.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    two_sides: ClassVar[bool] = True
+    resampled: ClassVar[bool] = True  # whether a bootstrap may repeat rows
+    generated: list[Tensor]
+    real: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for side in self._sides():
+            self.add_state(side, default=[], dist_reduce_fx="cat")
+
+    def value(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The figure of all rows (n, D), generated and, with `two_sides`, real: float64 scalar; NaN for too few."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how sets are compared")
+
+    def compute(self) -> Tensor:
+        """`value` of all rows that were added; NaN where a side has none."""
+        sides = [getattr(self, side) for side in self._sides()]
+        return self.value(*map(dim_zero_cat, sides)) if all(map(len, sides)) else self.undefined()
+
+    def undefined(self) -> Tensor:
+        """The figure of too few rows: NaN."""
+        return torch.tensor(float("nan"), dtype=torch.float64, device=self.device)
+
+    def _sides(self) -> tuple[str, ...]:
+        return ("generated", "real") if self.two_sides else ("generated",)
 
 
 def finite_rows(rows: Tensor, what: str) -> Tensor:

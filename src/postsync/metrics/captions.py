@@ -20,10 +20,9 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from ..errors import WeightsError
-from .accumulators import ClipMean, ClipSums
+from .accumulators import ClipMean, ClipSums, PooledRows
 
 TOKENISATION = "ptb-like words, Python"
 MAX_ORDER = 4
@@ -100,18 +99,17 @@ def cider_d(candidates: Sequence[Sequence], references: Sequence[Sequence[Sequen
 
 
 def caption_words(candidate: str, references: Sequence[str]) -> Tensor:
-    """A caption and its references as one row (L,) int64, words as 63-bit hashes; rows of several clips can be joined.
-    """
+    """A caption and its references, (L, 1) int64: words as 63-bit hashes; those of several clips can be joined."""
     _require(references)
     texts = [[_word_hash(word) for word in tokenise(text)] for text in (candidate, *references)]
     # number of texts, their lengths, their words: joined rows can still be separated
     flat = [len(texts), *map(len, texts), *(word for text in texts for word in text)]
-    return torch.tensor(flat, dtype=torch.int64)
+    return torch.tensor(flat, dtype=torch.int64)[:, None]
 
 
 def cider_d_of_words(rows: Tensor) -> Tensor:
-    """CIDEr-D of each clip, (N,) float64 in 0..10, from their joined `caption_words` (L,)."""
-    flat, start = rows.tolist(), 0
+    """CIDEr-D of each clip, (N,) float64 in 0..10, from their joined `caption_words` (L, 1)."""
+    flat, start = rows.flatten().tolist(), 0
     candidates, references = [], []
     while start < len(flat):
         lengths = flat[start + 1 : start + 1 + flat[start]]
@@ -193,27 +191,19 @@ class RougeL(ClipMean):
         return rouge_l(tokenise(candidate), [tokenise(text) for text in references])
 
 
-class CiderD(Metric):
-    """CIDEr-D averaged over clips; keeps all captions, as 63-bit hashes of their words, since rarity is known only at
-    the end."""
+class CiderD(PooledRows):
+    """CIDEr-D averaged over clips; keeps all captions, as 63-bit hashes of their words, since rarity is known last."""
 
     higher_is_better = True
-    is_differentiable = False
-    full_state_update = False
-    captions: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("captions", default=[], dist_reduce_fx="cat")
+    two_sides = False
 
     def update(self, candidate: str, references: Sequence[str]) -> None:
         """Add the caption of one clip and its references."""
-        self.captions.append(caption_words(candidate, references))
+        self.generated.append(caption_words(candidate, references))
 
-    def compute(self) -> Tensor:
-        """Mean over clips, a float64 scalar in 0..10; NaN before the first update."""
-        joined = torch.cat(list(self.captions)) if len(self.captions) else torch.zeros(0, dtype=torch.int64)
-        return cider_d_of_words(joined).mean()
+    def value(self, words: Tensor) -> Tensor:
+        """Mean over clips, 0..10, of their joined `caption_words` (L, 1)."""
+        return cider_d_of_words(words).mean()
 
 
 def bert_scores(candidates: Sequence[str], references: Sequence[str], folder: Path | None = None,

@@ -21,10 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
-from .accumulators import ClipMean, finite_rows
+from .accumulators import ClipMean, PooledRows, finite_rows
 
 Form = Literal["softmax", "sigmoid", "symmetric"]
 EPSILON = 1e-6
@@ -94,25 +92,20 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -
     return values.mean(), values.std(correction=0)
 
 
-class InceptionScore(Metric):
+class InceptionScore(PooledRows):
     """Inception score of all clips; keeps their logits, since they are shuffled at the end."""
 
     higher_is_better = True
-    is_differentiable = False
-    full_state_update = False
-    logits: list[Tensor]
+    two_sides = False
 
     def __init__(self, splits: int = 10, seed: int | None = 2020) -> None:
         super().__init__()
         self.splits, self.seed = splits, seed
-        self.add_state("logits", default=[], dist_reduce_fx="cat")
 
     def update(self, logits: Tensor) -> None:
         """Add logits (N, C)."""
-        self.logits.append(logits)
+        self.generated.append(logits)
 
-    def compute(self) -> Tensor:
-        """Mean over the splits, a float64 scalar >= 1. Raises ValueError for fewer rows than splits."""
-        if not len(self.logits):
-            raise ValueError("the inception score needs logits")
-        return inception_score(dim_zero_cat(self.logits), self.splits, self.seed)[0]
+    def value(self, logits: Tensor) -> Tensor:
+        """Mean over the splits, >= 1; NaN for fewer rows than splits."""
+        return inception_score(logits, self.splits, self.seed)[0] if len(logits) >= self.splits else self.undefined()

@@ -13,16 +13,17 @@ I3D's 400 Kinetics logits of 16-frame excerpts. Published code (universome/style
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from .accumulators import finite_rows
+from .accumulators import PooledRows, finite_rows
 
 I3D_WIDTH, VGGISH_WIDTH = 1024, 128
 NUM_FRAMES, NUM_LOGITS = 16, 400  # of FVD
+_FEWEST_ROWS = 2  # one row has no covariance
 _TOLERATED = 1e-6  # a negative distance of up to this share of both traces is rounding
 _BLOCK_ROWS = 4096  # rows are summed in blocks, so that no second copy of all of them is made
 
@@ -136,8 +137,8 @@ def _empty_moments(num_features: int) -> Tensor:
 
 
 def _of_rows(rows: Tensor, ddof: int) -> _Gaussian:
-    if len(rows) < 2:
-        raise ValueError(f"a covariance needs at least 2 rows, there are {len(rows)}")
+    if len(rows) < _FEWEST_ROWS:
+        raise ValueError(f"a covariance needs at least {_FEWEST_ROWS} rows, there are {len(rows)}")
     if len(rows) < rows.shape[1]:
         rows = finite_rows(rows, "features")
         mean = rows.mean(0)
@@ -163,47 +164,50 @@ def _distance(first: _Gaussian, second: _Gaussian) -> Tensor:
     return distance.clamp_min(0) if distance > -_TOLERATED * traces else distance
 
 
-class FrechetDistance(Metric):
-    """Streaming Frechet distance in memory of the order of D x D, whatever the number of rows.
+class FrechetDistance(PooledRows):
+    """Frechet distance of two sets of rows (n, D), of any D; with `num_features`, their D, in memory of the order of
+    D x D, whatever the number of rows.
 
-    `update(features, real=...)` takes rows (n, num_features) of one side. Rows wait until there are as many as features
-    and are then merged into the moments of their side; with fewer the distance is taken from the rows themselves.
+    `update(features, real=...)` takes rows of one side. With `num_features` they wait until there are as many as
+    features and are then merged into the moments of their side; else all are kept.
     """
 
     higher_is_better = False
-    is_differentiable = False
-    full_state_update = False
 
-    def __init__(self, num_features: int, ddof: int = 1) -> None:
+    def __init__(self, num_features: int | None = None, ddof: int = 1) -> None:
         super().__init__()
         self.num_features, self.ddof = num_features, ddof
-        for side in ("real", "generated"):
-            self.add_state(f"{side}_moments", default=_empty_moments(num_features), dist_reduce_fx=merge_moments)
-            self.add_state(f"{side}_waiting", default=[], dist_reduce_fx="cat")
+        for side in self._sides():
+            self.add_state(f"{side}_moments", default=_empty_moments(num_features or 0), dist_reduce_fx=merge_moments)
 
     def update(self, features: Tensor, real: bool) -> None:
-        """Add rows (n, num_features) of the real or the generated side. Raises ValueError for values not finite."""
-        if features.dim() != 2 or features.shape[1] != self.num_features:
-            raise ValueError(f"features of {tuple(features.shape)}; give (n, {self.num_features})")
+        """Add rows (n, D) of the real or the generated side. Raises ValueError for values that are not finite."""
+        if features.dim() != 2 or self.num_features not in (None, features.shape[1]):
+            raise ValueError(f"features of {tuple(features.shape)}; give (n, {self.num_features or 'D'})")
         side = "real" if real else "generated"
-        getattr(self, f"{side}_waiting").append(finite_rows(features, "features").to(self.device))
+        getattr(self, side).append(finite_rows(features, "features").to(self.device))
         self._merge_waiting(side)
 
     def count(self, real: bool) -> int:
         """Rows of one side so far."""
         side = "real" if real else "generated"
-        return int(getattr(self, f"{side}_moments")[0, 0]) + sum(map(len, getattr(self, f"{side}_waiting")))
+        return int(getattr(self, f"{side}_moments")[0, 0]) + sum(map(len, getattr(self, side)))
+
+    def value(self, generated: Tensor, real: Tensor) -> Tensor:
+        """Distance of the rows (n, D) and (m, D), >= 0; NaN for fewer than 2 on a side."""
+        if min(len(generated), len(real)) < _FEWEST_ROWS:
+            return self.undefined()
+        return frechet_distance(generated, real, self.ddof)
 
     def compute(self) -> Tensor:
-        """Distance of the two sides, a float64 scalar >= 0. Raises ValueError for fewer than 2 rows on a side."""
+        """`value` of all rows that were added."""
+        if min(self.count(real=False), self.count(real=True)) < _FEWEST_ROWS:
+            return self.undefined()
         return _distance(self._gaussian("generated"), self._gaussian("real"))
 
     def _gaussian(self, side: str) -> _Gaussian:
-        count = self.count(side == "real")
-        if count < 2:
-            raise ValueError(f"a covariance needs at least 2 rows, there are {count} {side} ones")
         waiting, moments = self._waiting(side), getattr(self, f"{side}_moments")
-        if count < self.num_features and waiting is not None:
+        if waiting is not None and not moments[0, 0]:
             return _of_rows(waiting, self.ddof)
         if waiting is not None:
             moments = moments.clone()
@@ -211,13 +215,13 @@ class FrechetDistance(Metric):
         return _of_moments(moments, self.ddof)
 
     def _waiting(self, side: str) -> Tensor | None:
-        rows = getattr(self, f"{side}_waiting")
+        rows = getattr(self, side)
         rows = [rows] if isinstance(rows, Tensor) else rows  # torchmetrics joins the list when it synchronises
         return torch.cat(rows) if rows else None
 
     def _merge_waiting(self, side: str) -> None:
-        waiting = getattr(self, f"{side}_waiting")
-        if sum(map(len, waiting)) >= self.num_features:
+        waiting = getattr(self, side)
+        if self.num_features is not None and sum(map(len, waiting)) >= self.num_features:
             _add_rows(getattr(self, f"{side}_moments"), torch.cat(waiting))
             waiting.clear()
 
@@ -236,7 +240,7 @@ def favd_rows(i3d: Tensor, vggish: Tensor) -> Tensor:
 class FAVD(FrechetDistance):
     """Frechet distance over the joint rows of all clips, ddof 1."""
 
-    def __init__(self, num_features: int = I3D_WIDTH + VGGISH_WIDTH) -> None:
+    def __init__(self, num_features: int | None = I3D_WIDTH + VGGISH_WIDTH) -> None:
         super().__init__(num_features)
 
     def add_clip(self, i3d: Tensor, vggish: Tensor, real: bool) -> int:
@@ -246,21 +250,21 @@ class FAVD(FrechetDistance):
         return len(rows)
 
 
-def first_frame(num_frames: int, generator: torch.Generator | None = None, length: int = NUM_FRAMES) -> int | None:
-    """First frame of FVD's excerpt of a video of `num_frames`: drawn from `generator`, 0 without one, None if too
-    short.
+def first_frame(num_frames: int, drawn_for: str | None = None, seed: int = 0) -> int | None:
+    """Where FVD's piece of a video of `num_frames` starts; None if the video is too short.
 
-    Give a seeded generator for real videos and none for generated ones to follow the published rule.
+    `drawn_for`: of a real video its clip id, which with `seed` decides the random start; None: a generated one, 0.
     """
-    if num_frames < length:
+    if num_frames < NUM_FRAMES:
         return None
-    if generator is None:
+    if drawn_for is None:
         return 0
-    return int(torch.randint(num_frames - length + 1, (), generator=generator))
+    generator = torch.Generator().manual_seed(seed + crc32(drawn_for.encode()))
+    return int(torch.randint(num_frames - NUM_FRAMES + 1, (), generator=generator))
 
 
 class FVD(FrechetDistance):
     """Frechet distance of I3D logits (n, 400), one row a clip, ddof 0."""
 
-    def __init__(self) -> None:
-        super().__init__(NUM_LOGITS, ddof=0)
+    def __init__(self, num_features: int | None = NUM_LOGITS) -> None:
+        super().__init__(num_features, ddof=0)

@@ -8,10 +8,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
-from .accumulators import finite_rows
+from .accumulators import PooledRows, finite_rows
 
 
 def polynomial_mmd(features: Tensor, reference: Tensor) -> Tensor:
@@ -52,28 +50,25 @@ def _mean_apart(kernel: Tensor) -> Tensor:
     return (kernel.sum() - kernel.diagonal().sum()) / (count * (count - 1))
 
 
-class KernelDistance(Metric):
-    """KID over all rows of both sides; keeps the rows, since subsets are drawn from them at the end."""
+class KernelDistance(PooledRows):
+    """KID over random subsets of both sides; keeps the rows, since subsets are drawn from them at the end."""
 
     higher_is_better = False
-    is_differentiable = False
-    full_state_update = False
-    real: list[Tensor]
-    generated: list[Tensor]
+    resampled = False  # too expensive, and repeated rows bias the discrepancy
 
     def __init__(self, subsets: int = 100, subset_size: int = 1000, seed: int = 2020) -> None:
         super().__init__()
         self.subsets, self.subset_size, self.seed = subsets, subset_size, seed
-        self.add_state("real", default=[], dist_reduce_fx="cat")
-        self.add_state("generated", default=[], dist_reduce_fx="cat")
 
     def update(self, features: Tensor, real: bool) -> None:
         """Add rows (n, D) of the real or the generated side."""
         (self.real if real else self.generated).append(features)
 
-    def compute(self) -> Tensor:
-        """Mean over the subsets, a float64 scalar. Raises ValueError where a side has fewer rows than a subset."""
-        if not len(self.real) or not len(self.generated):
-            raise ValueError("KID needs rows of both sides")
-        return kernel_distance(dim_zero_cat(self.generated), dim_zero_cat(self.real), self.subsets, self.subset_size,
-                               self.seed)[0]
+    def value(self, generated: Tensor, real: Tensor) -> Tensor:
+        """Mean over the subsets; all rows once where a side has fewer than a subset; NaN for fewer than 2."""
+        fewest = min(len(generated), len(real))
+        if fewest < 2:
+            return self.undefined()
+        if fewest < self.subset_size:
+            return polynomial_mmd(generated, real)
+        return kernel_distance(generated, real, self.subsets, self.subset_size, self.seed)[0]

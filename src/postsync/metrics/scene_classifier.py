@@ -125,6 +125,11 @@ class SceneClassifierObjective(Objective):
         return log_mel + self.gain * level + self.tilt * slope * ramp + self.noise * noise
 
 
+def scene_classifier(preset: str) -> SceneClassifierObjective:
+    """What trains the classifier; it has one size."""
+    return SceneClassifierObjective()
+
+
 class FamilyAccuracy(ClipMean):
     """Share of the sounds whose family the classifier names correctly, 0..1."""
 

@@ -8,7 +8,6 @@ Recipe of envelope_from_video.md section 5; frames are read once, 64 numbers a f
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,15 +153,6 @@ class MotionEnvelope:
 def open_reader(folder: Path | None) -> MotionEnvelope:
     """A reader; it has no weights, so `folder` is not used."""
     return MotionEnvelope()
-
-
-def motion_envelope(frames: Iterable[tuple[Tensor | np.ndarray, float]], duration_s: float | None = None,
-                    config: MotionConfig | None = None) -> Timing:
-    """MotionEnvelope of an iterable of (frame, time_s), read once; see MotionEnvelope.push and finish."""
-    motion = MotionEnvelope(config)
-    for frame, time_s in frames:
-        motion.push(frame, time_s)
-    return motion.finish(duration_s)
 
 
 def _coarse(values: Tensor, onsets_s: Tensor) -> Timing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +16,12 @@ from ..features.envelope import ENVELOPE_RATE, frame_rms
 from ..features.onsets import pick_onsets
 from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, FrameRequest, Objective
+from ..scenes.families import FAMILIES
+from ..scenes.nuisances import NuisanceConfig
 from .motion_features import CELL_CHANNELS, FEATURE_RATE, MotionFeatures
 from .predictor import TimingPredictor, active_cells
 
+SIZES: dict[str, dict[str, int]] = {"mini": {}, "tiny": {"num_members": 1, "width": 8, "hidden": 8}}
 _ONSET_WIDTH_S = 0.02  # standard deviation of the bump at an onset
 _AUDIBLE = 0.03  # of the loudest value (-30 dB)
 
@@ -161,3 +165,24 @@ def _pearson(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
     """Weighted correlation over time of (B, T): (B,)."""
     first, second = _centred(first, weight), _centred(second, weight)
     return (first * second).sum(1) / (first.norm(dim=1) * second.norm(dim=1)).clamp_min(1e-4)
+
+
+def timing(preset: str) -> TimingObjective:
+    """What trains the timing predictor, untrained."""
+    return TimingObjective(TimingPredictor(**SIZES[preset]))
+
+
+def timing_scenes() -> dict[str, Any]:
+    """The scenes that it learns from, as arguments of SceneConfig: mostly impacts, mostly clean (what the features take
+    out need not be learnt), small nuisances one at a time.
+    """
+    kinds = {name: family.kind for name, family in FAMILIES.items()}
+    impacts = [n for n in FAMILIES if kinds[n] == "strike"] + [
+        "ball_bounce", "footsteps", "door_knock", "clap", "bang", "cymbal", "splash", "bell", "clock_tick"]
+    agitation = ["bark", "bark", "bark", "engine_start", "whistle"]
+    rest = [n for n in FAMILIES if kinds[n] in ("scrape", "texture")]
+    # a family's share is how often it is named
+    families = (*impacts * 5, *agitation * 5, *rest)
+    return {"families": families, "silent": 0.4,
+            "nuisances": NuisanceConfig(texture=0.8, photo=1.0, grain=0.6, shake=0.5, pan=0.5, zoom=0.4, cuts=0.4,
+                                        blur=0.7, exposure=0.5, compression=0.6, rate=0.7, occlusion=0.4, movers=0.3)}
