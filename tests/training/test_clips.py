@@ -8,11 +8,11 @@ import pytest
 
 from postsync import registry
 from postsync.errors import PostsyncError
-from postsync.protocols.objective import GLANCES, NATIVE_S, ClipRequest
+from postsync.protocols.objective import ClipRequest
 from postsync.scenes.export import export
 from postsync.scenes.families import FAMILIES
 from postsync.scenes.nuisances import clean
-from postsync.scenes.render import clean_scenes, full_scenes
+from postsync.scenes.render import GLANCES, NATIVE_S, clean_scenes, full_scenes
 from postsync.timing.training import timing_scenes
 from postsync.training.clips import manifest_clips, scene_clips
 

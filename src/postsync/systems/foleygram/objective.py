@@ -22,9 +22,10 @@ from ...features.envelope import causal_window, frame_rms
 from ...features.spoil import spoil_envelope
 from ...protocols.clip import Clip
 from ...protocols.codec import Codec
-from ...protocols.objective import GLANCES, NATIVE_S, Batch, ClipRequest, Objective
+from ...protocols.objective import Batch, ClipRequest, Objective
 from ...scenes.captions import paraphrases
 from ...scenes.families import FAMILIES
+from ...scenes.render import GLANCES, NATIVE_S
 from .conditioning import FoleyConditioner
 from .conditions import at_gram_rate, envelope_latents
 from .controlnet import NO_CONTROL, DiTControlNet
@@ -54,7 +55,7 @@ class FoleyGRAMObjective(Objective):
         """
         super().__init__()
         if stage == "control" and base is None:
-            raise PostsyncError("the control stage stands on a trained base; train foleygram-base first, then name its "
+            raise PostsyncError("the control stage stands on a trained base; train foleygram_base first, then name its "
                                 "folder.")
         self.preset, self.stage = preset, stage
         self.transformer = base.transformer if base else StableAudioDiT(**preset.dit)
