@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from synthetic_clips import RATE, clicks, observed, pair_of
 from postsync.data.manifest import write_manifest
 from postsync.encoders.i3d import I3d
 from postsync.encoders.published import PROVENANCE, cache_folder
@@ -19,6 +18,7 @@ from postsync.evaluation import set_rows as sets
 from postsync.evaluation.observation import Pair
 from postsync.evaluation.set_rows import picture_and_sound_rows
 from postsync.evaluation.sides import Skipped, read_side
+from synthetic_clips import RATE, clicks, observed, pair_of
 
 STEP = 4  # pixels a picture, to the right
 

@@ -1,14 +1,16 @@
-"""Every trainable keeps the contract of `Objective`, in its tiny size where it has one."""
+"""Every trainable, and one of tied parts, keeps the contract of `Objective`; in its tiny size where it has one."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 import postsync.encoders.training
@@ -17,6 +19,11 @@ import postsync.systems.mgaudio.training  # noqa: F401  (all slow: not within a 
 from postsync import registry
 from postsync.protocols.objective import Batch, Objective
 from postsync.training.clips import scene_clips
+from postsync.training.state import ExponentialMovingAverage, Position, SavedState
+from tied_objective import TiedObjective
+
+TIED = "tied"
+NAMES = [*registry.TRAINABLES, TIED]
 
 
 @dataclass(frozen=True)
@@ -30,13 +37,18 @@ class Case:
         return {name: torch.stack([sample[name] for sample in self.samples]).to(device) for name in self.samples[0]}
 
 
+def untrained(name: str) -> Objective:
+    if name == TIED:
+        return TiedObjective()
+    return registry.load_objective(name, "tiny" if "tiny" in registry.trainable(name).presets else "mini")
+
+
 @cache
 def case(name: str) -> Case:
-    entry = registry.trainable(name)
     torch.manual_seed(0)
-    objective = registry.load_objective(name, "tiny" if "tiny" in entry.presets else "mini")
-    world = registry.resolve(entry.world)() if entry.world else None
-    clips = scene_clips(objective.wants, 0, 3, world=world)
+    objective = untrained(name)
+    world = None if name == TIED else registry.trainable(name).world
+    clips = scene_clips(objective.wants, 0, 3, world=registry.resolve(world)() if world else None)
     with torch.no_grad():
         samples = [objective.prepare(clips[index]) for index in range(3)]
     objective.fit(samples)
@@ -50,7 +62,7 @@ def loss_of(objective: Objective, batch: Batch, seed: int) -> torch.Tensor:
     return objective(batch, step=3, generator=torch.Generator().manual_seed(seed))["loss"]
 
 
-each = pytest.mark.parametrize("name", registry.TRAINABLES)
+each = pytest.mark.parametrize("name", NAMES)
 
 
 @each
@@ -102,11 +114,34 @@ def test_the_saved_state_is_what_is_trained(name: str) -> None:
     saved, whole = objective.trained_state(), objective.state_dict()
     assert saved.keys() <= whole.keys()
     trained = {id(p) for group in objective.parameter_groups() for p in group["params"]}
-    names = {n for n, p in objective.named_parameters() if id(p) in trained}
-    assert names <= saved.keys()
-    assert not {n for n, p in objective.named_parameters() if id(p) not in trained} & saved.keys()
+    parameters = {id(p) for p in objective.parameters()}
+    held = [id(value) for value in saved.values()]
+    assert len(set(held)) == len(held)
+    assert set(held) & parameters == trained
     if any(True for module in objective.frozen() for _ in module.parameters()):
         assert sum(v.numel() for v in saved.values()) < sum(v.numel() for v in whole.values())
+
+
+@each
+def test_a_saved_state_comes_back(name: str, tmp_path: Path) -> None:
+    objective = copy.deepcopy(case(name).objective)
+    for parameter in (trained := [p for group in objective.parameter_groups() for p in group["params"]]):
+        parameter.grad = torch.ones_like(parameter)
+    accelerator = Accelerator(cpu=True)
+    average = ExponentialMovingAverage(objective, 0.5, objective.frozen())
+    _, optimizer = accelerator.prepare(objective, torch.optim.AdamW(trained, lr=0.1))
+    state = SavedState(tmp_path / "state", accelerator, objective, average, Position())
+    optimizer.step()
+    average.update(objective, 0)
+    state.save()
+    kept = [{key: value.clone() for key, value in module.state_dict().items()}
+            for module in (objective, average.teacher)]
+    assert any(not torch.equal(kept[0][key], value) for key, value in kept[1].items())
+    optimizer.step()
+    average.update(objective, 1)
+    state.load()
+    for module, values in zip((objective, average.teacher), kept, strict=True):
+        assert all(torch.equal(values[key], value) for key, value in module.state_dict().items())
 
 
 @each
@@ -119,12 +154,11 @@ def test_the_export_is_safetensors(name: str, tmp_path: Path) -> None:
     assert all(p.dtype == torch.float32 for group in objective.parameter_groups() for p in group["params"])
 
 
-@pytest.mark.parametrize("name", [n for n in registry.TRAINABLES if n != "vocoder"])  # istft has no meta kernel
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "vocoder"])  # istft has no meta kernel
 def test_what_is_drawn_is_moved_to_the_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The meta device, like a GPU, refuses to be mixed with the CPU."""
     monkeypatch.setattr(torch, "autocast", lambda *_args, **_more: contextlib.nullcontext())  # knows no meta device
-    objective = registry.load_objective(name, "tiny" if "tiny" in registry.trainable(name).presets else "mini")
-    loss = loss_of(objective.to("meta").train(), case(name).batch("meta"), 0)
+    loss = loss_of(untrained(name).to("meta").train(), case(name).batch("meta"), 0)
     assert loss.device.type == "meta"
 
 

@@ -18,7 +18,8 @@ from postsync.errors import PostsyncError
 from postsync.protocols.clip import Clip
 from postsync.protocols.objective import Batch, ClipRequest, Objective
 from postsync.protocols.train_config import TrainConfig
-from postsync.training.loop import batch_indices, noise_seed, train
+from postsync.training.loop import batch_indices, dropout_seed, move, noise_seed, train
+from tied_objective import TiedObjective
 
 CONFIG = TrainConfig(steps=6, batch_size=4, lr=0.05, warmup=2, weight_decay=0.0, ema_decay=0.9, log_every=1)
 
@@ -157,6 +158,66 @@ def test_noise_never_repeats_however_many_batches_make_a_step(tmp_path: Path) ->
     seeds = [noise_seed(seed, place) for seed in range(5) for place in range(1000)]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**32 for seed in (*seeds, noise_seed(0, 2**32 - 1)))
+
+
+def test_drop_out_does_not_follow_the_noise(tmp_path: Path) -> None:
+    class Draws(LineObjective):
+        def forward(self, batch: Batch, *, generator: torch.Generator | None = None, **rest: Any) -> Batch:
+            noise, dropped = torch.rand(64, generator=generator), torch.rand(64)  # as drop-out draws
+            assert not torch.equal(noise, dropped)
+            assert torch.corrcoef(torch.stack([noise, dropped]))[0, 1].abs() < 0.5
+            self.draws.append(dropped[0].item())
+            return super().forward(batch, generator=generator, **rest)
+
+    first, second = Draws(), Draws()
+    for name, objective in (("a", first), ("b", second)):
+        objective.draws = []
+        train(objective, Lines(), CONFIG, tmp_path / name, cpu=True, tracker="none")
+    assert len(set(first.draws)) == len(first.draws) == CONFIG.steps
+    assert first.draws == second.draws
+    noise, dropped = ([seeds(3, place) for place in range(1000)] for seeds in (noise_seed, dropout_seed))
+    assert len({*noise, *dropped}) == 2000
+    assert all(0 <= seed < 2**32 for seed in dropped)
+
+
+def sounds() -> list[Clip]:
+    generator = torch.Generator().manual_seed(0)
+    rises = [torch.linspace(0, 1, 16000).roll(999 * i) for i in range(8)]
+    return [Clip(str(i), 1.0, waveform=torch.rand(1, 16000, generator=generator) * rise, sample_rate=16000)
+            for i, rise in enumerate(rises)]
+
+
+def test_tied_parts_are_trained_resumed_averaged_and_exported(tmp_path: Path) -> None:
+    objectives = []
+    for name, budgets in (("straight", (6,)), ("resumed", (3, 6))):
+        for steps in budgets:
+            torch.manual_seed(0)
+            objectives.append(objective := TiedObjective())
+            config = replace(CONFIG, steps=steps, schedule="constant")
+            export = train(objective, sounds(), config, tmp_path / name, cpu=True, resume=steps != budgets[0],
+                           tracker="none")
+    straight, _, resumed = objectives
+    a, b = straight.state_dict(), resumed.state_dict()
+    assert all(torch.equal(a[name], value) for name, value in b.items())
+    assert resumed.head.weight is resumed.embedding.weight
+    assert resumed.adapter.weight is resumed.tower.weight
+    assert resumed.before.level is resumed.after.level
+    assert resumed.peek.item() == resumed.before.level.item() != 1.0
+    published = load_file(export / "model.safetensors")
+    assert torch.equal(next(v for name, v in published.items() if name.endswith("weight")),
+                       resumed.embedding.weight.half())
+    saved = load_file(tmp_path / "resumed" / "state" / "trained.safetensors")
+    assert torch.equal(saved["average.embedding.weight"], resumed.embedding.weight)
+    assert not torch.equal(saved["trained.embedding.weight"], saved["average.embedding.weight"])
+    assert {name for name in saved if "head" in name or "adapter" in name} == {
+        f"{kind}.{name}" for kind in ("trained", "average") for name in ("head.bias", "adapter.bias")}
+
+
+def test_shared_buffers_stay_shared_when_they_move() -> None:
+    objective = TiedObjective()
+    move(objective, torch.device("meta"))
+    assert objective.before.level is objective.after.level
+    assert objective.before.level.device.type == "meta"
 
 
 def test_another_seed_is_another_run(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from ..errors import ConditionError
 from ..features.resize import resize_pictures
 from ..features.spectrogram import cavp_mel
 from ..protocols.clip import Clip, frames_at
-from ..protocols.objective import NATIVE_S, SPARSE_FRAMES, Batch, ClipRequest, Objective
+from ..protocols.objective import Batch, ClipRequest, Objective
+from ..scenes.render import NATIVE_S, SPARSE_FRAMES
 from .cavp import FPS, SAMPLE_RATE, Cavp
 
 MEL_PER_STEP = 16  # mel frames to one vector

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from ..errors import ConditionError
 from ..features.spectrogram import BEATS_STD
 from ..protocols.clip import Clip
-from ..protocols.objective import NATIVE_S, SPARSE_FRAMES, Batch, ClipRequest, Objective
+from ..protocols.objective import Batch, ClipRequest, Objective
+from ..scenes.render import NATIVE_S, SPARSE_FRAMES
 from .eva_clip import normalize_images
 from .gram import SAMPLE_RATE, GramEncoder, pick_frames
 from .volume import cosine_contrastive_loss, hard_negative_weights, pairwise_volume, volume_contrastive_loss

@@ -21,8 +21,9 @@ from torch.nn import functional as F
 from ..errors import ConditionError
 from ..features.spectrogram import audioldm_log_mel
 from ..protocols.clip import Clip
-from ..protocols.objective import NATIVE_S, Batch, ClipRequest, Objective
+from ..protocols.objective import Batch, ClipRequest, Objective
 from ..scenes.families import FAMILIES
+from ..scenes.render import NATIVE_S
 from .accumulators import ClipMean
 
 SAMPLE_RATE = 16000

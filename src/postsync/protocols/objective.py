@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,11 @@ class FrameRequest:
     fps: float | None = None
 
 
-SPARSE_FRAMES = FrameRequest(64, 4.0)  # for encoders that use a few frames of a scene: rendering them all is slow
-NATIVE_S = 8.16  # native length of the mini systems: 204 latent frames at 25 a second
-
-
 @dataclass(frozen=True)
 class ClipRequest:
-    """What `prepare` reads of a clip. `duration_s`: length of a scene rendered for it. `channels`: with 1, the sound
-    comes mixed down; with more it comes as it is in the file."""
+    """What `prepare` reads of a clip. `duration_s`: length of a scene rendered for it. `channels`: with 1, the
+    sound comes mixed down; with more it comes as it is, mono where the file or the scene is (scenes always are), and
+    `prepare` brings it to the channels it needs (`codecs.chunking.with_channels`)."""
 
     frames: FrameRequest | None
     sample_rate: int | None  # None: no sound
@@ -68,7 +65,8 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def export(self, folder: Path) -> None:
-        """Write the trained parts in their published form."""
+        """Write the trained parts in their published form. Tied weights: with `safetensors.torch.save_model` or as a
+        transformers model; diffusers' `save_pretrained` refuses them."""
 
     def frozen(self) -> list[nn.Module]:
         """Parts kept in eval mode; none by default."""
@@ -92,10 +90,22 @@ class Objective(nn.Module, ABC):
         return {}, {"": self}
 
     def trained_state(self) -> dict[str, Tensor]:
-        """What a saved state holds: trained parameters and the buffers of modules that are not frozen."""
-        still = {f"{name}." for name, module in self.named_modules() for part in self.frozen()
-                 if module is part and name}
-        names = {name for name, p in self.named_parameters() if p.requires_grad}
-        parameters = dict(self.named_parameters())
-        return {name: value for name, value in self.state_dict().items()
-                if name in names or (name not in parameters and not name.startswith(tuple(still)))}
+        """What a saved state holds: trained parameters and the buffers of modules that are not frozen.
+
+        The objective's own tensors, each under the first of its names: writing to it restores the others.
+        """
+        trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        return trained | unfrozen_buffers(self, self.frozen())
+
+
+def unfrozen_buffers(module: nn.Module, frozen: Sequence[nn.Module] = ()) -> dict[str, Tensor]:
+    """The persistent buffers of the modules in `module` that are not in a `frozen` part; a shared one comes once, under
+    the first of its names."""
+    still = {id(part) for root in frozen for part in root.modules()}
+    persistent = module.state_dict().keys()
+    names: dict[Tensor, str] = {}  # tensors are compared by identity
+    for prefix, owner in module.named_modules():
+        for name, value in owner.named_buffers(prefix, recurse=False, remove_duplicate=False):
+            if id(owner) not in still and name in persistent:
+                names.setdefault(value, name)
+    return {name: value for value, name in names.items()}

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from ..features.envelope import frame_rms
 from ..protocols.clip import Clip
+from ..protocols.objective import FrameRequest
 from .captions import caption
 from .events import plan_score
 from .families import FAMILIES
@@ -21,6 +22,8 @@ from .sounds import Bank, SoundConfig, render_tracks
 HELD_OUT_SEED = 10_000_000  # training seeds lie below, test seeds from here on
 FRAME_RATES = (12.0, 15.0, 24.0, 25.0, 30.0, 50.0, 60.0)
 EVERYTHING = frozenset({"frames", "waveform"})
+SPARSE_FRAMES = FrameRequest(64, 4.0)  # for what looks at a few frames of a scene: rendering them all is slow
+NATIVE_S = 8.16  # length of the scenes for the mini systems: their 204 latent frames at 25 a second
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def frame_times(config: SceneConfig, rng: np.random.Generator) -> np.ndarray:
 
 
 class SceneDataset(Dataset):
-    """Map-style data set: item k is the clip of seeds[k]."""
+    """Map-style data set: item k is the clip of seeds[k], its sound mono."""
 
     def __init__(self, config: SceneConfig | None = None, seeds: Sequence[int] = range(HELD_OUT_SEED),
                  needs: frozenset[str] = EVERYTHING, bank: Bank | None = None) -> None:

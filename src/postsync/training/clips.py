@@ -19,7 +19,8 @@ RECORDED = 0.5  # share of the clips with a recorded sound, if the bank has one 
 
 def scene_clips(wants: ClipRequest, seed: int, count: int, *, world: dict[str, Any] | None = None,
                 duration_s: float | None = None, clean: bool = False, recordings: Path | None = None) -> SceneDataset:
-    """`count` scenes for training; run `seed` s uses the seeds from s * count on, below the held-out ones.
+    """`count` scenes for training; run `seed` s uses the seeds from s * count on, below the held-out ones. Their sound
+    is mono, however many channels the objective wants.
 
     `world`: further arguments of SceneConfig. `clean`: no nuisances. `recordings`: a folder of labelled recordings, a
     second source of sound. Raises PostsyncError unless all of these are training scenes.

@@ -1,7 +1,7 @@
 """The one training loop: features prepared once, random batches, AdamW, warm-up and cosine, EMA, saved states, export.
 
-Every step draws its batch and its noise from generators seeded by the step's number, so a resumed run continues exactly
-where it stopped.
+Every step draws its batch, its noise and its dropout from generators seeded by the step's number, so a resumed run
+continues exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import ProjectConfiguration, broadcast
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..errors import PostsyncError
@@ -72,7 +72,7 @@ class _Run:
     def __init__(self, objective: Objective, config: TrainConfig, accelerator: Accelerator, folder: Path,
                  log: RunLog) -> None:
         self.config, self.accelerator, self.objective, self.run_log = config, accelerator, objective, log
-        objective.to(accelerator.device)
+        move(objective, accelerator.device)
         groups = objective.parameter_groups()
         trained = {id(p) for group in groups for p in group["params"]}
         for parameter in objective.parameters():
@@ -148,7 +148,7 @@ class _Run:
             place = step * self.accelerator.num_processes * parts + number
             indices = batch_indices(place, config.batch_size, len(features), config.seed)
             batch = features.batch(indices, self.accelerator.device)
-            torch.manual_seed(noise_seed(config.seed, place))  # dropout has no generator of its own
+            torch.manual_seed(dropout_seed(config.seed, place))  # dropout draws from PyTorch's own generator
             generator = torch.Generator().manual_seed(noise_seed(config.seed, place))
             with nullcontext() if part == parts - 1 else self.accelerator.no_sync(self.model):
                 values = self.model(batch, step=step, teacher=self.ema.teacher, generator=generator)
@@ -204,3 +204,21 @@ def noise_seed(seed: int, place: int) -> int:
     """
     first = int(np.random.SeedSequence(seed).generate_state(1)[0])
     return (first + place) % 2**32
+
+
+def dropout_seed(seed: int, place: int) -> int:
+    """The seed of the dropout of batch `place`: half of all seeds away from that of its noise, so that in a run's
+    first 2**31 batches neither repeats the other's numbers."""
+    return noise_seed(seed, place + 2**31)
+
+
+def move(module: nn.Module, device: torch.device) -> None:
+    """Move `module` to `device` with its shared buffers still shared; PyTorch alone makes a copy for every owner."""
+    places = [(owner, name, buffer) for owner in module.modules()
+              for name, buffer in owner.named_buffers(recurse=False, remove_duplicate=False)]
+    firsts: dict[Tensor, tuple[nn.Module, str]] = {}
+    for owner, name, buffer in places:
+        firsts.setdefault(buffer, (owner, name))
+    module.to(device)
+    for owner, name, buffer in places:
+        setattr(owner, name, getattr(*firsts[buffer]))

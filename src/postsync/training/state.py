@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import PostsyncError
 from ..media.output import whole_folder
-from ..protocols.objective import Objective
+from ..protocols.objective import Objective, unfrozen_buffers
 
 FILE = "trained.safetensors"  # "trained.NAME" and "average.NAME"; the optimiser's state is Accelerate's, beside it
 _EARLIER = ("model.safetensors", "pytorch_model.bin")  # whole objectives, including frozen parts
@@ -26,9 +26,9 @@ _EARLIER = ("model.safetensors", "pytorch_model.bin")  # whole objectives, inclu
 class ExponentialMovingAverage:
     """Keeps `teacher`, a copy of `objective` whose trained parameters follow it slowly.
 
-    The decay starts low, min(decay, (1 + step) / (10 + step)), so that a short run does not average in its random
-    initialisation. Parameters that need no gradient and buffers of `frozen` modules are shared with the objective, not
-    copied; other saved buffers are copied.
+    The decay starts low, min(decay, (1 + step) / (10 + step)), so that a short run does not average its random start.
+    Parameters that need no gradient and buffers of `frozen` modules are shared with the objective, not copied; other
+    saved buffers are copied as they are. What is tied in the objective is tied in the teacher.
     """
 
     def __init__(self, objective: nn.Module, decay: float, frozen: Sequence[nn.Module] = ()) -> None:
@@ -40,8 +40,7 @@ class ExponentialMovingAverage:
                 shared[id(module)] = module
         self.teacher = copy.deepcopy(objective, dict(shared)).requires_grad_(False).eval()
         self._names = [name for name, p in objective.named_parameters() if p.requires_grad]
-        buffers = objective.state_dict().keys() - dict(objective.named_parameters(remove_duplicate=False)).keys()
-        self._buffers = sorted(name for name in buffers if id(objective.get_buffer(name)) not in shared)
+        self._buffers = list(unfrozen_buffers(objective, frozen))
 
     @torch.no_grad()
     def update(self, objective: nn.Module, step: int) -> None:
@@ -89,7 +88,7 @@ class Position:
 class SavedState:
     """The folder of a run's saved state: the trained parameters, their average, the position and the optimiser.
 
-    Frozen parts are not in it: the resuming objective has them.
+    Frozen parts are not in it, and of tied ones each once: the objective that resumes has the parts and the ties.
     """
 
     def __init__(self, folder: Path, accelerator: Accelerator, objective: Objective, average: ExponentialMovingAverage,
@@ -111,7 +110,8 @@ class SavedState:
             return
         tensors = {f"trained.{name}": value for name, value in self.objective.trained_state().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
-        tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        tensors = {name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+                   for name, value in tensors.items()}  # copies, for safetensors takes no views of one memory
         position = {"step": str(self.position.step), "elapsed_s": repr(self.position.elapsed_s)}
         try:
             with whole_folder(self.folder) as partial:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from postsync.codecs.chunking import LatentPosterior
 from postsync.data.extractor_version import extractor_version
 from postsync.diffusion.solvers import flow_times, sample_flow
 from postsync.encoders.cavp import Cavp
@@ -19,9 +20,8 @@ from postsync.media.audio import resample
 from postsync.protocols.clip import Clip
 from postsync.systems.mgaudio import presets
 from postsync.systems.mgaudio.checkpoint import negated
-from postsync.systems.mgaudio.features import audio_features
 from postsync.systems.mgaudio.losses import guided_target
-from postsync.systems.mgaudio.objective import MGAudioObjective
+from postsync.systems.mgaudio.objective import MGAudioObjective, audio_embeddings
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
 from postsync.training.state import ExponentialMovingAverage
 from tiny_pipeline import draw_weights
@@ -117,8 +117,8 @@ def test_latents_are_drawn_from_the_posterior_or_are_its_mean():
     assert (seen[0] - seen[1]).std().item() == pytest.approx(0.1, rel=0.1)
 
 
-def test_crops_take_latents_and_vectors_of_the_same_time():
-    objective = MGAudioObjective(PRESET)
+def test_crops_take_latents_and_vectors_of_the_same_time(codec):
+    objective = MGAudioObjective(PRESET, codec=codec)
     frames, steps = 50, 8  # 2 s
     long = batch(30, frames, steps)
     long["latent_mean"] = torch.arange(frames).expand(30, 8, 16, frames).mT.half()
@@ -133,6 +133,45 @@ def test_crops_take_latents_and_vectors_of_the_same_time():
     assert objective._crop(whole, seeded())[3].shape == (30, 1, 12)
     with pytest.raises(ConditionError, match="12 latent frames and 2 features"):
         objective._crop(batch(2, 12, 2), seeded())
+    with pytest.raises(PostsyncError, match="give the codec"):
+        MGAudioObjective(PRESET)._crop(long, seeded())
+
+
+class Stereo(torch.nn.Module):
+    """A codec of 24 kHz, two channels and 50 latent frames a second; a latent frame's values are its samples' means."""
+
+    sampling_rate, channels, latent_rate, context_frames = 24000, 2, 50.0, 1
+
+    def latent_shape(self, num_samples: int) -> tuple[int, ...]:
+        return 2, num_samples // 480, 1
+
+    def encode(self, waveform: torch.Tensor) -> LatentPosterior:
+        mean = waveform.unflatten(-1, (-1, 480)).mean(-1)[..., None]
+        return LatentPosterior(mean, torch.zeros_like(mean))
+
+    def decode(self, latents: torch.Tensor, num_samples: int | None = None) -> torch.Tensor:
+        return latents[..., 0].repeat_interleave(480, dim=-1)[..., :num_samples]
+
+
+def test_rate_and_channels_are_the_codecs(cavp):
+    objective = MGAudioObjective(changed(training={"cached_s": 2.0}), codec=Stereo(), cavp=cavp)
+    assert (objective.wants.sample_rate, objective.wants.channels) == (24000, 2)
+    ramp = torch.linspace(-1, 1, 48000)
+    sound = torch.stack([ramp, -ramp.square()])
+    sample = objective.prepare(clip(2.0, waveform=sound, sample_rate=24000))
+    assert {name: tuple(value.shape) for name, value in sample.items()} == {
+        "latent_mean": (2, 100, 1), "latent_std": (2, 100, 1), "video": (8, 12), "audio": (8, 12)}
+    assert sample["latent_mean"][0].diff(dim=0).gt(0).all()
+    assert not torch.equal(*sample["latent_mean"])
+    mono = objective.prepare(clip(2.0, waveform=sound[:1], sample_rate=24000))
+    assert torch.equal(*mono["latent_mean"])  # as of a scene: in every channel
+    looped = objective.prepare(clip(0.5, waveform=sound[:, :12000], sample_rate=24000))
+    assert torch.equal(looped["latent_mean"][:, :25], looped["latent_mean"][:, 25:50])
+    long = {"latent_mean": torch.arange(100.0).expand(30, 2, 1, 100).mT, "latent_std": torch.zeros(30, 2, 100, 1),
+            "video": torch.arange(8.0).expand(30, 12, 8).mT, "audio": torch.ones(30, 1, 12)}
+    mean, _, video, _ = objective._crop(long, seeded())
+    assert (mean[:, 0, 0, 0] - video[:, 0, 0] * 12.5).abs().max() <= 0.5
+    assert set(video[:, 0, 0].tolist()) == {0, 1, 2, 3, 4, 5, 6}
 
 
 def clip(duration_s: float = 0.64, fps: int = 8, **changes) -> Clip:
@@ -182,7 +221,7 @@ def test_clap_hears_the_same_sound_at_its_own_rate():
     clap = Clap(patch_width=4, depths=(1, 1, 1, 1), heads=(1, 1, 1, 1), text_width=8, text_layers=1, text_heads=1,
                 vocabulary=20, positions=20, embed_dim=6).eval()
     sound = torch.rand(16000, generator=seeded(2)) - 0.5
-    heard = audio_features(clap, "clap", sound, 16000)
+    heard = audio_embeddings(clap, sound, 16000)
     resampled = torch.from_numpy(resample(sound[None].numpy(), 16000, 48000))
     torch.testing.assert_close(heard, clap.features(resampled)["embedding"])
     assert heard.shape == (1, 6)

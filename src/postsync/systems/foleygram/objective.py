@@ -22,9 +22,10 @@ from ...features.envelope import causal_window, frame_rms
 from ...features.perturb import perturb_envelope
 from ...protocols.clip import Clip
 from ...protocols.codec import Codec
-from ...protocols.objective import NATIVE_S, SPARSE_FRAMES, Batch, ClipRequest, Objective
+from ...protocols.objective import Batch, ClipRequest, Objective
 from ...scenes.captions import paraphrases
 from ...scenes.families import FAMILIES
+from ...scenes.render import NATIVE_S, SPARSE_FRAMES
 from .conditioning import FoleyConditioner
 from .conditions import at_gram_rate, envelope_latents
 from .controlnet import NO_CONTROL, DiTControlNet

@@ -7,7 +7,6 @@ seconds) of them, computed on the whole clip and then cut; for shorter clips the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -35,38 +34,24 @@ def video_features(cavp: Cavp, frames: Tensor, times_s: Tensor, duration_s: floa
     return cavp.video_features(frames)["steps"]
 
 
-def audio_features(encoder: Any, kind: str, sound: Tensor, sample_rate: int) -> Tensor:
-    """Sound (N,) at 16 kHz -> unit vectors (S, E): four a second with "cavp", a single one with "clap" or "gram"."""
-    if kind == "cavp":
-        return encoder.audio_features(sound[None])["steps"][0]
-    if kind == "gram":
-        return encoder.encode_audio(sound[None])
-    from ...encoders import clap
-    from ...media.audio import resample
-
-    wave = torch.from_numpy(resample(sound.cpu().numpy()[None], sample_rate, clap.SAMPLE_RATE)).float()
-    return encoder.features(wave.to(sound.device))["embedding"]
-
-
 def repeated(values: Tensor, length: int) -> Tensor:
     """The first `length` rows of `values` (N, ...), repeated cyclically."""
     return values[torch.arange(length, device=values.device) % len(values)]
 
 
 def levelled(sound: Tensor, peak: float | None) -> Tensor:
-    """Sound (N,) without its mean and with this peak, as AudioLDM's codec was trained on; None keeps the level, silence
-    is unchanged.
-    """
+    """Sound (..., N), each channel without its mean, the loudest with this peak, as AudioLDM's codec was trained on;
+    None and silence unchanged."""
     if peak is None or not bool(sound.any()):
         return sound
-    sound = sound - sound.mean()
+    sound = sound - sound.mean(-1, keepdim=True)
     return sound / sound.abs().max().clamp(min=1e-8) * peak
 
 
 def fitted(sound: Tensor, num_samples: int, peak: float | None) -> Tensor:
-    """Sound (N,) levelled, cut or padded with silence, and levelled again, as AudioLDM does."""
-    sound = levelled(sound, peak)[:num_samples]
-    return levelled(functional.pad(sound, (0, num_samples - len(sound))), peak)
+    """Sound (..., N) levelled, cut or padded with silence, and levelled again, as AudioLDM does."""
+    sound = levelled(sound, peak)[..., :num_samples]
+    return levelled(functional.pad(sound, (0, num_samples - sound.shape[-1])), peak)
 
 
 def read_feature_file(path: Path, duration_s: float, feature_dim: int) -> Tensor:

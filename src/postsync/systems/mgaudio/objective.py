@@ -12,22 +12,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...codecs.mel_vae import MelCodec
+from ...codecs.chunking import with_channels
 from ...diffusion.parameterization import Parameterization
 from ...diffusion.solvers import draw_noise
 from ...encoders.cavp import FPS, Cavp
+from ...encoders.clap import SAMPLE_RATE as CLAP_RATE
+from ...encoders.clap import Clap
+from ...encoders.gram import SAMPLE_RATE as GRAM_RATE
+from ...encoders.gram import GramEncoder
 from ...errors import ConditionError, PostsyncError
+from ...media.audio import resample
 from ...protocols.clip import Clip
-from ...protocols.objective import SPARSE_FRAMES, Batch, ClipRequest, FrameRequest, Objective
+from ...protocols.codec import Codec
+from ...protocols.objective import Batch, ClipRequest, FrameRequest, Objective
+from ...scenes.render import SPARSE_FRAMES
 from .checkpoint import without_projector
-from .features import audio_features, fitted, read_feature_file, repeated, steps_in, video_features
+from .features import fitted, read_feature_file, repeated, steps_in, video_features
 from .losses import alignment_loss, guidance_weights, guided_target
 from .pipeline import MGAudioPipeline, latent_factor
 from .presets import MGAudioPreset
 from .transformer import FBDT
 
 FLOW = Parameterization("flow")
-LATENTS_PER_STEP = 25.0 / FPS
 
 
 class MGAudioObjective(Objective):
@@ -39,12 +45,13 @@ class MGAudioObjective(Objective):
     alike.
     """
 
-    def __init__(self, preset: MGAudioPreset, *, codec: MelCodec | None = None, cavp: Cavp | None = None,
-                 audio_encoder: nn.Module | None = None, feature_folder: Path | None = None,
+    def __init__(self, preset: MGAudioPreset, *, codec: Codec | None = None, cavp: Cavp | None = None,
+                 audio_encoder: Clap | GramEncoder | None = None, feature_folder: Path | None = None,
                  whole: bool = False) -> None:
-        """`codec` and `cavp` serve `prepare`. `audio_encoder`: CLAP or GRAM, where the preset aligns with it instead of
-        CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used instead of the pictures. `whole`: the
-        export contains codec and CAVP as well, because they are not the bundled ones."""
+        """`codec` and `cavp` serve `prepare`, `codec` also the crops of longer samples. `audio_encoder`: CLAP or GRAM, where
+        the preset aligns with it instead of CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used in
+        place of the pictures. `whole`: the export holds codec and CAVP as well, because they are not the bundled ones.
+        """
         super().__init__()
         self.preset = preset
         self.transformer = FBDT(**preset.transformer | ({} if preset.alignment.weight else {"align_dim": None}))
@@ -58,9 +65,9 @@ class MGAudioObjective(Objective):
         """Sound at the codec's rate, and CAVP's pictures, unless their features come from files."""
         frames = None
         if self.feature_folder is None:
-            frames = SPARSE_FRAMES if self.cavp is None else FrameRequest(self.cavp.image_size, SPARSE_FRAMES.fps)
-        return ClipRequest(frames, 16000 if self.codec is None else self.codec.sampling_rate,
-                           self.preset.training.cached_s)
+            frames = SPARSE_FRAMES if self.cavp is None else FrameRequest(self.cavp.image_size, FPS)
+        rate, channels = (16000, 1) if self.codec is None else (self.codec.sampling_rate, self.codec.channels)
+        return ClipRequest(frames, rate, self.preset.training.cached_s, channels)
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:
@@ -107,16 +114,17 @@ class MGAudioObjective(Objective):
 
     def frozen(self) -> list[nn.Module]:
         """Parts kept in eval mode, without gradients."""
-        parts: list[Any] = [self.codec, self.cavp, self.audio_encoder]
-        return [p for p in parts if p is not None]
+        parts: list[object] = [self.codec, self.cavp, self.audio_encoder]
+        return [part for part in parts if isinstance(part, nn.Module)]
 
     def preparation(self) -> tuple[dict[str, Any], dict[str, nn.Module]]:
         """All that `prepare` depends on besides the clip, which excludes the transformer's size and training."""
         training, encoder = self.preset.training, self.preset.alignment.encoder
         settings = {"latent_scale": self.preset.latent_scale, "waveform_peak": training.waveform_peak,
                     "cached_s": training.cached_s, "encoder": encoder, "files": self.feature_folder is not None}
-        parts = {"codec": self.codec, "cavp": self.cavp, "audio_encoder": self.audio_encoder}
-        return settings, {name: part for name, part in parts.items() if part is not None}
+        parts: dict[str, object] = {"codec": self.codec, "cavp": self.cavp, "audio_encoder": self.audio_encoder}
+        modules = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
+        return settings | {name: part for name, part in parts.items() if name not in modules}, modules
 
     def reads(self, clip_id: str) -> list[Path]:
         """Files besides the clip's own that `prepare` reads."""
@@ -138,17 +146,17 @@ class MGAudioObjective(Objective):
             raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first, or "
                                  "drop it.")
         video = self._video_features(clip)
-        sound, steps = clip.waveform.float().mean(0), steps_in(training.cached_s)
+        sound, steps = with_channels(clip.waveform.float(), codec.channels), steps_in(training.cached_s)
         samples = round(training.cached_s * codec.sampling_rate)
         if len(video) < steps:  # both repeat together
             period = round(len(video) / FPS * codec.sampling_rate)
-            sound = repeated(functional.pad(sound, (0, max(period - len(sound), 0)))[:period], samples)
+            sound = repeated(functional.pad(sound, (0, max(period - sound.shape[1], 0)))[:, :period].T, samples).T
         sound = fitted(sound, samples, training.waveform_peak)
-        posterior = codec.encode(sound[None, None])
+        posterior = codec.encode(sound[None])
         scale = latent_factor(codec, self.preset.latent_scale)
         return {"latent_mean": (posterior.mean[0] * scale).half(), "latent_std": (posterior.std[0] * scale).half(),
                 "video": repeated(video, steps).half(),
-                "audio": audio_features(audio_encoder, align.encoder, sound, codec.sampling_rate).half()}
+                "audio": audio_embeddings(audio_encoder, sound.mean(0), codec.sampling_rate).half()}
 
     def export(self, folder: Path) -> None:
         """Write the transformer as float16, without its projector; bundled codec and CAVP stay in their folders."""
@@ -170,16 +178,32 @@ class MGAudioObjective(Objective):
         """latent_mean, latent_std, video and audio of the native length, float32."""
         parts = [batch[name].float() for name in ("latent_mean", "latent_std", "video", "audio")]
         frames, steps = self.preset.native_frames, self.transformer.feature_shape[0]
-        spare = min(parts[2].shape[1] - steps, int((parts[0].shape[2] - frames) // LATENTS_PER_STEP))
-        if spare < 0:
+        spare_frames, spare = parts[0].shape[2] - frames, parts[2].shape[1] - steps
+        if min(spare_frames, spare) < 0:
             raise ConditionError(f"prepared samples hold {parts[0].shape[2]} latent frames and {parts[2].shape[1]} "
                                  f"features; this model trains on {frames} and {steps}. Prepare them again.")
-        if spare == 0:
-            starts = [0] * len(parts[0])
-        else:
-            starts = (torch.rand(len(parts[0]), generator=generator) * (spare + 1)).long().tolist()
-        firsts = [round(start * LATENTS_PER_STEP) for start in starts]
+        starts, firsts = [0] * len(parts[0]), [0] * len(parts[0])
+        if min(spare_frames, spare) > 0:
+            if self.codec is None:
+                raise PostsyncError("samples longer than the model are cropped at the codec's rate; give the codec to "
+                                    "MGAudioObjective.")
+            frames_per_step = self.codec.latent_rate / FPS
+            spare = min(spare, int(spare_frames // frames_per_step))
+            if spare > 0:
+                starts = (torch.rand(len(parts[0]), generator=generator) * (spare + 1)).long().tolist()
+                firsts = [round(start * frames_per_step) for start in starts]
         latents = [torch.stack([row[:, k:k + frames] for row, k in zip(part, firsts)]) for part in parts[:2]]
         vectors = [part if part.shape[1] == 1 else
                    torch.stack([row[k:k + steps] for row, k in zip(part, starts)]) for part in parts[2:]]
         return (*latents, *vectors)
+
+
+def audio_embeddings(encoder: Cavp | Clap | GramEncoder, sound: Tensor, sample_rate: int) -> Tensor:
+    """Sound (N,) -> unit vectors (S, E): four a second from CAVP, one of the whole from CLAP or GRAM."""
+    rate = CLAP_RATE if isinstance(encoder, Clap) else GRAM_RATE  # also CAVP's
+    wave = torch.from_numpy(resample(sound.cpu().numpy()[None], sample_rate, rate)).to(sound.device)
+    if isinstance(encoder, Cavp):
+        return encoder.audio_features(wave)["steps"][0]
+    if isinstance(encoder, Clap):
+        return encoder.features(wave)["embedding"]
+    return encoder.encode_audio(wave)
