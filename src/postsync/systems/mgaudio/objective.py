@@ -48,9 +48,10 @@ class MGAudioObjective(Objective):
     def __init__(self, preset: MGAudioPreset, *, codec: Codec | None = None, cavp: Cavp | None = None,
                  audio_encoder: Clap | GramEncoder | None = None, feature_folder: Path | None = None,
                  whole: bool = False) -> None:
-        """`codec` and `cavp` serve `prepare`, `codec` also the crops of longer samples. `audio_encoder`: CLAP or GRAM, where
-        the preset aligns with it instead of CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used in
-        place of the pictures. `whole`: the export holds codec and CAVP as well, because they are not the bundled ones.
+        """`codec` and `cavp` serve `prepare`, `codec` also the crops of longer samples. `audio_encoder`: CLAP or GRAM,
+        where the preset aligns with it instead of CAVP. `feature_folder`: CAVP's picture features as CLIP_ID.npz, used
+        in place of the pictures. `whole`: the export holds codec and CAVP as well, because they are not the bundled
+        ones.
         """
         super().__init__()
         self.preset = preset
