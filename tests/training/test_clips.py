@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from postsync.timing.training import timing_scenes
 
 from postsync import registry
 from postsync.errors import PostsyncError
@@ -14,6 +13,7 @@ from postsync.scenes.export import export
 from postsync.scenes.families import FAMILIES
 from postsync.scenes.nuisances import clean
 from postsync.scenes.render import NATIVE_S, SPARSE_FRAMES, clean_scenes, full_scenes
+from postsync.timing.objective import timing_scenes
 from postsync.training.clips import manifest_clips, scene_clips
 
 SOUND = ClipRequest(None, 16000, 4.1)
