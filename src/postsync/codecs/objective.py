@@ -155,10 +155,10 @@ class VocoderObjective(_WaveformObjective):
 
 
 def vae(preset: str) -> MelVAEObjective:
-    """What trains the mel codec's autoencoder, untrained."""
+    """Objective of the mel codec's untrained autoencoder."""
     return MelVAEObjective(PRESETS[preset]())
 
 
 def vocoder(preset: str) -> VocoderObjective:
-    """What trains the mel codec's vocoder, untrained."""
+    """Objective of the mel codec's untrained vocoder."""
     return VocoderObjective(PRESETS[preset]())

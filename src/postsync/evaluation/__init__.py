@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["SUITES", "Run", "Settings", "compare", "describe", "run", "suite", "with_absolute_paths", "write_html",
            "write_json", "write_plots"]
 
-SUITES = {  # name -> the function that gives it; words only, so that a command line's help can list them
+SUITES = {  # name -> "module:function"; strings only, so that listing the names imports nothing
     "scenes": "postsync.evaluation.suites:scenes", "vggsound": "postsync.evaluation.suites:vggsound",
     "av-benchmark": "postsync.evaluation.suites:av_benchmark",
     "greatest-hits": "postsync.evaluation.suites:greatest_hits",
@@ -25,7 +25,7 @@ SUITES = {  # name -> the function that gives it; words only, so that a command 
     "vatt": "postsync.evaluation.suites:vatt", "mdg": "postsync.evaluation.suites:mdg",
 }
 
-_PLACES = {  # public name -> the module it lives in
+_PLACES = {  # public name -> the module that defines it
     "compare": ".document", "describe": ".document", "with_absolute_paths": ".document", "write_json": ".document",
     "write_html": ".page", "write_plots": ".page",
     "Run": ".job", "Settings": ".job", "run": ".job", "suite": ".suites",

@@ -1,6 +1,6 @@
-"""Metrics of sets: the rows that a clip gives, and what a reader must know of the figures of few rows.
+"""Metrics of sets: the rows of each clip, and the cautions for figures of few rows.
 
-How pooled rows are compared is said by the classes of `postsync.metrics`.
+The classes of `postsync.metrics` compare the pooled rows.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def frechet_note(generated: Tensor, reference: Tensor | None, caution: str = "")
 
 
 def kid_note(generated: Tensor, reference: Tensor | None, subset_size: int) -> str:
-    """How many rows there are, and how they were taken."""
+    """Number of rows, and how they were taken."""
     assert reference is not None
     rows = f"{len(generated)} rows against {len(reference)}"
     few = min(len(generated), len(reference)) < subset_size

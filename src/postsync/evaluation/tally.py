@@ -182,7 +182,7 @@ class SetTally:
         return np.array([self._value(ids, draw) for draw in draws])
 
     def resamples(self) -> int:
-        """How many draws are taken, for each costs as much as the metric."""
+        """Number of draws, limited because each costs as much as the metric."""
         if not self.metric.metric.resampled:
             return 0
         return set_resamples(next(iter(self.rows["generated"].values())).shape[-1])

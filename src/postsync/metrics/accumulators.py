@@ -1,7 +1,8 @@
-"""What metrics share: a `value` on which both `compute` of the torchmetrics class and `postsync.evaluation` stand.
+"""Common bases of the metrics. `compute` of each torchmetrics class and `postsync.evaluation` both use its `value`.
 
-Of most metrics it is read from sums over clips: `terms` says what a clip adds, and the bootstrap of the evaluation adds
-the terms up again for every resample. Of the others it is taken from the pooled rows of all clips.
+`ClipSums`: `value` is a function of sums over clips. `terms` is what one clip adds; the bootstrap of the evaluation
+keeps the terms of each clip and sums them again for every resample. `PooledRows`: `value` compares the rows of whole
+sets, which the bootstrap pools again.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class PooledRows(Metric):
 
     def value(self, *args: Any, **kwargs: Any) -> Tensor:
         """The figure of all rows (n, D), generated and, with `two_sides`, real: float64 scalar; NaN for too few."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how sets are compared")
+        raise NotImplementedError(f"{type(self).__name__} does not define how sets are compared")
 
     def compute(self) -> Tensor:
         """`value` of all rows that were added; NaN where a side has none."""
@@ -111,7 +112,7 @@ class PooledRows(Metric):
         return self.value(*map(dim_zero_cat, sides)) if all(map(len, sides)) else self.undefined()
 
     def undefined(self) -> Tensor:
-        """The figure of too few rows: NaN."""
+        """NaN, the figure of too few rows."""
         return torch.tensor(float("nan"), dtype=torch.float64, device=self.device)
 
     def _sides(self) -> tuple[str, ...]:

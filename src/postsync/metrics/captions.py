@@ -192,7 +192,8 @@ class RougeL(ClipMean):
 
 
 class CiderD(PooledRows):
-    """CIDEr-D averaged over clips; keeps all captions, as 63-bit hashes of their words, since rarity is known last."""
+    """CIDEr-D averaged over clips; keeps all captions, as 63-bit hashes of their words, since rarity is known only at
+    the end."""
 
     higher_is_better = True
     two_sides = False

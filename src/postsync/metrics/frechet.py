@@ -251,9 +251,9 @@ class FAVD(FrechetDistance):
 
 
 def first_frame(num_frames: int, drawn_for: str | None = None, seed: int = 0) -> int | None:
-    """Where FVD's piece of a video of `num_frames` starts; None if the video is too short.
+    """First frame of FVD's excerpt of a video of `num_frames`; None if the video is too short.
 
-    `drawn_for`: of a real video its clip id, which with `seed` decides the random start; None: a generated one, 0.
+    `drawn_for`: clip id of a real video, whose start is random, by `seed` and this id; None: a generated video, 0.
     """
     if num_frames < NUM_FRAMES:
         return None

@@ -127,7 +127,7 @@ class SceneClassifierObjective(Objective):
 
 
 def scene_classifier(preset: str) -> SceneClassifierObjective:
-    """What trains the classifier; it has one size."""
+    """Objective of the untrained classifier, which has one size."""
     return SceneClassifierObjective()
 
 

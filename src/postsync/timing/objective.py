@@ -168,20 +168,20 @@ def _pearson(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
 
 
 def timing(preset: str) -> TimingObjective:
-    """What trains the timing predictor, untrained."""
+    """Objective of the untrained timing predictor."""
     return TimingObjective(TimingPredictor(**SIZES[preset]))
 
 
 def timing_scenes() -> dict[str, Any]:
-    """The scenes that it learns from, as arguments of SceneConfig: mostly impacts, mostly clean (what the features take
-    out need not be learnt), small nuisances one at a time.
+    """Its training scenes, as arguments of SceneConfig: mostly impacts, mostly clean (what the features remove need not
+    be learnt), small nuisances one at a time.
     """
     kinds = {name: family.kind for name, family in FAMILIES.items()}
     impacts = [n for n in FAMILIES if kinds[n] == "strike"] + [
         "ball_bounce", "footsteps", "door_knock", "clap", "bang", "cymbal", "splash", "bell", "clock_tick"]
     agitation = ["bark", "bark", "bark", "engine_start", "whistle"]
     rest = [n for n in FAMILIES if kinds[n] in ("scrape", "texture")]
-    # a family's share is how often it is named
+    # a family's share is proportional to its occurrences
     families = (*impacts * 5, *agitation * 5, *rest)
     return {"families": families, "silent": 0.4,
             "nuisances": NuisanceConfig(texture=0.8, photo=1.0, grain=0.6, shake=0.5, pan=0.5, zoom=0.4, cuts=0.4,
