@@ -26,6 +26,7 @@ from .observation import SILENT_PEAK, Observation, Pair
 from .sides import Skipped
 
 ANALYSIS_RATE = 16000
+CAVP_S = 10.0  # of pictures: Diff-Foley gave CAVP whole clips, then used the steps of the first 8 s
 ONSET_WINDOW = 2048  # samples, librosa's default
 
 
@@ -138,17 +139,26 @@ def imagebind_caption_and_picture(pair: Pair, protocol: str) -> tuple[Tensor, Te
 
 def _imagebind_picture(pair: Pair, protocol: str) -> Tensor:
     clip, network = pair.picture, pair.networks["imagebind"]
-    fps = 0.5 if protocol == "av-benchmark" else network.module.FPS
+    fps = 0.5 if protocol == "av-benchmark" else _declared_fps(clip)  # ImageBind's own code reads every picture
 
     def features() -> dict[str, Tensor]:
-        return network.run(lambda: network.model.video_features(clip.pictures(fps), fps, protocol))
+        pictures = clip.pictures(fps) if protocol == "av-benchmark" else clip.pictures()
+        return network.run(lambda: network.model.video_features(pictures, fps, protocol))
 
     return clip.cached(("imagebind", protocol), features)["embedding"][None]
 
 
+def _declared_fps(clip: Observation) -> float:
+    """The frame rate that the file declares: by its pictures' times, whole if nearly so, as mkv and webm round them."""
+    times, count = clip.decoded.times, len(clip.pictures())
+    fps = float((count - 1) / (times[count - 1] - times[0])) if times is not None and count > 1 else clip.fps()
+    return round(fps) if abs(fps - round(fps)) < 5e-4 * fps else fps
+
+
 def aligned_probability(pair: Pair) -> tuple[Tensor]:
     """Diff-Foley's probability that sound and picture are real and aligned."""
-    classifier, steps = pair.networks["align_classifier"], pair.picture.video_features("cavp")["steps"]
+    classifier = pair.networks["align_classifier"]
+    steps = pair.picture.steps("cavp", CAVP_S)
     waveform = pair.generated.sound(classifier.sample_rate, classifier.resampler)[None]
 
     def probability() -> dict[str, Tensor]:
