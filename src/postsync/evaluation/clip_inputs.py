@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..features.envelope import frame_rms
 from ..features.flow import flow_magnitudes, luma, motion_peaks
@@ -87,7 +88,9 @@ def loudness(pair: Pair) -> tuple[float, float]:
 
 
 def _lufs(clip: Observation) -> float:
-    return integrated_lufs(*clip.channels())
+    """Mono counts as played by two loudspeakers, so that identical sound in stereo is not 3 LU louder."""
+    waveform, rate = clip.channels()
+    return integrated_lufs(waveform.expand(2, -1) if len(waveform) == 1 else waveform, rate)
 
 
 def families(pair: Pair) -> tuple[list[str], list[str]]:
@@ -177,13 +180,14 @@ def offset_logits(pair: Pair) -> tuple[Tensor]:
 
 
 def waveforms(pair: Pair, recipe: str) -> tuple[Tensor, Tensor]:
-    """Generated and real sound at the rate of an E-L1 recipe, over the length that both sides have."""
+    """Generated and real sound at the rate of an E-L1 recipe, both of the length that the recipe compares."""
     rate = RECIPES[recipe].sample_rate
     made, real = (side.sound(rate) for side in (pair.generated, pair.reference))
-    length = min(len(made), len(real))
-    if length < rate / 10:
+    if min(len(made), len(real)) < rate / 10:
         raise Skipped("is shorter than 0.1 s")
-    return made[:length], real[:length]
+    length = (max if RECIPES[recipe].pads else min)(len(made), len(real))
+    made, real = (F.pad(sound, (0, length - len(sound))) for sound in (made, real))  # a negative padding cuts
+    return made, real
 
 
 def hits(pair: Pair) -> tuple[OnsetHits]:
