@@ -60,6 +60,23 @@ def test_filterbank(golden):
     torch.testing.assert_close(found[0], io["imagebind_fbank_norm"], atol=2e-3 / 9.138, rtol=0)
 
 
+def test_the_last_start_is_a_float_as_in_the_official_code():
+    # 159999 samples are 9.9999375 s, less 2 a hair below 127999 / 16000
+    assert sample_ranges(159999) == [(0, 32000), (63999, 95999), (127998, 159998)]
+    assert sample_ranges(128001) == [(0, 32000), (48000, 80000), (96001, 128001)]
+
+
+def test_overlapping_clips_find_the_mean_of_the_one_before_subtracted():
+    noise = 0.1 * torch.randn(48000, generator=torch.Generator().manual_seed(0)) + 0.5
+    before = noise.clone()
+    found = audio_clips(noise)
+    assert torch.equal(noise, before)
+    changed = noise.clone()
+    changed[:32000] -= noise[:32000].mean()
+    torch.testing.assert_close(found[1], audio_clips(changed[8000:40000])[0], atol=1e-4, rtol=0)
+    assert (found[1] - audio_clips(noise[8000:40000])[0]).abs().max() > 0.1  # at the step where the first clip ended
+
+
 def test_short_clips_are_continued_after_the_logarithm():
     fbank = audio_clips(torch.randn(8000, generator=torch.Generator().manual_seed(0)) * 0.1)
     assert fbank.shape == (3, 1, 128, 204)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -68,6 +69,64 @@ def test_the_lag_has_the_sign_of_a_late_sound(shift):
     assert measured_alone(pair, "Onset-lag-abs-ms") == pytest.approx(abs(measured_alone(pair, "Onset-lag-ms")))
 
 
+class Recorder:
+    """Stands in for the networks; keeps what each was given."""
+
+    device, sample_rate, resampler, fps = "cpu", RATE, "sinc", 4.0
+
+    def __init__(self) -> None:
+        self.given: list[tuple] = []
+        self.model = self
+
+    def __getitem__(self, name: str) -> Recorder:
+        return self
+
+    def run(self, compute):
+        return compute()
+
+    def audio_features(self, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"embedding": torch.zeros(1, 2)}
+
+    def video_features(self, pictures: torch.Tensor, *about) -> dict[str, torch.Tensor]:
+        self.given.append((pictures[:, 0, 0, 0].tolist(), *about))
+        return {"steps": torch.zeros(len(pictures), 2), "embedding": torch.zeros(2)}
+
+    def probability(self, waveform: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        self.given.append((waveform.shape[1], steps.shape[1]))
+        return torch.zeros(len(waveform))
+
+
+def recorded(duration_s: float, fps: float = 25.0) -> tuple[Recorder, Pair]:
+    """A clip of 10 s whose pictures are their number, and the networks that get it."""
+    networks = Recorder()
+    frames = torch.arange(round(10 * fps)).to(torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
+    clip = observed(clicks(0.1, duration_s=10.0), frames, fps, duration_s=duration_s)
+    clip.networks = networks
+    return networks, dataclasses.replace(pair_of(clicks(0.1)), made=clip, shown=clip, networks=networks)
+
+
+def test_align_accuracy_reads_the_whole_ten_seconds_of_pictures():
+    networks, pair = recorded(8.16)
+    clips.aligned_probability(pair)
+    pictures, = networks.given[0]
+    assert pictures[:4] == [3, 9, 15, 21]
+    assert networks.given[1] == (round(8.16 * RATE), 40)
+    metric = next(m for m in suite("vggsound").metrics if m.name == "Align-Acc")
+    assert metric.picture_s == 10
+
+
+@pytest.mark.parametrize("fps", [8.0, 25.0, 24.999, 30000 / 1001])
+def test_imagebind_reads_every_picture_or_one_of_two_seconds_as_ffmpeg_rounds(fps):
+    networks, pair = recorded(8.0, fps)
+    clips.imagebind_sound_and_picture(pair, "imagebind")
+    clips.imagebind_sound_and_picture(pair, "av-benchmark")
+    own, sparse = networks.given
+    assert own[0] == [k % 256 for k in range(round(8 * fps))]
+    assert own[1] == pytest.approx(25 if fps == 24.999 else fps)
+    assert sparse[1] == 0.5
+    assert sparse[0] == [math.ceil((2 * k + 1) * fps - 1e-6) - 1 for k in range(4)]
+
+
 def test_events_past_the_measured_time_do_not_count():
     onsets, seen, unseen = clips.onsets_and_events(pair_of(clicks(0.3), events=((0.3, True), (61.0, True))))
     assert (len(onsets), seen, unseen) == (1, [0.3], [])
@@ -84,6 +143,12 @@ def test_loudness_is_compared_in_lu_and_silence_counts_as_the_gate():
     tone = 0.5 * torch.sin(torch.arange(2 * RATE) * 0.4)[None]
     assert measured_alone(pair_of(0.5 * tone, tone), "Loudness-error-LU") == pytest.approx(6.02, abs=0.05)
     assert 50 < measured_alone(pair_of(0 * tone, tone), "Loudness-error-LU") < 70
+
+
+def test_identical_sound_in_stereo_and_mono_is_equally_loud():
+    tone = 0.5 * torch.sin(torch.arange(2 * RATE) * 0.4)[None]
+    for made, real in ((tone.expand(2, -1), tone), (tone, tone.expand(2, -1))):
+        assert measured_alone(pair_of(made, real), "Loudness-error-LU") == pytest.approx(0, abs=1e-9)
 
 
 def test_envelopes_are_compared_over_the_common_length_whatever_their_level():
@@ -152,11 +217,13 @@ def test_onsets_of_the_real_sound_are_hit_or_not():
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_e_l1_is_taken_at_the_rate_of_its_recipe_over_the_common_length(recipe):
+def test_e_l1_is_taken_at_the_rate_of_its_recipe_and_only_at_44k_past_the_shorter(recipe):
     made, real = clicks(0.3, 0.9, duration_s=1.5), clicks(0.3, 0.8)
     value = measured_alone(pair_of(made, real), f"E-L1@{recipe}", "greatest-hits")
     rate = RECIPES[recipe].sample_rate
     first, second = observed(made).sound(rate), observed(real).sound(rate)
+    if recipe == "44k":
+        first = torch.cat([first, torch.zeros(len(second) - len(first))])
     assert value == pytest.approx(float(e_l1(first, second[:len(first)], RECIPES[recipe])))
     assert value > 0
     with pytest.raises(Skipped, match=r"shorter than 0\.1 s"):

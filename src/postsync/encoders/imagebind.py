@@ -18,7 +18,6 @@ from ..weights.layout import build, rename
 from .imagebind_inputs import audio_clips, video_views
 
 SAMPLE_RATE = 16000
-FPS = 25.0  # any rate works: two frames are taken of every two seconds
 EPS = 1e-6
 
 IGNORED = (
@@ -181,7 +180,7 @@ class ImageBind(ModelMixin, ConfigMixin):
         return self.text(ids)
 
     @torch.no_grad()
-    def video_features(self, frames: Tensor, fps: float = FPS, protocol: str = "imagebind") -> dict[str, Tensor]:
+    def video_features(self, frames: Tensor, fps: float, protocol: str = "imagebind") -> dict[str, Tensor]:
         """uint8 frames (F, 3, H, W) of one clip at `fps` -> "embedding" (embed_dim,), for cosines.
 
         protocol: "imagebind" (15 views of five times two seconds) or "av-benchmark" (give it 0.5 frames a second).

@@ -25,13 +25,14 @@ FBANK_FRAMES, FBANK_MEAN, FBANK_SCALE = 204, -4.268, 9.138
 _RATE = 16000
 
 
-def clip_times(duration_s: Fraction | float, count: int) -> list[tuple[Fraction, Fraction]]:
+def clip_times(duration_s: float, count: int) -> list[tuple[Fraction, Fraction]]:
     """(start, end) in seconds of `count` clips of 2 s, evenly spaced, the last at the end.
 
     For anything shorter than 2 s all are 0..2. (pytorchvideo 0.1.5 spaces them otherwise and misses the end; ImageBind
-    pins the later rule.)
+    pins the later rule.) As there, the last start is a float and only then becomes a fraction: it may be a hair below
+    a whole sample, which `sample_ranges` then rounds down.
     """
-    last = max(Fraction(duration_s) - CLIP_S, Fraction(0))
+    last = Fraction(max(float(duration_s) - CLIP_S, 0.0))
     starts = [last * i / max(count - 1, 1) for i in range(count)]
     return [(start, start + CLIP_S) for start in starts]
 
@@ -39,17 +40,18 @@ def clip_times(duration_s: Fraction | float, count: int) -> list[tuple[Fraction,
 def sample_ranges(num_samples: int) -> list[tuple[int, int]]:
     """First sample and end of the three clips of a waveform at 16 kHz; the end may lie beyond a short one's."""
     return [(math.floor(start * _RATE), math.floor(end * _RATE))
-            for start, end in clip_times(Fraction(num_samples, _RATE), AUDIO_CLIPS)]
+            for start, end in clip_times(num_samples / _RATE, AUDIO_CLIPS)]
 
 
 def audio_clips(waveform: Tensor) -> Tensor:
     """Waveform (N,) at 16 kHz in -1..1 -> normalised filterbanks (3, 1, 128, 204).
 
-    Raises ValueError for less than 400 samples. Each clip's mean is taken from the unmodified waveform; the official
-    code subtracts it in place, so overlapping clips differ there slightly.
+    Raises ValueError for less than 400 samples. As in the official code, a clip that overlaps the one before, in
+    anything shorter than 6 s, finds that one's mean already subtracted there.
     """
-    banks = []
+    banks, waveform = [], waveform.clone()
     for start, end in sample_ranges(len(waveform)):
+        waveform[start:end] -= waveform[start:end].mean()
         fbank = log_mel_spectrogram(waveform[None, start:end], imagebind())[0].T[:, :FBANK_FRAMES]
         banks.append(F.pad(fbank, (0, FBANK_FRAMES - fbank.shape[1])))
     return ((torch.stack(banks) - FBANK_MEAN) / FBANK_SCALE)[:, None]

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..features.envelope import frame_rms
 from ..features.flow import flow_magnitudes, luma, motion_peaks
@@ -26,6 +27,7 @@ from .observation import SILENT_PEAK, Observation, Pair
 from .sides import Skipped
 
 ANALYSIS_RATE = 16000
+CAVP_S = 10.0  # of pictures: Diff-Foley gave CAVP whole clips, then used the steps of the first 8 s
 ONSET_WINDOW = 2048  # samples, librosa's default
 
 
@@ -86,7 +88,9 @@ def loudness(pair: Pair) -> tuple[float, float]:
 
 
 def _lufs(clip: Observation) -> float:
-    return integrated_lufs(*clip.channels())
+    """Mono counts as played by two loudspeakers, so that identical sound in stereo is not 3 LU louder."""
+    waveform, rate = clip.channels()
+    return integrated_lufs(waveform.expand(2, -1) if len(waveform) == 1 else waveform, rate)
 
 
 def families(pair: Pair) -> tuple[list[str], list[str]]:
@@ -138,17 +142,26 @@ def imagebind_caption_and_picture(pair: Pair, protocol: str) -> tuple[Tensor, Te
 
 def _imagebind_picture(pair: Pair, protocol: str) -> Tensor:
     clip, network = pair.picture, pair.networks["imagebind"]
-    fps = 0.5 if protocol == "av-benchmark" else network.module.FPS
+    fps = 0.5 if protocol == "av-benchmark" else _declared_fps(clip)  # ImageBind's own code reads every picture
 
     def features() -> dict[str, Tensor]:
-        return network.run(lambda: network.model.video_features(clip.pictures(fps), fps, protocol))
+        pictures = clip.pictures(fps) if protocol == "av-benchmark" else clip.pictures()
+        return network.run(lambda: network.model.video_features(pictures, fps, protocol))
 
     return clip.cached(("imagebind", protocol), features)["embedding"][None]
 
 
+def _declared_fps(clip: Observation) -> float:
+    """The frame rate that the file declares: by its pictures' times, whole if nearly so, as mkv and webm round them."""
+    times, count = clip.decoded.times, len(clip.pictures())
+    fps = float((count - 1) / (times[count - 1] - times[0])) if times is not None and count > 1 else clip.fps()
+    return round(fps) if abs(fps - round(fps)) < 5e-4 * fps else fps
+
+
 def aligned_probability(pair: Pair) -> tuple[Tensor]:
     """Diff-Foley's probability that sound and picture are real and aligned."""
-    classifier, steps = pair.networks["align_classifier"], pair.picture.video_features("cavp")["steps"]
+    classifier = pair.networks["align_classifier"]
+    steps = pair.picture.steps("cavp", CAVP_S)
     waveform = pair.generated.sound(classifier.sample_rate, classifier.resampler)[None]
 
     def probability() -> dict[str, Tensor]:
@@ -167,13 +180,14 @@ def offset_logits(pair: Pair) -> tuple[Tensor]:
 
 
 def waveforms(pair: Pair, recipe: str) -> tuple[Tensor, Tensor]:
-    """Generated and real sound at the rate of an E-L1 recipe, over the length that both sides have."""
+    """Generated and real sound at the rate of an E-L1 recipe, both of the length that the recipe compares."""
     rate = RECIPES[recipe].sample_rate
     made, real = (side.sound(rate) for side in (pair.generated, pair.reference))
-    length = min(len(made), len(real))
-    if length < rate / 10:
+    if min(len(made), len(real)) < rate / 10:
         raise Skipped("is shorter than 0.1 s")
-    return made[:length], real[:length]
+    length = (max if RECIPES[recipe].pads else min)(len(made), len(real))
+    made, real = (F.pad(sound, (0, length - len(sound))) for sound in (made, real))  # a negative padding cuts
+    return made, real
 
 
 def hits(pair: Pair) -> tuple[OnsetHits]:

@@ -20,7 +20,7 @@ from ..media.output import whole_file
 from ..versions import __version__, versions
 from .bootstrap import CONFIDENCE, SET_RESAMPLES, draw_clips, paired_difference
 from .job import Measured, Run
-from .observation import SHORT_SIDE, SILENT_PEAK
+from .observation import LARGE, SHORT_SIDE, SILENT_PEAK
 from .sides import SKIPPED_BY, Missing
 from .tally import Metric, SetTally, Tally
 
@@ -90,7 +90,9 @@ def _protocol(run: Run) -> dict[str, Any]:
     rates, fps = run.networks.rates()
     return {
         "duration_s": run.duration_s, "audio_rates": rates, "fps": fps, "picture_of": run.suite.picture_of,
-        "picture_short_side": SHORT_SIDE, "resampler": RESAMPLER, "channels": "mean",
+        "pictures": "of networks with a rate as FFmpeg's fps filter takes them, rounding to nearest",
+        "picture_short_side": SHORT_SIDE, "picture_short_side_from_bytes": LARGE,
+        "resampler": RESAMPLER, "channels": "mean",
         "windows": "each network's own; see the settings of the metrics", "pairs": "by clip id, else by file name",
         "silent_peak": SILENT_PEAK, "device": run.settings.device,
         "bootstrap": {"over": "clips", "resamples": run.settings.resamples, "confidence": CONFIDENCE,

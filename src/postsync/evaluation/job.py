@@ -89,8 +89,8 @@ def run(systems: Sequence[Path], reference: Path, suite: Suite, settings: Settin
     ids = tuple(sorted(set(real.clips).union(*(side.clips for side in made))))
     measured = [Measured(side, real, ids, [tally_of(m) for m in metrics], [*side.problems, *real.problems])
                 for side in made]
-    pictures = any(m.pictures for m in metrics)
-    loaded = prefetch(lambda name: _load(name, real, made, suite, duration_s, pictures), ids)
+    picture_s = max((max(duration_s, m.picture_s) for m in metrics if m.pictures), default=0.0)
+    loaded = prefetch(lambda name: _load(name, real, made, suite, duration_s, picture_s), ids)
     for number, clip in enumerate(loaded, 1):
         _measure(clip, measured, suite, duration_s, networks)
         if on_clip is not None:
@@ -102,16 +102,16 @@ def _example(side: Side) -> str:
     return repr(next(iter(side.clips), "none"))
 
 
-def _load(clip_id: str, real: Side, made: Sequence[Side], suite: Suite, duration_s: float, pictures: bool) -> _Loaded:
-    """Decode a clip's files; pictures only where a metric needs them."""
+def _load(clip_id: str, real: Side, made: Sequence[Side], suite: Suite, duration_s: float, picture_s: float) -> _Loaded:
+    """Decode a clip's files; the first `picture_s` seconds of pictures, only of a side whose picture counts."""
     reference = real.clips.get(clip_id)
     only_reference = suite.picture_of == "reference" and reference is not None and reference.picture is not None
 
     def of(files: ClipFiles | None, picture: bool) -> Decoded | None:
-        return None if files is None else decode(files, duration_s, picture)
+        return None if files is None else decode(files, duration_s, picture_s if picture else 0.0)
 
-    return _Loaded(clip_id, of(reference, pictures),
-                   [of(side.clips.get(clip_id), pictures and not only_reference) for side in made])
+    return _Loaded(clip_id, of(reference, True),
+                   [of(side.clips.get(clip_id), not only_reference) for side in made])
 
 
 def _measure(clip: _Loaded, measured: Sequence[Measured], suite: Suite, duration_s: float, networks: Networks) -> None:

@@ -20,13 +20,15 @@ from torch import Tensor
 
 from ..errors import MediaError
 from ..features.resampling import kaiser_resample, sinc_resample
+from ..features.resize import resize_pictures, short_side_size
 from ..media.audio import audio_blocks, resample
 from ..media.video import iter_frames
 from ..protocols.clip import Event
 from .networks import Networks, Resampler
 from .sides import Absent, ClipFiles, Skipped
 
-SHORT_SIDE = 256  # pixels; larger pictures are scaled down while they are decoded, since a clip might not fit in memory
+SHORT_SIDE = 256  # pixels, to which the pictures of a large clip are scaled
+LARGE = 2**28  # bytes; the pictures of a clip that takes more do not stay at their own size
 SILENT_PEAK = 1e-4  # -80 dB full scale
 AHEAD = 2  # clips decoded ahead
 MAX_PHASES = 2000  # of torchaudio's resampler, whose filters grow with their square; 44.1 to 48 kHz has 160
@@ -58,24 +60,24 @@ class Decoded:
         return self.waveform is not None and float(self.waveform.abs().max()) < SILENT_PEAK
 
 
-def decode(files: ClipFiles, duration_s: float, picture: bool) -> Decoded:
-    """The first `duration_s` seconds of a clip: its sound and, where wanted, its picture.
+def decode(files: ClipFiles, duration_s: float, picture_s: float) -> Decoded:
+    """The first `duration_s` seconds of a clip's sound and the first `picture_s` of its picture (0: none of it).
 
     Parts that are unreadable, empty, without sound or not finite are skipped and named in `problems`; nothing is
     raised.
     """
-    end_s = min(files.end_s if files.end_s is not None else np.inf, files.start_s + duration_s)
-    waveform, rate, frames, times, picture_s, problems = None, 0, None, None, 0.0, []
+    last_s = files.end_s if files.end_s is not None else np.inf
+    waveform, rate, frames, times, length_s, problems = None, 0, None, None, 0.0, []
     try:
-        waveform, rate = _sound(files, end_s)
+        waveform, rate = _sound(files, min(last_s, files.start_s + duration_s))
     except MediaError as error:
         problems.append(str(error).removeprefix(f"{files.file}: "))
-    if picture and files.picture is not None:
+    if picture_s and files.picture is not None:
         try:
-            frames, times, picture_s = _picture(files, end_s)
+            frames, times, length_s = _picture(files, min(last_s, files.start_s + picture_s))
         except MediaError as error:
             problems.append(str(error).removeprefix(f"{files.picture}: "))
-    return Decoded(files, waveform, rate, frames, times, picture_s, tuple(dict.fromkeys(problems)))
+    return Decoded(files, waveform, rate, frames, times, length_s, tuple(dict.fromkeys(problems)))
 
 
 def _sound(files: ClipFiles, end_s: float) -> tuple[Tensor, int]:
@@ -99,17 +101,30 @@ def _sound(files: ClipFiles, end_s: float) -> tuple[Tensor, int]:
 
 
 def _picture(files: ClipFiles, end_s: float) -> tuple[Tensor, Tensor, float]:
-    images, times, shown_s = [], [], 0.0
+    images, times, shown_s, size, large = list[Tensor](), [], 0.0, 0, False
     assert files.picture is not None
-    for frame in iter_frames(files.picture, start_s=files.start_s, end_s=end_s, short_side=SHORT_SIDE):
-        images.append(frame.image)
+    for frame in iter_frames(files.picture, start_s=files.start_s, end_s=end_s):
+        image = torch.from_numpy(frame.image).permute(2, 0, 1)
+        size += image.nbytes
+        if size > LARGE and not large:
+            images, large = [_smaller(one) for one in images], True
+        images.append(_smaller(image) if large else image)
         times.append(frame.time_s - files.start_s)
         shown_s = frame.duration_s
     if not images:
         raise MediaError(f"{files.picture}: no picture between {files.start_s:g} and {end_s:g} s")
-    frames = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    frames = torch.stack(images)
     length = min(times[-1] + shown_s, end_s - files.start_s)
     return frames, torch.tensor(times, dtype=torch.float64), length
+
+
+def _smaller(image: Tensor) -> Tensor:
+    """uint8 (3, H, W) with its shorter side at `SHORT_SIDE`, as Pillow's antialiased bilinear; smaller ones as they
+    are."""
+    height, width = image.shape[1:]
+    if min(height, width) <= SHORT_SIDE:
+        return image
+    return resize_pictures(image[None], short_side_size(height, width, SHORT_SIDE))[0]
 
 
 def prefetch(load: Callable[[Item], Loaded], items: Iterable[Item], count: int = AHEAD) -> Iterator[Loaded]:
@@ -167,17 +182,19 @@ class Observation:
                           "memory; resample it first")
         return (sinc_resample if resampler == "sinc" else kaiser_resample)(mono, rate, sample_rate)
 
-    def pictures(self, fps: float | None = None) -> Tensor:
-        """(F, 3, H, W) uint8 RGB: every picture, or those shown at k / fps. Raises Skipped where there are none."""
+    def pictures(self, fps: float | None = None, until_s: float = 0.0) -> Tensor:
+        """(F, 3, H, W) uint8 RGB: every picture, or `fps` a second as `filtered` takes them.
+
+        until_s: where to end if later than the measured time, as far as was decoded. Raises Skipped where there are no
+        pictures.
+        """
         decoded = self.decoded
         if decoded.frames is None or decoded.times is None:
             raise Skipped("has no picture")
-        length_s = min(self.duration_s, decoded.picture_s)
+        length_s = min(max(self.duration_s, until_s), decoded.picture_s)
         if fps is None:
             return decoded.frames[decoded.times < length_s - 1e-9]
-        at = np.arange(max(1, int(np.ceil(length_s * fps - 1e-6)))) / fps
-        shown = np.searchsorted(decoded.times.numpy(), at + 1e-3, side="right") - 1  # mkv and webm round times to 1 ms
-        return decoded.frames[torch.from_numpy(shown).clamp_min(0)]
+        return decoded.frames[torch.from_numpy(filtered(decoded.times.numpy(), length_s, fps))]
 
     def fps(self) -> float:
         """Pictures a second, on average. Raises Skipped where there are none."""
@@ -193,6 +210,29 @@ class Observation:
         """Features of the pictures by a network. Raises Skipped where there are too few."""
         network = self.networks[name]
         return self.cached(("video features", name), lambda: network.video_features(self.pictures(network.fps)))
+
+    def steps(self, name: str, whole_s: float) -> Tensor:
+        """The "steps" (F, D) of a network that reads `whole_s` seconds of pictures even where less is measured."""
+        network = self.networks[name]
+        return self.cached(("steps", name), lambda: network.video_features(
+            self.pictures(network.fps, whole_s))["steps"])
+
+
+def filtered(times_s: np.ndarray, length_s: float, fps: float) -> np.ndarray:
+    """Numbers of the pictures that FFmpeg's `fps` filter takes: of a clip of `length_s` seconds whose pictures begin at
+    `times_s` (F,), ascending from 0.
+
+    Published networks were given these. The filter rounds each time to the nearest 1 / fps and takes the last picture
+    that is not later, so they come from up to half a step ahead: at 25 pictures a second, for 4, numbers 3, 9, 15, 21.
+    Generation holds the picture shown at k / fps instead (`media.video.iter_frames`).
+    """
+    count = max(1, _nearest(length_s * fps))
+    rounded = np.floor(times_s * fps + 0.5 + 1e-6)
+    return np.maximum(np.searchsorted(rounded, np.arange(count), side="right") - 1, 0)
+
+
+def _nearest(x: float) -> int:
+    return int(np.floor(x + 0.5 + 1e-6))
 
 
 @dataclass(frozen=True)

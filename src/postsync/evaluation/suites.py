@@ -90,8 +90,9 @@ def kl(name: str, network: str, eps: float, **about: Any) -> Metric:
 def align_accuracy() -> Metric:
     """Diff-Foley's Align Acc."""
     return ClipMetric("Align-Acc", alignment.AlignAccuracy(), clips.aligned_probability, pictures=True,
-                      networks=("cavp", "align_classifier"),
-                      about={"window_s": 8.192, "posterior": "one draw, the same for every clip"})
+                      picture_s=clips.CAVP_S, networks=("cavp", "align_classifier"),
+                      about={"window_s": 8.192, "pictures_s": clips.CAVP_S,
+                             "posterior": "one draw, the same for every clip"})
 
 
 def imagebind(protocol: str, *names: str) -> tuple[Metric, ...]:

@@ -32,6 +32,7 @@ class Described:
     networks: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()  # packages of the extra `eval`
     pictures: bool = False  # whether it needs pictures
+    picture_s: float = 0.0  # of pictures that it reads even where less is measured
     captions: bool = False  # whether its networks encode captions
     settings: Mapping[str, Any] = field(default_factory=dict)  # further arguments of `inputs` or `rows`
     about: Mapping[str, Any] = field(default_factory=dict)  # what else is needed to reproduce the figure

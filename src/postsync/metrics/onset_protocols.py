@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -30,24 +31,29 @@ _THRESHOLD = 0.75  # of SyncFusion
 
 @dataclass(frozen=True)
 class OnsetHits:
-    """One clip: NaN where neither side has an onset, 0 if only one has (SyncFusion's convention)."""
+    """One clip: NaN where neither side has an onset, 0 if only one has (SyncFusion's convention).
+
+    `generated_hits` are of the generated onsets that remain after `suppress_weaker`, as the published code returns.
+    """
 
     same_count: bool
     accuracy: float  # hits / real onsets, 0..1
     average_precision: float  # 0..1
     hits: tuple[bool, ...]  # of each real onset
+    generated_hits: tuple[bool, ...]
 
 
 def onset_hits(target: Tensor, generated: Tensor, sample_rate: int = SAMPLE_RATE) -> OnsetHits:
     """Compare the onsets of mono waveforms (N,) and (M,). Raises PostsyncError without librosa."""
     truth = librosa_onsets(target, sample_rate, DELTA).tolist()
     found = librosa_onsets(generated, sample_rate, DELTA).tolist()
+    same_count = len(truth) == len(found)  # before the suppression
     level = _normalised(generated)
     confidences = onset_confidences(level, found, sample_rate)
     kept = suppress_weaker(found, confidences, NEIGHBOURHOOD_S)
     found, confidences = [found[i] for i in kept], [confidences[i] for i in kept]
     strengths = [float(level[round(time * sample_rate)]) for time in found]
-    return score_hits(truth, found, confidences, strengths)
+    return replace(score_hits(truth, found, confidences, strengths), same_count=same_count)
 
 
 def score_hits(truth: Sequence[float], found: Sequence[float], confidences: Sequence[float],
@@ -59,7 +65,7 @@ def score_hits(truth: Sequence[float], found: Sequence[float], confidences: Sequ
     same = len(truth) == len(found)
     if not truth or not found:
         value = float("nan") if same else 0.0
-        return OnsetHits(same, value, value, (False,) * len(truth))
+        return OnsetHits(same, value, value, (False,) * len(truth), (False,) * len(found))
     taken = take_strongest(truth, found, strengths, TOLERANCE_S)
     spurious = set(range(len(found))) - set(taken)
     labels = [1] * len(taken) + [0] * len(spurious)
@@ -67,7 +73,7 @@ def score_hits(truth: Sequence[float], found: Sequence[float], confidences: Sequ
     scores += [confidences[index] for index in sorted(spurious)]
     precision = average_precision(torch.tensor(labels), torch.tensor(scores, dtype=torch.float64))
     hits = tuple(index is not None for index in taken) + (False,) * (len(truth) - len(taken))
-    return OnsetHits(same, sum(hits) / len(truth), float(precision), hits)
+    return OnsetHits(same, sum(hits) / len(truth), float(precision), hits, tuple(i in taken for i in range(len(found))))
 
 
 def onset_confidences(level: Tensor, onsets_s: Sequence[float], sample_rate: int) -> list[float]:
@@ -78,11 +84,23 @@ def onset_confidences(level: Tensor, onsets_s: Sequence[float], sample_rate: int
 
 
 def suppress_weaker(times: Sequence[float], confidences: Sequence[float], distance: float) -> list[int]:
-    """Indices kept, ascending, when each onset, by falling confidence, suppresses those nearer than `distance`."""
-    kept: list[int] = []
-    for index in sorted(range(len(times)), key=lambda i: -confidences[i]):
-        if all(abs(times[index] - times[other]) >= distance for other in kept):
-            kept.append(index)
+    """Indices kept, ascending, when each onset, by falling confidence, suppresses those nearer than `distance`.
+
+    The published code removes from the list that it walks through, so the one after a suppressed onset stays for now;
+    that is kept. Neighbours often have the same confidence, their loudest common sample; as there, numpy's default sort
+    decides which counts first.
+    """
+    remaining, kept = list(range(len(times))), list[int]()
+    for index in np.argsort(confidences)[::-1].tolist():
+        if index not in remaining:
+            continue
+        kept.append(index)
+        remaining.remove(index)
+        place = 0
+        while place < len(remaining):
+            if abs(times[index] - times[remaining[place]]) < distance:
+                del remaining[place]
+            place += 1
     return sorted(kept)
 
 
@@ -97,7 +115,7 @@ def take_strongest(truth: Sequence[float], found: Sequence[float], strengths: Se
         if not unused:
             break
         near = [index for index in sorted(unused) if abs(found[index] - time) < tolerance]
-        best = max(near, key=lambda index: strengths[index], default=None)
+        best = max(near, key=lambda index: (strengths[index], index), default=None)
         taken.append(best)
         unused.discard(-1 if best is None else best)
     return taken

@@ -137,12 +137,13 @@ class EnvelopeRecipe:
     sample_rate: int
     pad_mode: str | None  # of centred frames; None: Video-Foley's frames, which are not centred
     low_passed: bool = False  # with waveforms divided by their peak before
+    pads: bool = False  # whether the shorter of two sounds is continued with silence; otherwise the longer is cut
 
 
 RECIPES: Mapping[str, EnvelopeRecipe] = {recipe.name: recipe for recipe in (
     EnvelopeRecipe("22k-lowpass", 22050, "constant", low_passed=True),  # YoonjinXD/T-foley inference.py
     EnvelopeRecipe("16k", 16000, None),  # jnwnlee/video-foley
-    EnvelopeRecipe("44k", 44100, "reflect"),  # notebook of riccardofosco95/Stable-Video2Audio
+    EnvelopeRecipe("44k", 44100, "reflect", pads=True),  # notebook of riccardofosco95/Stable-Video2Audio
 )}
 
 

@@ -38,6 +38,10 @@ def class_conditional(folder):
                  encoder_depth=config.get("encoder_depth", 1), align_dim=z_dims[0],
                  projector_dim=config.get("projector_dim", 1)).eval()
     labels = state.pop("y_embedder.embedding_table.weight")
+    if config.get("learn_sigma", False):  # the model drops the second half of each patch's channels, and so do we here
+        for name in ("final_layer.linear.weight", "final_layer.linear.bias"):
+            rows = state[name].unflatten(0, (config["patch_size"] ** 2, 2 * config["in_channels"]))
+            state[name] = rows[:, :config["in_channels"]].flatten(0, 1)
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected
     assert {name.split(".")[0] for name in missing} == {"mlp_feat", "conv1d_feat"}
