@@ -11,6 +11,7 @@ from ..errors import MediaError
 from ..media.container import one_line
 from ..media.mux import check_container, default_output
 from ..media.output import check_writable
+from ..media.timeline import Timeline
 from ..timing.files import check_marker_suffix
 from .requests import Request
 
@@ -46,6 +47,7 @@ class Outputs:
     plot: Path | None = None
     save_envelope: Path | None = None
     save_onsets: Path | None = None
+    edl_fps: float | None = None  # of the markers in an EDL; None: the clip's
 
     def plan(self, requests: Sequence[Request], num_samples: int, batch: bool) -> list[Planned]:
         """All results of a run, named. `batch`: the clips came from a folder or a table. Raises MediaError."""
@@ -75,7 +77,8 @@ class Outputs:
                 for kind, path in paths.items() if path is not None}
 
     def check(self, target: Path, mark: str, inputs: Sequence[Path]) -> None:
-        """Raise MediaError unless all files of a result can be written without touching one of `inputs`."""
+        """Raise MediaError unless all files of a result can be written without touching one of `inputs`,
+        ConditionError for a rate of markers out of range."""
         from .sidecar import lossless_path, sidecar_path
 
         extras = self.extras(mark).values()
@@ -86,6 +89,7 @@ class Outputs:
                 raise MediaError(f"{path}: two outputs have this name; give each its own")
         if self.save_onsets is not None:
             check_marker_suffix(self.save_onsets)
+        Timeline(1).at(self.edl_fps)
         if self.wav is not None and self.wav.suffix.lower() != ".wav":
             raise MediaError(f"{self.wav}: a soundtrack alone is written as WAV; end the name in .wav")
 
@@ -93,8 +97,8 @@ class Outputs:
         """Write the extra files of a result; returns their paths by kind."""
         written = self.extras(mark)
         writers: dict[str, Callable[[Path], object]] = {
-            "wav": result.save, "envelope": result.save_envelope, "onsets": result.save_onsets,
-            "plot": result.plot}
+            "wav": result.save, "envelope": result.save_envelope, "plot": result.plot,
+            "onsets": lambda path: result.save_onsets(path, self.edl_fps)}
         for kind, path in written.items():
             writers[kind](path)
         return written
