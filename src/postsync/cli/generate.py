@@ -79,6 +79,7 @@ def generate(
     output: Annotated[Path | None, option("a file for one result, else a folder; default: beside the clip, "
                                           "<stem>.postsync.<ext>", "--output", "-o")] = None,
     skip_existing: Annotated[bool, option("skip results whose file exists", "--skip-existing")] = False,
+    force: Annotated[bool, option("overwrite earlier results; without it a new one gets a number", "--force")] = False,
     wav: Annotated[Path | None, option("also the soundtrack alone, WAV")] = None,
     save_envelope: Annotated[Path | None, option("also the envelope that was used, CSV or JSON")] = None,
     save_onsets: Annotated[Path | None, option("also the hits: .csv, .json, .txt (Audacity) or .edl markers")] = None,
@@ -105,5 +106,5 @@ def generate(
     generate_run.generate(
         video, asked, {"set": set_ or (), "part": part or ()}, cues, own, num_samples, redo, from_, skip_existing,
         {"output": output, "wav": wav, "save_envelope": save_envelope, "save_onsets": save_onsets, "plot": plot,
-         "edl_fps": edl_fps},
+         "edl_fps": edl_fps, "force": force},
         as_json=json_, quiet=quiet)
