@@ -13,7 +13,7 @@ import torch
 
 import postsync
 from postsync import registry
-from postsync.errors import ConditionError, PostsyncError
+from postsync.errors import ConditionError, PostsyncError, WeightsError
 from postsync.protocols.pipeline import Origin
 from postsync.protocols.system import Option, checked_options, read_pairs
 
@@ -58,6 +58,26 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
         registry.load_pipeline("mgaudio", parts={"vocoder": tmp_path})
     with pytest.raises(ConditionError, match="no device 'abacus'"):
         registry.load_pipeline(device="abacus")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:first", torch.device("cuda")])
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConditionError, match=r"no device 'cuda.*choose one of cpu"):
+        postsync.load(device=device)
+
+
+@pytest.mark.parametrize("spoil", ["weights", "config", "index", "missing"])
+def test_a_damaged_folder_of_a_pipeline_is_one_sentence(tmp_path: Path, spoil: str, pipe) -> None:
+    pipe.save_pretrained(tmp_path)
+    path = tmp_path / {"weights": "transformer/diffusion_pytorch_model.safetensors", "index": "model_index.json",
+                       "config": "transformer/config.json", "missing": "transformer/config.json"}[spoil]
+    if spoil == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-100] if spoil == "weights" else b"{\xff")
+    with pytest.raises(WeightsError, match="damaged or missing"):
+        registry.load_pipeline("foleygram", str(tmp_path))
     with pytest.raises(ConditionError, match="float32 or bfloat16"):
         registry.load_pipeline(dtype="int3")
     with pytest.raises(PostsyncError, match=r"'vocoda'.*vocoder"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import weights
-from .errors import ConditionError, PostsyncError
+from .errors import ConditionError, PostsyncError, WeightsError
 from .protocols.pipeline import Origin
 from .protocols.system import GuideEntry, System, Trainable, checked_options
 
@@ -102,11 +102,18 @@ def load_pipeline(name: str | None = None, preset: str = "mini", *, device: str 
     if entry.pipeline is None:
         ready = ", ".join(s.name for s in SYSTEMS.values() if s.available)
         raise PostsyncError(f"{entry.name} (arXiv {entry.arxiv}) is not available in this version yet; use {ready}.")
-    checked_device(device)
+    device = checked_device(device)
     folders = checked_parts(entry.name, parts or {}, entry.parts)
-    folder = _preset_folder(entry, preset)
-    pipeline = resolve(entry.pipeline).from_pretrained(folder, torch_dtype=torch_dtype(dtype),
-                                                       **({"parts": folders} if folders else {}))
+    pipeline_class, wanted = resolve(entry.pipeline), torch_dtype(dtype)
+    try:
+        folder = _preset_folder(entry, preset)
+        pipeline = pipeline_class.from_pretrained(folder, torch_dtype=wanted, **({"parts": folders} if folders else {}))
+    except (PostsyncError, MemoryError):
+        raise
+    except Exception as error:  # whatever the loaders make of a damaged folder
+        raise WeightsError(f"{preset}: cannot be loaded as a pipeline of {entry.name} "
+                           f"({' '.join(str(error).split())[:200]}); its files are damaged or missing: save or copy "
+                           "the folder again.") from error
     pipeline.origin = Origin(preset, device, str(torch_dtype(dtype)).removeprefix("torch."),
                              {name: str(folder) for name, folder in folders.items()})
     freeze(pipeline)
@@ -143,10 +150,12 @@ def checked_device(name: str) -> str:
     import torch
 
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not here.get(name.split(":")[0], False):
+    kind, _, index = str(name).partition(":")
+    indexed = not index or (index.isdecimal() and (kind != "cuda" or int(index) < torch.cuda.device_count()))
+    if not here.get(kind, False) or not indexed:
         choice = ", ".join(n for n, there in here.items() if there)
         raise ConditionError(f"no device '{name}' here; choose one of {choice}.")
-    return name
+    return str(name)
 
 
 def torch_dtype(dtype: str | torch.dtype) -> torch.dtype:

@@ -98,6 +98,30 @@ def test_unusable_clips_are_one_sentence(tmp_path, capfd, kind):
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="names are text there")
+def test_names_that_are_no_text_are_used_as_they_are(tmp_path):
+    clip = write_clip(tmp_path / "plain.mp4", 5)
+    name = os.fsdecode(b"o\xe9")
+    clip.rename(tmp_path / f"{name}.mp4")
+    assert run(tmp_path / f"{name}.mp4", "--wav", tmp_path / f"{name}.wav", "--plot", tmp_path / f"{name}.png") == 0
+    assert {os.fsencode(p.name) for p in tmp_path.iterdir()} == {
+        b"o\xe9" + end for end in (b".mp4", b".wav", b".png", b".postsync.mp4", b".postsync.mp4.flac",
+                                  b".postsync.mp4.json")}
+    assert run(tmp_path / f"{name}.mp4", "--reference", tmp_path / f"{name}.wav", "--output", tmp_path / "out.mp4") == 0
+    assert read_audio(tmp_path / f"{name}.wav", 48000).shape == (1, 9600)
+
+
+def test_a_name_that_is_no_text_is_printed(tmp_path):
+    import subprocess
+    import sys
+
+    path = tmp_path / os.fsdecode(b"o\xe9.mp4")
+    code = f"import typer; from postsync import cli; cli._root = lambda: typer.echo({str(path)!r}); cli.main(['info'])"
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert os.fsencode(path) in said.stdout, said.stderr
+
+
 def bad_output(kind: str, clip: Path) -> Path:
     folder = clip.parent
     if kind == "symbolic link to the input":

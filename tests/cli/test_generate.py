@@ -47,6 +47,37 @@ def test_a_drawn_seed_is_printed_and_repeats_the_run(clip, tmp_path, capsys):
     assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "two.wav").read_bytes()
 
 
+def test_a_second_run_keeps_the_first_result_and_gets_a_number(clip, tmp_path, capfd):
+    hits = tmp_path / "hits.csv"
+    assert run(clip, "--prompt", "hammer", "--seed", 1, "--save-onsets", hits) == 0
+    hits.write_text("edited by hand")
+    before = contents(tmp_path)
+    assert run(clip, "--prompt", "hammer", "--seed", 2, "--save-onsets", hits) == 0
+    said = capfd.readouterr()
+    assert "hammer.postsync.run2.mp4" in said.out
+    assert "hammer.postsync.mp4 exists and is kept" in said.err
+    after = contents(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert {Path(name).name for name in after.keys() - before.keys()} == {
+        "hammer.postsync.run2.mp4", "hammer.postsync.run2.mp4.json", "hammer.postsync.run2.mp4.flac", "hits.run2.csv"}
+    assert run(clip, "--prompt", "hammer", "--seed", 2, "--output", tmp_path / "hammer.postsync.run2.mp4") == 0
+    assert (tmp_path / "hammer.postsync.run3.mp4").exists()
+    assert run(tmp_path / "hammer.postsync.mp4", "--redo", 0.1, 0.4, "--output", tmp_path / "hammer.postsync.mp4",
+               "--quiet") == 2  # the earlier result is an input there
+    (tmp_path / "hammer.postsync.mp4").unlink()  # what is left of a result is kept as well
+    assert run(clip, "--prompt", "hammer", "--seed", 2, "--quiet") == 0
+    assert (tmp_path / "hammer.postsync.run4.mp4").exists()
+
+
+def test_force_overwrites(clip, tmp_path):
+    assert run(clip, "--prompt", "hammer", "--seed", 1, "--quiet") == 0
+    before = contents(tmp_path)
+    assert run(clip, "--prompt", "hammer", "--seed", 2, "--quiet", "--force") == 0
+    after = contents(tmp_path)
+    assert before.keys() == after.keys()
+    assert before[str(tmp_path / "hammer.postsync.mp4.flac")] != after[str(tmp_path / "hammer.postsync.mp4.flac")]
+
+
 def contents(folder: Path) -> dict[str, bytes | None]:
     return {str(p): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
 

@@ -47,11 +47,49 @@ def test_a_bad_row_is_a_request_with_an_error_and_stops_no_other(tmp_path, row, 
     assert good.error is None
 
 
-@pytest.mark.parametrize("text", ["", "a.mp4,rain\n", "video;prompt\na.mp4;rain\n", "video,prompt\n",
+@pytest.mark.parametrize("text", ["", "a.mp4,rain\n", "video,prompt\n", "video,,prompt\na,b,c\n",
                                   "video,video\na,b\n"])
 def test_a_table_without_its_columns_is_refused(tmp_path, text):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(ConditionError, match=r"list\.csv"):
+        read_requests(tmp_path / "list.csv", Options())
+
+
+@pytest.mark.parametrize("text", [
+    "video,prompt,,\na.mp4,hammer,,\nb.mp4,rain,,\n", "video;prompt\r\na.mp4;hammer\r\nb.mp4;rain\r\n",
+    "file,caption\na.mp4,hammer\nb.mp4,rain\n", "File;Caption;;\na.mp4;hammer;;\nb.mp4;rain;;\n",
+    "sep=;\nvideo;prompt\na.mp4;hammer\nb.mp4;rain\n", "video\tprompt\na.mp4\thammer\nb.mp4\train\n",
+    'video, prompt\na.mp4, "hammer"\nb.mp4, rain\n', "video,prompt\ra.mp4,hammer\rb.mp4,rain\r",
+])
+def test_tables_are_read_as_spreadsheets_and_data_sets_write_them(tmp_path, text):
+    (tmp_path / "list.csv").write_text(text, newline="")
+    requests = read_requests(tmp_path / "list.csv", Options())
+    assert [(r.video.name, r.options.prompt) for r in requests] == [("a.mp4", "hammer"), ("b.mp4", "rain")]
+    assert not any(r.error for r in requests)
+
+
+@pytest.mark.parametrize("rows", ['a.mp4,"hammer\nb.mp4,bell\n', 'a.mp4,"hammer\nb.mp4,"bell\n', 'a.mp4,"ham"mer\n'])
+def test_an_open_quote_is_an_error_that_names_its_row(tmp_path, rows):
+    (tmp_path / "list.csv").write_text(f"video,prompt\n{rows}")
+    with pytest.raises(ConditionError, match=r"list\.csv, row 2: a quote"):
+        read_requests(tmp_path / "list.csv", Options())
+
+
+def test_a_prompt_may_have_several_lines_in_quotes_and_later_rows_keep_their_numbers(tmp_path):
+    (tmp_path / "list.csv").write_text('video,prompt,seed\na.mp4,"hammer\non metal",1\nb.mp4,bell,x\n')
+    first, second = read_requests(tmp_path / "list.csv", Options())
+    assert first.options.prompt == "hammer\non metal"
+    assert "row 4" in str(second.error)
+
+
+@pytest.mark.parametrize(("data", "word"), [
+    ("video,prompt\na.mp4,T\u00fcr\n".encode("cp1252"), "row 2.*1252.*T\u00fcr"),
+    ("video,prompt\na.mp4,T\u00fcr\n".encode("utf-16"), "UTF-16"),
+    ("video,prompt\na.mp4,hammer\n".encode("utf-16-le"), "UTF-16"),
+])
+def test_other_encodings_are_named(tmp_path, data, word):
+    (tmp_path / "list.csv").write_bytes(data)
+    with pytest.raises(ConditionError, match=word):
         read_requests(tmp_path / "list.csv", Options())
 
 
@@ -99,6 +137,13 @@ def test_a_sheet_is_read_in_order_of_time(tmp_path):
     path = tmp_path / "cues.csv"
     path.write_text('start,end,prompt\n2,4,"gravel, crunching"\n0,2.5,rain\n')
     assert read_cues(path) == ((0.0, 2.5, "rain"), (2.0, 4.0, "gravel, crunching"))
+
+
+def test_a_semicolon_in_a_prompt_separates_no_columns(tmp_path):
+    (tmp_path / "cues.csv").write_text("0,2.5,rain; heavy\n")
+    assert read_cues(tmp_path / "cues.csv") == ((0.0, 2.5, "rain; heavy"),)
+    (tmp_path / "cues.csv").write_text("0;2,5;rain, heavy\n")
+    assert read_cues(tmp_path / "cues.csv") == ((0.0, 2.5, "rain, heavy"),)
 
 
 @pytest.mark.parametrize(("row", "word"), [

@@ -12,12 +12,14 @@ import torch
 
 from postsync import generation
 from postsync.errors import ConditionError, MediaError, WeightsError
+from postsync.features.spectrogram import audioldm_log_mel
 from postsync.generation.conditions import read_conditions
 from postsync.generation.options import Options
 from postsync.generation.words import announce
 from postsync.media.mux import mux
 from postsync.media.picture import ClipPicture
 from postsync.media.video import probe
+from postsync.plot import TICKS_HZ, mel_position
 from postsync.timing.files import read_envelope
 
 
@@ -32,6 +34,14 @@ def still(tmp_path_factory):
             target.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), format="rgb24")))
         target.mux(stream.encode())
     return path
+
+
+def test_the_axis_of_a_plot_counts_in_hertz():
+    rate, hz = 16000, 1000.0
+    tone = torch.sin(2 * torch.pi * hz * torch.arange(rate) / rate)
+    loudest = int(audioldm_log_mel(tone[None])[0].mean(0).argmax())
+    assert mel_position([hz])[0] == pytest.approx(loudest + 0.5, abs=0.6)
+    assert np.all(np.diff(mel_position(TICKS_HZ)) > 0)
 
 
 def test_the_soundtrack_is_as_long_as_the_picture_to_the_sample(pipe, clip):

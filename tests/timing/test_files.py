@@ -91,6 +91,30 @@ def test_audacity_labels_are_tab_separated_and_their_starts_are_read(tmp_path):
     assert read_onsets(path)[0].tolist() == [0.1, 0.7]
 
 
+def test_labels_may_hold_quotes(tmp_path):
+    (tmp_path / "o.txt").write_text('0.1\t0.1\t"big\n0.2\t0.2\tsmall\n0.3\t0.3\t5" nail\n')
+    assert read_onsets(tmp_path / "o.txt")[0].tolist() == [0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize("text", ["0,5;0,8\n1,25;1\n", "seconds;strength\n0,5;0,8\n1,25;1\n", "0.5,0.8,,\n1.25,1,,\n",
+                                  "seconds,strength,\n0.5,0.8,\n1.25,1,\n", "0.5\t0.8\n1.25\t1\n"])
+def test_hits_are_read_as_spreadsheets_write_them(tmp_path, text):
+    (tmp_path / "o.csv").write_text(text)
+    times, strengths = read_onsets(tmp_path / "o.csv")
+    assert times.tolist() == [0.5, 1.25]
+    assert strengths.tolist() == pytest.approx([0.8, 1.0])
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.json", "o.txt"])
+def test_another_encoding_is_named(tmp_path, name):
+    (tmp_path / name).write_bytes("0.5\t0.5\tT\u00fcr".encode("cp1252"))
+    with pytest.raises(ConditionError, match="1252"):
+        read_onsets(tmp_path / name)
+    (tmp_path / name).write_bytes("[0.5]".encode("utf-16"))
+    with pytest.raises(ConditionError, match="UTF-16"):
+        read_onsets(tmp_path / name)
+
+
 @pytest.mark.parametrize(("fps", "codes"), [
     (25, ["01:00:00:12", "01:00:01:06", "01:00:02:00"]), (29.97, ["01:00:00:15", "01:00:01:07", "01:00:02:00"]),
     (23.976, ["01:00:00:12", "01:00:01:06", "01:00:02:00"]),

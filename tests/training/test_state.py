@@ -167,6 +167,20 @@ def test_a_damaged_state_is_one_sentence(saved: Path, name: str, spoil) -> None:
         state_of(saved, Tower()).load()
 
 
+@pytest.mark.parametrize("name", [FILE, "optimizer.bin"])
+def test_a_damaged_byte_anywhere_is_one_sentence_or_harmless(saved: Path, name: str) -> None:
+    path = saved / "state" / name
+    data = path.read_bytes()
+    refused = 0
+    for at in range(0, min(len(data), 600), 12):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1:])
+        try:
+            state_of(saved, Tower()).load()
+        except PostsyncError as error:
+            refused += "restart without --resume" in " ".join(str(error).split()) or "another objective" in str(error)
+    assert refused
+
+
 def test_states_of_others_are_refused(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(PostsyncError, match="damaged, or another run's"):
         state_of(saved, Tower(width=3)).load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -36,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     Exits with 0, 2 for what a user can fix, 130 for Ctrl-C, 143 for SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are not text come out as they are
     command = next((a for a in arguments if not a.startswith("-")), None)
     try:
         with stopped_by_signals():

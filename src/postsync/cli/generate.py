@@ -79,9 +79,11 @@ def generate(
     output: Annotated[Path | None, option("a file for one result, else a folder; default: beside the clip, "
                                           "<stem>.postsync.<ext>", "--output", "-o")] = None,
     skip_existing: Annotated[bool, option("skip results whose file exists", "--skip-existing")] = False,
+    force: Annotated[bool, option("overwrite earlier results; without it a new one gets a number", "--force")] = False,
     wav: Annotated[Path | None, option("also the soundtrack alone, WAV")] = None,
     save_envelope: Annotated[Path | None, option("also the envelope that was used, CSV or JSON")] = None,
     save_onsets: Annotated[Path | None, option("also the hits: .csv, .json, .txt (Audacity) or .edl markers")] = None,
+    edl_fps: Annotated[float | None, option("frames a second of the timeline in an .edl (default: the clip's)")] = None,
     plot: Annotated[Path | None, option("also a picture of spectrogram, envelope and onsets, PNG")] = None,
     json_: Annotated[bool, option("report as JSON on standard output", "--json")] = False,
     quiet: Annotated[bool, option("print errors only", "--quiet", "-q")] = False,
@@ -103,5 +105,6 @@ def generate(
              "guides": tuple(guide) if guide else None}
     generate_run.generate(
         video, asked, {"set": set_ or (), "part": part or ()}, cues, own, num_samples, redo, from_, skip_existing,
-        {"output": output, "wav": wav, "save_envelope": save_envelope, "save_onsets": save_onsets, "plot": plot},
+        {"output": output, "wav": wav, "save_envelope": save_envelope, "save_onsets": save_onsets, "plot": plot,
+         "edl_fps": edl_fps, "force": force},
         as_json=json_, quiet=quiet)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def generate(video: Path | None, asked: Mapping[str, Any], pairs: Mapping[str, Sequence[str]], cues: Path | None,
              own: Sequence[str], num_samples: int, span: tuple[float, float] | None, from_: Path | None,
-             skip_existing: bool, written: Mapping[str, Path | None], *, as_json: bool, quiet: bool) -> None:
+             skip_existing: bool, written: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
     """Run `postsync generate`. `asked`: options by name, None where not given; `pairs`: the values of --set and --part;
     `own`: what becomes of the clip's own sound; `written`: fields of Outputs. Raises PostsyncError for a single clip,
     typer.Exit (2) for several."""

@@ -61,7 +61,7 @@ def write_json(document: Mapping[str, Any], path: Path) -> None:
     """Write a document atomically. Raises MediaError."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-                             encoding="utf-8")
+                             encoding="utf-8", errors="backslashreplace")  # names of files that are not text
 
 
 def with_absolute_paths(document: Mapping[str, Any]) -> dict[str, Any]:

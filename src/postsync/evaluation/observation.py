@@ -29,6 +29,7 @@ from .sides import Absent, ClipFiles, Skipped
 
 SHORT_SIDE = 256  # pixels, to which the pictures of a large clip are scaled
 LARGE = 2**28  # bytes; the pictures of a clip that takes more do not stay at their own size
+SHORTEST_S = 0.01  # sound shorter than one frame of analysis cannot be measured
 SILENT_PEAK = 1e-4  # -80 dB full scale
 AHEAD = 2  # clips decoded ahead
 MAX_PHASES = 2000  # of torchaudio's resampler, whose filters grow with their square; 44.1 to 48 kHz has 160
@@ -97,6 +98,9 @@ def _sound(files: ClipFiles, end_s: float) -> tuple[Tensor, int]:
     broken = int((~np.isfinite(waveform)).any(0).sum())
     if broken:
         raise MediaError(f"{files.sound}: {broken} of {waveform.shape[1]} samples are NaN or infinite")
+    if waveform.shape[1] < SHORTEST_S * rate:
+        raise MediaError(f"{files.sound}: its sound is {waveform.shape[1]} samples long, less than "
+                         f"{SHORTEST_S * 1000:g} ms; too short to be measured")
     return torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32)), rate
 
 

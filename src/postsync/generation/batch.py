@@ -115,5 +115,6 @@ def _make(group: Sequence[Planned], outputs: Outputs, pipeline: Pipeline, seed: 
     session = ClipSession(ClipPicture(video), pipeline)
     numbers = [plan.k for plan in group]
     for plan, result in zip(group, session.takes_of(seeded, numbers, on_progress=on_progress)):
-        publish(result, plan.target, provenance, digest, on_progress)
-        yield report.made(result, plan.target, outputs.write_extras(result, plan.mark), plan.k + 1)
+        target = outputs.kept(plan.target)
+        publish(result, target, provenance, digest, on_progress)
+        yield report.made(result, target, outputs.write_extras(result, plan.mark), plan.k + 1)

@@ -15,7 +15,7 @@ import soundfile
 from torch import Tensor
 
 from ..errors import ConditionError, MediaError
-from ..media.audio import audio_blocks, blocks_of, resampled_blocks
+from ..media.audio import audio_blocks, blocks_of, native_name, resampled_blocks
 from ..media.loudness import LoudnessTarget, normalise_blocks
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,8 @@ def on_24_bits(waveform: np.ndarray) -> np.ndarray:
 def write_lossless(file: Path, waveform: np.ndarray, name: Path) -> None:
     """Write (C, N) on 24 bits as FLAC to `file`, which will be renamed to `name`. Raises MediaError."""
     try:
-        with soundfile.SoundFile(file, "w", DELIVERY_RATE, len(waveform), "PCM_24", format="FLAC") as target:
+        with soundfile.SoundFile(native_name(file), "w", DELIVERY_RATE, len(waveform), "PCM_24",
+                                 format="FLAC") as target:
             for block in _integers(waveform):
                 target.write(block)
     except soundfile.LibsndfileError as error:
@@ -146,7 +147,7 @@ def write_lossless(file: Path, waveform: np.ndarray, name: Path) -> None:
 def read_lossless(path: Path) -> np.ndarray:
     """(C, N) float32 of a soundtrack that `write_lossless` wrote. Raises MediaError."""
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(native_name(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise MediaError(f"{path}: the kept soundtrack cannot be read ({error}); delete it to have it "
                          "rebuilt") from error

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +15,15 @@ from ..errors import MediaError
 from ..media.container import one_line
 from ..media.mux import check_container, default_output
 from ..media.output import check_writable
+from ..media.timeline import Timeline
 from ..timing.files import check_marker_suffix
 from .requests import Request
 
 if TYPE_CHECKING:
     from .result import Result
+
+
+log = logging.getLogger(__name__)
 
 
 def make_folder(path: Path) -> None:
@@ -24,6 +32,16 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MediaError(f"{path}: could not be created ({one_line(error)}); choose another output") from error
+
+
+def free_name(path: Path, files: Callable[[Path], Sequence[Path]] = lambda path: (path,)) -> Path:
+    """`path`, or where one of its `files` exists the first free one of `<stem>.run2<suffix>`, `.run3` ..."""
+    stem = re.sub(r"\.run\d+$", "", path.stem)
+    names = chain([path], (path.with_name(f"{stem}.run{number}{path.suffix}") for number in count(2)))
+    found = next(name for name in names if not any(os.path.lexists(file) for file in files(name)))
+    if found != path:
+        log.warning("%s exists and is kept; writing %s (--force overwrites)", path, found)
+    return found
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,8 @@ class Outputs:
     plot: Path | None = None
     save_envelope: Path | None = None
     save_onsets: Path | None = None
+    edl_fps: float | None = None  # of the markers in an EDL; None: the clip's
+    force: bool = False  # overwrite what exists
 
     def plan(self, requests: Sequence[Request], num_samples: int, batch: bool) -> list[Planned]:
         """All results of a run, named. `batch`: the clips came from a folder or a table. Raises MediaError."""
@@ -75,7 +95,8 @@ class Outputs:
                 for kind, path in paths.items() if path is not None}
 
     def check(self, target: Path, mark: str, inputs: Sequence[Path]) -> None:
-        """Raise MediaError unless all files of a result can be written without touching one of `inputs`."""
+        """Raise MediaError unless all files of a result can be written without touching one of `inputs`,
+        ConditionError for a rate of markers out of range."""
         from .sidecar import lossless_path, sidecar_path
 
         extras = self.extras(mark).values()
@@ -86,15 +107,22 @@ class Outputs:
                 raise MediaError(f"{path}: two outputs have this name; give each its own")
         if self.save_onsets is not None:
             check_marker_suffix(self.save_onsets)
+        Timeline(1).at(self.edl_fps)
         if self.wav is not None and self.wav.suffix.lower() != ".wav":
             raise MediaError(f"{self.wav}: a soundtrack alone is written as WAV; end the name in .wav")
 
+    def kept(self, target: Path) -> Path:
+        """The file to write a result to: `target`, or a numbered name where that would overwrite an earlier result."""
+        from .sidecar import lossless_path, sidecar_path
+
+        return target if self.force else free_name(target, lambda path: (path, sidecar_path(path), lossless_path(path)))
+
     def write_extras(self, result: Result, mark: str) -> dict[str, Path]:
         """Write the extra files of a result; returns their paths by kind."""
-        written = self.extras(mark)
+        written = {kind: path if self.force else free_name(path) for kind, path in self.extras(mark).items()}
         writers: dict[str, Callable[[Path], object]] = {
-            "wav": result.save, "envelope": result.save_envelope, "onsets": result.save_onsets,
-            "plot": result.plot}
+            "wav": result.save, "envelope": result.save_envelope, "plot": result.plot,
+            "onsets": lambda path: result.save_onsets(path, self.edl_fps)}
         for kind, path in written.items():
             writers[kind](path)
         return written

@@ -235,5 +235,7 @@ def _prepared(sidecar: Sidecar, video: Path, load: Load) -> tuple[Pipeline, Prov
 
 def _write(result: Result, target: Path, mark: str, sidecar: Sidecar, provenance: Provenance, outputs: Outputs,
            report: Report, on_result: OnResult, on_progress: OnProgress | None, take: int = 1) -> None:
+    if target != sidecar.result:  # at its old place the result is restored, and its sidecar rewritten
+        target = outputs.kept(target)
     publish(result, target, provenance, sidecar.video_sha256, on_progress)
     on_result(report.made(result, target, outputs.write_extras(result, mark), take))

@@ -16,6 +16,7 @@ from .options import Options
 
 COLUMNS = ("video", "prompt", "negative_prompt", "seed", "start", "end")
 FORM = "`video,prompt[,negative_prompt,seed,start,end]`"
+_SYNONYMS = {"file": "video", "caption": "prompt"}  # as lists of data sets call them
 CUE_FORM = "`start,end,prompt`"
 
 
@@ -51,7 +52,7 @@ def read_requests(source: Path, options: Options) -> list[Request]:
 
 def _read_table(path: Path, options: Options) -> list[Request]:
     rows = read_rows(path, FORM)
-    names = [cell.lower() for cell in rows[0][1]] if rows else []
+    names = [_SYNONYMS.get(cell.lower(), cell.lower()) for cell in rows[0][1]] if rows else []
     if "video" not in names or set(names) - set(COLUMNS) or len(names) != len(set(names)):
         raise ConditionError(f"{path}: its first row must name the columns {FORM}, separated by commas; it reads "
                              f"'{','.join(names)}'.")

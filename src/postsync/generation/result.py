@@ -16,6 +16,7 @@ from ..media.audio import write_wav
 from ..media.mux import default_output
 from ..media.output import check_writable
 from ..media.picture import Picture
+from ..media.timeline import Timeline, clip_timeline
 from ..timing.files import write_envelope, write_onsets
 from ..timing.timing import Timing
 from .conditions import part_of
@@ -190,10 +191,17 @@ class Result:
         """Write the envelope of `timing` as CSV `seconds,value`, or JSON."""
         write_envelope(path, self.envelope)
 
-    def save_onsets(self, path: str | Path) -> None:
-        """Write the hits of `timing`: `.csv`, `.json`, `.txt` (Audacity labels) or `.edl`."""
-        timing = self.timing
-        write_onsets(path, timing.onsets_s, timing.strengths, self.picture.info.fps)
+    def save_onsets(self, path: str | Path, edl_fps: float | None = None) -> None:
+        """Write the hits of `timing`: `.csv`, `.json`, `.txt` (Audacity labels) or `.edl`.
+
+        An EDL counts frames from the clip's timecode (else 01:00:00:00) at `edl_fps`, by default the rate that the clip
+        was recorded for. Raises MediaError for another suffix, ConditionError for a rate outside 1..1000.
+        """
+        timing, path = self.timing, Path(path)
+        timeline = Timeline(self.picture.info.fps)
+        if path.suffix.lower() == ".edl" and self.picture.path is not None:
+            timeline = clip_timeline(self.picture.path, self.picture.info.fps)
+        write_onsets(path, timing.onsets_s, timing.strengths, timeline.at(edl_fps))
 
     def plot(self, path: str | Path) -> None:
         """Draw spectrogram, envelope and onsets as a PNG. Raises MediaError where it cannot be written."""

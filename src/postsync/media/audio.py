@@ -55,13 +55,18 @@ def read_audio(
     return _sized(np.concatenate(pieces, axis=1), round(sum(lengths) * sample_rate / rate))
 
 
+def native_name(path: Path) -> str | bytes:
+    """The name by which soundfile opens `path`: as bytes where names need not be text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
 def audio_blocks(path: str | os.PathLike[str], from_picture: bool = False) -> tuple[int, Iterator[np.ndarray]]:
     """(sample rate in Hz, iterator of blocks (C, n) float32) of a sound file or of a video's first sound track."""
     path = Path(path)
     check_readable(path)
     if not from_picture:
         try:
-            header = soundfile.info(str(path))
+            header = soundfile.info(native_name(path))
         except (soundfile.SoundFileError, TypeError):
             pass  # not a plain sound file: a video, m4a or similar, which PyAV reads
         else:
@@ -102,7 +107,7 @@ def _usable(blocks: Iterable[np.ndarray], rate: int, path: str | os.PathLike[str
 
 def _sound_file_blocks(path: Path, channels: int) -> Iterator[np.ndarray]:
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(native_name(path)) as file:
             for block in file.blocks(_BLOCK // channels, dtype="float32", always_2d=True):
                 yield np.ascontiguousarray(block.T)
     except soundfile.SoundFileError as error:
@@ -137,7 +142,7 @@ def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     if rate == new_rate or waveform.shape[1] == 0:
         return np.ascontiguousarray(waveform, dtype=np.float32)
     samples = soxr.resample(np.ascontiguousarray(waveform.T, dtype=np.float32), rate, new_rate, quality="HQ")
-    return _sized(samples.reshape(len(samples), -1).T, round(waveform.shape[1] * new_rate / rate))
+    return _sized(samples.reshape(len(samples), len(waveform)).T, round(waveform.shape[1] * new_rate / rate))
 
 
 def resampled_blocks(
@@ -196,7 +201,8 @@ def write_wav(
         blocks = blocks_of(waveform)
         block = next(blocks, np.zeros((1, 0), np.float32))
         try:
-            with soundfile.SoundFile(temporary, "w", sample_rate, len(block), subtype, format="WAV") as file:
+            with soundfile.SoundFile(native_name(temporary), "w", sample_rate, len(block), subtype,
+                                     format="WAV") as file:
                 while True:
                     file.write(np.clip(block, -1.0, 1.0).T)
                     if (following := next(blocks, None)) is None:

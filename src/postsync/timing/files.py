@@ -1,8 +1,6 @@
 """Timing as files: envelopes (`seconds,value`) and onsets (`seconds[,strength]`), read and written as CSV or JSON;
 onsets also as Audacity labels and as markers for a DAW or NLE.
 
-Audacity labels and as markers for a DAW or NLE.
-
 Audacity's label track is `start<tab>end<tab>label`; an EDL is CMX 3600, one event a marker, with the comment lines from
 which DaVinci Resolve makes timeline markers and the `* LOC:` comments of other editors.
 """
@@ -21,13 +19,14 @@ from torch import Tensor
 from ..errors import ConditionError, MediaError
 from ..features.envelope import ENVELOPE_RATE
 from ..media.output import whole_file
+from ..media.timeline import Timeline
 from ..notes import note
-from .table import number, read_json_rows, read_rows, without_header
+from .table import number, read_json_rows, read_labels, read_rows, without_header
 
 log = logging.getLogger(__name__)
 ENVELOPE_FORM = "`seconds,value`"
 ONSETS_FORM = "`seconds[,strength]`"
-EDL_START_S = 3600  # timelines start at 01:00:00:00
+TWO_DIGITS = 100  # frames a second up to which frame numbers have two digits, as CMX 3600 has them
 
 
 def read_envelope(path: str | Path, duration_s: float) -> Tensor:
@@ -120,59 +119,58 @@ def read_onsets(path: str | Path) -> tuple[Tensor, Tensor]:
     return torch.tensor(times, dtype=torch.float64), torch.tensor(strengths, dtype=torch.float32)
 
 
-def write_onsets(path: str | Path, onsets_s: Tensor, strengths: Tensor, fps: float) -> Path:
-    """Write hits as `.csv`, `.json`, `.txt` (Audacity labels) or `.edl` (frames of `fps`), atomically.
+def write_onsets(path: str | Path, onsets_s: Tensor, strengths: Tensor, timeline: Timeline | float) -> Path:
+    """Write hits as `.csv`, `.json`, `.txt` (Audacity labels) or `.edl` (frames of `timeline`, or of such a rate, from
+    01:00:00:00), atomically.
 
     Raises MediaError for another suffix or if it cannot be written.
     """
     path = Path(path)
     hits = list(zip(onsets_s.tolist(), strengths.tolist()))
     with whole_file(path) as temporary:
-        temporary.write_text(check_marker_suffix(path)(hits, fps), encoding="utf-8")
+        text = check_marker_suffix(path)(hits, timeline if isinstance(timeline, Timeline) else Timeline(timeline))
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 
 Hits = Sequence[tuple[float, float]]
 
 
-def check_marker_suffix(path: Path) -> Callable[[Hits, float], str]:
+def check_marker_suffix(path: Path) -> Callable[[Hits, Timeline], str]:
     """The writer for the suffix's format. Raises MediaError for an unknown suffix."""
     if path.suffix.lower() not in _WRITERS:
         raise MediaError(f"{path}: onsets cannot be written as '{path.suffix}'; end the name in {', '.join(_WRITERS)}")
     return _WRITERS[path.suffix.lower()]
 
 
-def _csv(hits: Hits, fps: float) -> str:
+def _csv(hits: Hits, timeline: Timeline) -> str:
     return "seconds,strength\n" + "".join(f"{t:.4f},{s:.3f}\n" for t, s in hits)
 
 
-def _json(hits: Hits, fps: float) -> str:
+def _json(hits: Hits, timeline: Timeline) -> str:
     return "[\n" + ",\n".join(f'{{"seconds": {t:.4f}, "strength": {s:.3f}}}' for t, s in hits) + "\n]\n"
 
 
-def _labels(hits: Hits, fps: float) -> str:
+def _labels(hits: Hits, timeline: Timeline) -> str:
     return "".join(f"{t:.6f}\t{t:.6f}\thit {n} ({s:.2f})\n" for n, (t, s) in enumerate(hits, start=1))
 
 
-def _edl(hits: Hits, fps: float) -> str:
+def _edl(hits: Hits, timeline: Timeline) -> str:
     """Two hits in one frame become one marker: editors keep one per frame."""
-    nominal = max(1, math.ceil(fps - 0.01))  # 29.97 counts 30 frames a second, without dropping any
-    lines = ["TITLE: onsets", "FCM: NON-DROP FRAME", ""]
-    frames = {round(t * fps): s for t, s in hits}
+    if timeline.nominal > TWO_DIGITS:
+        note(log, "at %d frames a second the frame numbers of an EDL have three digits, which few editors read; give "
+                  "the rate of the timeline (--edl-fps)", timeline.nominal)
+    lines = ["TITLE: onsets", f"FCM: {'' if timeline.drops else 'NON-'}DROP FRAME", ""]
+    frames = {round(t * timeline.fps): s for t, s in hits}
     for n, (frame, strength) in enumerate(frames.items(), start=1):
-        start, end = (_timecode(f + EDL_START_S * nominal, nominal) for f in (frame, frame + 1))
+        start, end = timeline.timecode(frame), timeline.timecode(frame + 1)
         lines += [f"{n:03d}  001      V     C        {start} {end} {start} {end}",
                   f"* LOC: {start} RED     hit {n} ({strength:.2f})",
                   f" |C:ResolveColorRed |M:hit {n} ({strength:.2f}) |D:1", ""]
     return "\n".join(lines)
 
 
-def _timecode(frame: int, nominal: int) -> str:
-    seconds, frames = divmod(frame, nominal)
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{frames:02d}"
-
-
-_WRITERS: dict[str, Callable[[Hits, float], str]] = {".csv": _csv, ".json": _json, ".txt": _labels, ".edl": _edl}
+_WRITERS: dict[str, Callable[[Hits, Timeline], str]] = {".csv": _csv, ".json": _json, ".txt": _labels, ".edl": _edl}
 
 
 def _onset_rows(path: Path) -> list[tuple[int, list]]:
@@ -181,7 +179,7 @@ def _onset_rows(path: Path) -> list[tuple[int, list]]:
         raise ConditionError(f"{path}: edit lists can be written, not read; export the markers as {ONSETS_FORM}.")
     if suffix == ".json":
         return [(n, cells) for n, cells in read_json_rows(path, ("seconds", "strength"), ONSETS_FORM)]
-    rows = read_rows(path, ONSETS_FORM, "\t" if suffix == ".txt" else ",")
     if suffix == ".txt":
-        return [(n, cells[:1]) for n, cells in rows if not cells[0].startswith("\\")]  # a backslash: frequencies
-    return [(n, cells) for n, cells in without_header(rows, "seconds")]
+        labels = read_labels(path, ONSETS_FORM)
+        return [(n, cells[:1]) for n, cells in labels if not cells[0].startswith("\\")]  # a backslash: frequencies
+    return [(n, cells) for n, cells in without_header(read_rows(path, ONSETS_FORM), "seconds")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,8 +136,9 @@ class SavedState:
             self._restore(tensors)
             self.accelerator.load_state(str(folder))
             self.position.step, self.position.elapsed_s = int(position["step"]), float(position["elapsed_s"])
-        except (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError,
-                pickle.UnpicklingError) as error:
+        except (PostsyncError, MemoryError):
+            raise
+        except Exception as error:  # whatever the readers of its files make of damaged ones
             raise PostsyncError(f"{folder}: the saved state is damaged, or another run's ({error}); restart "
                                 "without --resume.") from error
 
