@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import Cancelled, PostsyncError
 from ..media.container import check_readable, sha256_of
+from ..media.mux import check_holds
 from ..media.picture import ClipPicture
 from ..protocols.pipeline import Pipeline
 from .options import Options
@@ -104,6 +105,8 @@ def _check(group: Sequence[Planned], outputs: Outputs, read: Sequence[Path]) -> 
     check_readable(request.video)
     for plan in group:
         outputs.check(plan.target, plan.mark, inputs=(request.video, *read))
+        if plan.target.suffix.lower() != ".wav":
+            check_holds(request.video, plan.target, keep_sound=request.options.sound == "keep")
 
 
 def _make(group: Sequence[Planned], outputs: Outputs, pipeline: Pipeline, seed: int, provenance: Provenance,

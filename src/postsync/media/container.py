@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".wmv",
-                            ".flv", ".3gp", ".ogv"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
+                            ".wmv", ".flv", ".3gp", ".ogv"})
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff"})
 MAX_PIXELS = 8192 * 4608  # of one picture: 8K and a little more; the decoder refuses larger ones before it allocates
 _PLAYLISTS = ("hls", "dash", "concat", "sdp", "rtsp")  # they point to other files and addresses
 _STILL_FORMATS = ("image2", "tty", "_pipe")  # FFmpeg reads pictures and plain text as one-frame "videos"
+_STILL_CODECS = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")  # of cover pictures; also of some videos
+_CONTENT_BOXES = (b"ftyp", b"moov", b"mdat", b"moof")  # without the whole of them a file is cut short
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 # No media file may cause another file or address to be read.
 _OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
@@ -106,7 +110,7 @@ def picture_stream(container: InputContainer, path: str | os.PathLike[str]) -> V
     if container.format.name.endswith(_STILL_FORMATS):
         raise MediaError(f"{path}: a still picture or text, not a video; give an mp4, mov, mkv, webm or avi file")
     for stream in container.streams.video:
-        if stream.disposition & _COVER:
+        if _is_cover(stream, len(container.streams)):
             continue
         if stream.codec_context is None:
             raise MediaError(f"{path}: no decoder for its picture; convert it to H.264 first")
@@ -115,6 +119,46 @@ def picture_stream(container: InputContainer, path: str | os.PathLike[str]) -> V
     if container.streams.audio:
         raise MediaError(f"{path}: has sound but no moving picture; give a video file")
     raise MediaError(f"{path}: not a video; give an mp4, mov, mkv, webm or avi file")
+
+
+def sound_stream(container: InputContainer, path: str | os.PathLike[str]) -> AudioStream | None:
+    """The first sound track with a decoder and at least one packet; None if there is none.
+
+    The packets are read from a second opening of the file, so that `container` stays where it is.
+    """
+    tracks = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    if not tracks:
+        return None
+    with open_media(path) as again:
+        filled: set[int] = set()
+        for packet in reading(again.demux([again.streams[track.index] for track in tracks]), path):
+            if packet.size:
+                filled.add(packet.stream_index)
+            if tracks[0].index in filled or len(filled) == len(tracks):
+                break
+    return next((track for track in tracks if track.index in filled), None)
+
+
+def _is_cover(stream: VideoStream, num_streams: int) -> bool:
+    """Whether a stream is one picture beside the others: it is flagged so, or a still picture of some writers."""
+    if stream.disposition & _COVER:
+        return True
+    if num_streams == 1 or stream.codec_context is None or stream.codec_context.name not in _STILL_CODECS:
+        return False
+    tags = {key.upper(): value for key, value in stream.metadata.items()}  # NUMBER_OF_FRAMES: mkvmerge's
+    length_s, rate = tagged_duration_s(stream), stream.average_rate
+    return (stream.frames == 1 or tags.get("NUMBER_OF_FRAMES") == "1" or not rate
+            or (length_s is not None and length_s * rate < 1.5))
+
+
+def tagged_duration_s(stream: Stream) -> float | None:
+    """The end of a stream by its DURATION tag (mkv, webm: 00:00:03.000000000), seconds on the file's clock."""
+    tags = (value for key, value in stream.metadata.items() if key.upper().split("-")[0] == "DURATION")
+    found = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", next(tags, "").strip("\0 "))
+    if found is None:
+        return None
+    hours, minutes, seconds = found.groups()
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
 def truncated(path: str | os.PathLike[str]) -> MediaError:
@@ -141,7 +185,10 @@ def is_truncated(path: Path) -> bool:
 
 
 def _mp4_end(file: BinaryIO, size: int) -> int:
-    """The end of the last top-level box by its header; past the file's end if `moov` is missing (ISO 14496-12, 4.2)."""
+    """The end of the last top-level box by its header; past the file's end if `moov` is missing (ISO 14496-12, 4.2).
+
+    What follows the last box is no box, whatever it says: cameras append data of their own.
+    """
     position, has_index = 0, False
     while position + 8 <= size:
         file.seek(position)
@@ -152,6 +199,8 @@ def _mp4_end(file: BinaryIO, size: int) -> int:
         elif length == 0:  # the box runs to the end of the file
             length = size - position
         if length < 8:  # not a box: padding after the last one
+            break
+        if position + length > size and header[4:8] not in _CONTENT_BOXES:
             break
         has_index |= header[4:8] == b"moov"
         position += length

@@ -19,17 +19,19 @@ from av.video.stream import VideoStream
 
 from ..errors import MediaError
 from ..notes import note
-from .container import one_line, reading
+from .container import one_line, reading, tagged_duration_s
+from .packed import unpacked
 
 _logger = logging.getLogger(__name__)
 
 SEEK_FROM_S = 4.0  # windows that start later are reached by a seek, earlier ones by decoding
 MAX_DURATION_S = 4 * 3600.0  # of a clip
-MAX_HOLD_S = 600.0  # for which one picture may be shown
+MAX_HOLD_S = MAX_DURATION_S  # for which one picture may be shown: slides stand for long
 MIN_HOLD_S = 1e-3  # of the last picture; less is not an intended duration
 MAX_START_S = 30 * 86400.0  # of the first picture on the file's own clock, either way
 FREE_PIXELS = 50e9  # decoded regardless of the size of their file: 100 s of 4K at 60 fps
 MAX_PIXELS_PER_BYTE = 250_000  # beyond that; a still picture in 4K, well encoded, comes to 180 000
+_WHOLE_FILE = ("matroska", "asf", "flv")  # formats whose headers state one length for all tracks
 
 
 def timed(
@@ -83,15 +85,21 @@ def _checked(ticks: int, duration: Fraction, base: Fraction, path: Path) -> floa
     return start
 
 
-def warn_of_missing_end(container: InputContainer, stream: VideoStream, length_s: float, path: Path) -> None:
+def warn_of_missing_end(container: InputContainer, stream: VideoStream, first_pts_s: float, length_s: float,
+                        path: Path) -> None:
     """Warn if the header states more than was decoded: FFmpeg takes some kinds of damage for the end of the file.
 
     Not an error, since headers can be wrong as well; the picture is what was decoded, here and in the output.
     """
-    if stream.duration is not None and stream.time_base is not None:
+    tagged, whole_file = tagged_duration_s(stream), container.format.name.startswith(_WHOLE_FILE)
+    if tagged is not None:
+        declared = tagged - first_pts_s
+    elif stream.duration is not None and stream.time_base is not None and not whole_file:
         declared = float(stream.duration * stream.time_base)
+    elif len(container.streams) == 1:
+        declared = (container.duration or 0) / av.time_base - max(first_pts_s, 0.0)
     else:
-        declared = (container.duration or 0) / av.time_base
+        return  # the length of the whole file, which sound or subtitles may need
     if declared - length_s > max(0.5, 0.05 * length_s):
         note(_logger, "%s: its picture ends at %.3f s, but its header says %.1f s: the rest is damaged or missing",
              path, length_s, declared)
@@ -104,7 +112,8 @@ def decoded(container: InputContainer, stream: VideoStream, path: Path, start_s:
     if first is None:
         return
     yield first
-    if start_s >= SEEK_FROM_S and first.pts is not None and stream.time_base:
+    seekable = stream.codec_context.name != "mpeg4"  # whose packed pictures are known by the first packet alone
+    if seekable and start_s >= SEEK_FROM_S and first.pts is not None and stream.time_base:
         target = first.pts + math.floor(start_s / stream.time_base)
         try:
             container.seek(target, stream=stream)
@@ -124,7 +133,7 @@ def _frames_of_packets(container: InputContainer, stream: VideoStream, path: Pat
     """Decode packet by packet. Damaged packets are skipped, as in players, with one warning at the end."""
     size = path.stat().st_size
     damaged, num_packets, pixels = 0, 0, 0  # pixels: of the pictures decoded so far
-    for packet in reading(container.demux(stream), path):
+    for packet in reading(unpacked(container.demux(stream), stream), path):
         num_packets += bool(packet.size)
         try:
             frames = packet.decode()

@@ -1,17 +1,18 @@
 """Puts a soundtrack under a picture: the video packets are copied, never decoded; only the sound is encoded.
 
 The first video track, all subtitles, chapters and metadata are copied, and on request the first sound track. Other
-sound, further video tracks, cover art, attachments and data streams are dropped (logged). Same input and waveform give
-the same bytes.
+sound, further video tracks, cover art, attachments and data streams are dropped (logged). All times are rebased: the
+first picture is at 0, and so is the sound. Same input and waveform give the same bytes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -30,11 +31,13 @@ from av.video.stream import VideoStream
 from ..errors import MediaError
 from ..notes import note
 from .audio import resampled_blocks
-from .container import one_line, open_media, picture_stream, reading
+from .container import one_line, open_media, picture_stream, reading, sound_stream
 from .output import whole_file
+from .packed import unpacked
 from .video import Progress, VideoInfo, probe
 
 if TYPE_CHECKING:
+    from av.container.core import Chapter
     from torch import Tensor
 
 _logger = logging.getLogger(__name__)
@@ -43,6 +46,9 @@ ENCODED_RATE = 48000
 _BITEXACT = cast(int, ContainerFlags.bitexact.value)  # no library version, no random identifiers in the file
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _SAME_CONTAINER = {".mp4", ".mov", ".mkv", ".webm"}
+_CONVERT = {"picture": "convert the clip to H.264 first",
+            "sound": "mix the two with --mix, or convert its sound to AAC first"}
+_OWN_SOUND, _NEW_SOUND = "Original sound", "Generated sound"  # names of the tracks where both are in the file
 _OWN_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}  # the muxer writes its own
 
 
@@ -90,17 +96,26 @@ def mux(
     with whole_file(output_path, inputs=(video_path,)) as temporary:
         info = info or probe(video_path)
         blocks = fitted(resampled_blocks(waveform, sample_rate, ENCODED_RATE), info.duration_s)
-        with open_media(video_path) as source, opened_for_writing(temporary, container_format) as target:
-            copied = _copied_streams(source, target, video_path, output_path, keep_sound)
-            _copy(source, target, copied, video_path, blocks, info, on_progress)
+        check_holds(video_path, output_path, keep_sound)
+        with open_media(video_path) as source:
+            keys = any("." in key for key in source.metadata)  # com.apple.quicktime.make: of phones
+            with opened_for_writing(temporary, container_format, keys) as target:
+                sound = sound_stream(source, video_path) if keep_sound else None
+                copied = _copied_streams(source, target, video_path, sound)
+                _copy(source, target, copied, video_path, blocks, info, on_progress)
     return output_path
 
 
 @contextlib.contextmanager
-def opened_for_writing(path: Path, container_format: str) -> Iterator[OutputContainer]:
-    """A new media file that can be played while loading, deterministic in its content."""
-    # Edit lists count in the movie's time scale: at 48 kHz the sound's start is exact to the sample.
-    options = {"movflags": "faststart", "movie_timescale": str(ENCODED_RATE)}
+def opened_for_writing(path: Path, container_format: str, keys: bool = False) -> Iterator[OutputContainer]:
+    """A new media file that can be played while loading, deterministic in its content.
+
+    `keys`: metadata of mp4 and mov under names of any kind, as phones write it, not in the fixed fields.
+    """
+    # Edit lists count in the movie's time scale: at 48 kHz the sound's start is exact to the sample. Not strict: the
+    # boxes of Dolby Vision and of 360-degree pictures are written too.
+    options = {"movflags": "faststart+use_metadata_tags" if keys else "faststart",
+               "movie_timescale": str(ENCODED_RATE), "strict": "unofficial"}
     options = options if container_format in ("mp4", "mov") else {}
     with av.open(os.path.abspath(path), "w", format=container_format, container_options=options) as target:
         target.flags = target.flags | _BITEXACT
@@ -117,24 +132,41 @@ def _copy(
     on_progress: Progress | None,
 ) -> None:
     """Copy packets in the source's order; the sound is encoded alongside, always a little ahead of the picture."""
-    sound = SoundWriter(target, blocks, info.first_pts_s)
+    sound = SoundWriter(target, blocks, 0.0)
+    if any(isinstance(stream, AudioStream) for stream in copied.values()):
+        _name(sound.stream, _NEW_SOUND)
     target.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _OWN_KEYS})
-    if chapters := source.chapters():
+    if chapters := _rebased_chapters(source, info.first_pts_s):
         target.set_chapters(chapters)
     for number, packet in enumerate(_packets(source, list(copied), video_path)):
+        earlier = round(info.first_pts_s / packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts - earlier
+        packet.dts = None if packet.dts is None else packet.dts - earlier
         ticks = packet.dts if packet.dts is not None else packet.pts
         time_s = None if ticks is None else float(ticks * packet.time_base)
         sound.advance(time_s)
         packet.stream = copied[packet.stream_index]
         _copy_packet(target, packet, video_path)
         if on_progress is not None and time_s is not None and number % 10 == 0:
-            on_progress(min(max((time_s - info.first_pts_s) / info.duration_s, 0.0), 1.0))
+            on_progress(min(max(time_s / info.duration_s, 0.0), 1.0))
     sound.finish()
+
+
+def _rebased_chapters(source: InputContainer, first_pts_s: float) -> list[Chapter]:
+    """The chapters, counted from the first picture; what ends before it is dropped."""
+    chapters = []
+    for chapter in source.chapters():
+        earlier = round(first_pts_s / chapter["time_base"]) if chapter["time_base"] else 0
+        start, end = max(chapter["start"] - earlier, 0), chapter["end"] - earlier
+        if end > start or not earlier:
+            chapters.append(cast("Chapter", {**chapter, "start": start, "end": end}))
+    return chapters
 
 
 def _packets(source: InputContainer, indices: list[int], video_path: Path) -> Iterator[Packet]:
     """The packets to copy. Only the end mark (size 0) is dropped; packets without dts are real pictures."""
-    for packet in reading(source.demux([source.streams[index] for index in indices]), video_path):
+    packets = reading(source.demux([source.streams[index] for index in indices]), video_path)
+    for packet in unpacked(packets, picture_stream(source, video_path)):
         if packet.size:
             yield packet
 
@@ -149,12 +181,44 @@ def _copy_packet(target: OutputContainer, packet: Packet, video_path: Path) -> N
         ) from error
 
 
-def _copied_streams(
-    source: InputContainer, target: OutputContainer, video_path: Path, output_path: Path, keep_sound: bool
-) -> dict[int, Stream]:
-    """Input stream index -> the output stream that takes its packets."""
+def check_holds(video_path: str | os.PathLike[str], output_path: str | os.PathLike[str],
+                keep_sound: bool = False) -> None:
+    """Raise MediaError, with what to do, if the container of `output_path` cannot hold the picture of `video_path`,
+    or its own sound if that is kept. Only headers are tried: call it before the work.
+    """
+    video_path, output_path = Path(video_path), Path(output_path)
+    container_format = check_container(output_path)
+    with open_media(video_path) as source:
+        picture = picture_stream(source, video_path)
+        sound = sound_stream(source, video_path) if keep_sound else None
+        wanted: list[Stream] = [picture] if sound is None else [picture, sound]
+        for kind, stream in zip(("picture", "sound"), wanted):
+            if _held(wanted[:wanted.index(stream) + 1], container_format):
+                continue
+            suffixes = (video_path.suffix.lower(), ".mkv", ".mov", ".mp4")
+            others = [suffix for suffix in suffixes if suffix in _FORMATS and _held(wanted, _FORMATS[suffix])]
+            advice = f"write '{others[0]}' instead" if others else _CONVERT[kind]
+            raise MediaError(f"{output_path}: '{output_path.suffix}' cannot hold this {kind} "
+                             f"({stream.codec_context.name}); {advice}")
+
+
+def _held(streams: Sequence[Stream], container_format: str, tag: str | None = None) -> bool:
+    """Whether the container takes these streams (the first one under `tag`): a header is written to memory."""
+    try:
+        with av.open(io.BytesIO(), "w", format=container_format) as trial:
+            twins = [trial.add_stream_from_template(stream, opaque=True) for stream in streams]
+            if tag is not None:
+                twins[0].codec_context.codec_tag = tag
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _copied_streams(source: InputContainer, target: OutputContainer, video_path: Path,
+                    sound: AudioStream | None) -> dict[int, Stream]:
+    """Input stream index -> the output stream that takes its packets; `sound`: the track to be kept."""
     picture = picture_stream(source, video_path)
-    sound = source.streams.audio[0] if keep_sound and source.streams.audio else None
     copied: dict[int, Stream] = {}
     for stream in source.streams:
         if stream not in (picture, sound) and not isinstance(stream, SubtitleStream):
@@ -165,25 +229,44 @@ def _copied_streams(
             # opaque: the decoder's context serves as template, so no encoder for the codec is needed.
             copied[stream.index] = twin = target.add_stream_from_template(stream, opaque=True)
         except (ValueError, av.FFmpegError) as error:
-            if stream in (picture, sound):
-                kind = "picture" if stream is picture else "sound"
-                raise MediaError(
-                    f"{output_path}: '{output_path.suffix}' cannot hold this {kind} ({one_line(error)}); "
-                    f"write '{video_path.suffix}' or '.mkv' instead"
-                ) from error
+            if not isinstance(stream, SubtitleStream):
+                raise
             note(_logger, "%s: subtitles %d are dropped: %s", video_path, stream.index, one_line(error))
             continue
         twin.metadata.update({k: v for k, v in stream.metadata.items() if k.lower() not in _OWN_KEYS})
         twin.disposition = stream.disposition
         if isinstance(stream, VideoStream):
-            _keep_tag(stream, twin, target)
+            _keep_tag(source, stream, twin, target)
+            _keep_aspect(stream, twin)
+        elif stream is sound and not twin.metadata.get("title"):
+            _name(twin, _OWN_SOUND)
     return copied
 
 
-def _keep_tag(stream: Stream, twin: Stream, target: OutputContainer) -> None:
-    """Apple players read HEVC only under the tag hvc1; the muxer's own choice would be hev1."""
-    if stream.codec_context.name == "hevc" and target.format.name in ("mp4", "mov"):
-        twin.codec_context.codec_tag = "hvc1" if stream.codec_context.codec_tag == "hvc1" else "hev1"
+def _name(track: Stream, title: str) -> None:
+    """The name that players and editors show: the title in mkv, the handler in mp4 and mov."""
+    track.metadata.update({"title": title, "handler_name": title})
+
+
+def _keep_tag(source: InputContainer, stream: VideoStream, twin: Stream, target: OutputContainer) -> None:
+    """The codec's tag tells flavours of ProRes apart, and Apple players read HEVC only under hvc1 or dvh1.
+
+    The muxer's own choice would be another one. A tag that the container does not take is dropped.
+    """
+    codec = stream.codec_context
+    movie = target.format.name in ("mp4", "mov")
+    kept = [codec.codec_tag] if codec.name == "prores" or (movie and "mov" in source.format.name) else []
+    for tag in [*kept, "hvc1"] if movie and codec.name == "hevc" else kept:
+        if tag.isalnum() and _held([stream], target.format.name, tag):
+            twin.codec_context.codec_tag = tag
+            return
+
+
+def _keep_aspect(stream: VideoStream, twin: Stream) -> None:
+    """Take over the shape of a pixel where the container says another one than the picture itself."""
+    stated, own = stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio
+    if stated and stated != (own or 1):
+        cast(VideoStream, twin).codec_context.sample_aspect_ratio = stated
 
 
 def fitted(blocks: Iterator[np.ndarray], duration_s: float, rate: int = ENCODED_RATE) -> Iterator[np.ndarray]:

@@ -23,7 +23,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
-from .container import MAX_PIXELS, is_truncated, one_line, open_media, picture_stream, reading, truncated
+from .container import MAX_PIXELS, is_truncated, one_line, open_media, picture_stream, reading, sound_stream, truncated
 from .decoding import MIN_HOLD_S, SEEK_FROM_S, decoded, timed, warn_of_missing_end
 
 PixelFormat = Literal["rgb24", "gray"]
@@ -220,7 +220,7 @@ def shown_frames(path: Path, found: list[VideoInfo], start_s: float = 0.0) -> It
             )
         if start_s < SEEK_FROM_S:
             time, duration, frame = last
-            warn_of_missing_end(container, stream, time + duration, path)
+            warn_of_missing_end(container, stream, first_pts_s, time + duration, path)
             width, height = (frame.height, frame.width) if _orientation(frame)[0] else (frame.width, frame.height)
             found.append(
                 VideoInfo(
@@ -231,7 +231,7 @@ def shown_frames(path: Path, found: list[VideoInfo], start_s: float = 0.0) -> It
                     first_pts_s=first_pts_s,
                     num_frames=count,
                     fps=count / (time + duration),
-                    has_audio=bool(container.streams.audio),
+                    has_audio=sound_stream(container, path) is not None,
                     codec=stream.codec_context.name,
                 )
             )
@@ -252,7 +252,7 @@ def declared(path: str | os.PathLike[str]) -> VideoInfo | None:
         if count <= 0 or not 0 < length_s < math.inf:
             return None
         return VideoInfo(path, stream.width, stream.height, length_s, float(stream.start_time or 0) * base, count,
-                         count / length_s, bool(container.streams.audio), stream.codec_context.name)
+                         count / length_s, sound_stream(container, path) is not None, stream.codec_context.name)
 
 
 def _packets_of(container: InputContainer, stream: VideoStream, base: float, path: Path) -> tuple[int, float]:
