@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from postsync import generation
-from postsync.errors import ConditionError, MediaError
+from postsync.errors import MediaError
 from postsync.generation.delivery import (
     DELIVERY_RATE,
     at_delivery_rate,
@@ -155,10 +155,12 @@ def test_peaks_of_the_sum_are_limited(talking):
     assert true_peak_dbtp(mixed, 48000) <= -0.9
 
 
-def test_more_channels_than_two_are_not_mixed(clip, tmp_path):
-    six = with_pcm(clip, tone(0.2, 300, 0.3, channels=6), tmp_path / "six.mkv")
-    with pytest.raises(ConditionError, match="6 channels"):
-        mixed_blocks(six, tone(0.8, 300, 0.3), 0.0)
+def test_more_channels_than_two_are_mixed_down(clip, tmp_path, caplog):
+    own, new = tone(0.8, 300, 0.1, channels=6), tone(0.8, 1000, 0.4)
+    mixed = np.concatenate(list(mixed_blocks(with_pcm(clip, own, tmp_path / "six.mkv"), new, 0.0)), axis=1)
+    assert mixed.shape == (2, 38400)
+    assert np.allclose(mixed, (1 + 2 * 0.5**0.5) * own[:2] + new, atol=2e-3)  # centre and rear at -3 dB
+    assert "6 channels" in caplog.text
 
 
 def test_kept_sound_is_the_first_track_copied_packet_by_packet(pipe, talking, tmp_path):

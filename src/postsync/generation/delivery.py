@@ -14,9 +14,10 @@ import numpy as np
 import soundfile
 from torch import Tensor
 
-from ..errors import ConditionError, MediaError
+from ..errors import MediaError
 from ..media.audio import audio_blocks, blocks_of, native_name, resampled_blocks
 from ..media.loudness import LoudnessTarget, normalise_blocks
+from ..notes import note
 
 log = logging.getLogger(__name__)
 
@@ -96,21 +97,21 @@ def spliced(old: np.ndarray, new: np.ndarray, new_start_s: float, start_s: float
 def mixed_blocks(video: Path, waveform: np.ndarray, gain_db: float) -> Iterator[np.ndarray]:
     """Blocks (C, n) at 48 kHz of the clip's first sound track with `waveform` (C, N) added at `gain_db`.
 
-    As long as `waveform`; a mono side goes to both channels of a stereo one. Peaks of the sum stay below -1 dBTP.
-    Raises MediaError, or ConditionError where the track has more than two channels.
+    As long as `waveform`; a mono side goes to both channels of a stereo one; a track of more channels is mixed down to
+    stereo. Peaks of the sum stay below -1 dBTP. Raises MediaError.
     """
     rate, blocks = audio_blocks(video, from_picture=True)
     own_channels = len(next(blocks, np.zeros((1, 0))))
     if own_channels > 2:
-        raise ConditionError(f"{video}: its sound has {own_channels} channels, and mixing takes 1 or 2; use --keep, "
-                             "which copies it, or --replace.")
-    channels = max(own_channels, len(waveform))
+        note(log, "%s: its sound has %d channels and is mixed down to stereo; --keep copies it as it is", video,
+             own_channels)
+    channels = max(min(own_channels, 2), len(waveform))
 
     def spread(block: np.ndarray) -> np.ndarray:
         return np.repeat(block, channels // len(block), axis=0)
 
     def summed() -> Iterator[np.ndarray]:
-        own = resampled_blocks(audio_blocks(video, from_picture=True)[1], rate, DELIVERY_RATE)
+        own = resampled_blocks(audio_blocks(video, from_picture=True, stereo=True)[1], rate, DELIVERY_RATE)
         position, gain = 0, np.float32(10 ** (gain_db / 20))
         for block in own:
             part = waveform[:, position:position + block.shape[1]]

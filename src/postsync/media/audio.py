@@ -13,7 +13,7 @@ import soundfile
 import soxr
 
 from ..errors import MediaError
-from .container import check_readable, one_line, open_media, picture_stream, reading
+from .container import check_readable, one_line, open_media, picture_stream, reading, sound_stream
 from .decoding import MAX_DURATION_S, MAX_HOLD_S
 from .output import whole_file
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 18  # samples handled at a time
 _RATES = (1000, 768_000)  # Hz; a header with other rates is damaged, and resampling it would fill the memory
 _MAX_CHANNELS = 64
+_MIN_HOLE_S = 0.03  # between two frames of sound; smaller ones are rounding (mkv: to a millisecond; avi: to a frame)
 
 
 def read_audio(
@@ -60,8 +61,13 @@ def native_name(path: Path) -> str | bytes:
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
-def audio_blocks(path: str | os.PathLike[str], from_picture: bool = False) -> tuple[int, Iterator[np.ndarray]]:
-    """(sample rate in Hz, iterator of blocks (C, n) float32) of a sound file or of a video's first sound track."""
+def audio_blocks(path: str | os.PathLike[str], from_picture: bool = False,
+                 stereo: bool = False) -> tuple[int, Iterator[np.ndarray]]:
+    """(sample rate in Hz, iterator of blocks (C, n) float32) of a sound file or of a video's first sound track.
+
+    Empty tracks are passed over, holes in a track are silence, and all blocks have the first one's rate and channels
+    whatever follows. `stereo`: more channels than two in a video's sound are mixed down. Raises MediaError.
+    """
     path = Path(path)
     check_readable(path)
     if not from_picture:
@@ -72,15 +78,16 @@ def audio_blocks(path: str | os.PathLike[str], from_picture: bool = False) -> tu
         else:
             return _plausible(header.samplerate, header.channels, path), _sound_file_blocks(path, header.channels)
     with open_media(path) as container:
-        context = container.streams.audio[0].codec_context if container.streams.audio else None
-        if context is None:
-            raise MediaError(f"{path}: has no sound that can be read; give a recording or a video with sound")
-        rate = _plausible(context.sample_rate, context.channels, path)
+        track = sound_stream(container, path)
+        if track is None:
+            lack = "its sound track is empty" if container.streams.audio else "has no sound that can be read"
+            raise MediaError(f"{path}: {lack}; give a recording or a video with sound")
+        rate = _plausible(track.codec_context.sample_rate, track.codec_context.channels, path)
         start_s = None
         if from_picture:
             frames = reading(container.decode(picture_stream(container, path)), path)
             start_s = next((float(f.time or 0.0) for f in frames), 0.0)
-    return rate, _decoded_blocks(path, rate, start_s)
+    return rate, _decoded_blocks(path, rate, start_s, stereo)
 
 
 def _plausible(rate: int, channels: int, path: Path) -> int:
@@ -116,25 +123,65 @@ def _sound_file_blocks(path: Path, channels: int) -> Iterator[np.ndarray]:
         ) from error
 
 
-def _decoded_blocks(path: Path, rate: int, start_s: float | None) -> Iterator[np.ndarray]:
+def _decoded_blocks(path: Path, rate: int, start_s: float | None, stereo: bool) -> Iterator[np.ndarray]:
     """Decode the first sound track; `start_s` (on the file's clock) becomes sample 0 if given."""
     with open_media(path) as container:
-        convert = av.AudioResampler(format="fltp", rate=rate)
+        track = sound_stream(container, path)
+        frames = container.decode(track) if track is not None else iter(())
+        origin_s, written = 0.0, 0  # the first frame's time, and the samples since
         skip: int | None = None  # samples still to be dropped
-        parts = (part for frame in container.decode(container.streams.audio[0]) for part in convert.resample(frame))
-        for part in reading(parts, path):
-            block = part.to_ndarray()
+        for frame_s, part_s, block in reading(_converted(frames, rate, stereo), path):
             if skip is None:
-                skip = 0 if start_s is None else round((start_s - float(part.time or 0.0)) * rate)
-                if -skip > MAX_HOLD_S * rate:
-                    raise MediaError(f"{path}: its sound starts {-skip / rate:.0f} s after the picture; export it "
-                                     "again")
-                if skip < 0:
-                    yield np.zeros((len(block), -skip), np.float32)
-                    skip = 0
-            dropped = min(skip, block.shape[1])
-            skip -= dropped
-            yield block[:, dropped:]
+                origin_s, skip = frame_s or 0.0, 0 if start_s is None else round((start_s - part_s) * rate)
+                silence, skip = max(-skip, 0), max(skip, 0)
+            else:
+                hole_s = 0.0 if frame_s is None else frame_s - origin_s - written / rate
+                silence = round(hole_s * rate) if hole_s > _MIN_HOLE_S else 0
+                written += silence
+            if silence > MAX_HOLD_S * rate:
+                raise MediaError(f"{path}: its sound starts {silence / rate:.0f} s after the picture, or stops for so "
+                                 "long; export it again")
+            written += block.shape[1]
+            for piece in (*_silence(len(block), silence), block):
+                dropped = min(skip, piece.shape[1])
+                skip -= dropped
+                yield piece[:, dropped:]
+
+
+def _converted(frames: Iterable[av.AudioFrame], rate: int,
+               stereo: bool) -> Iterator[tuple[float | None, float, np.ndarray]]:
+    """(the frame's time if known, the block's, block (C, n) at `rate`); C is that of the first, whatever follows."""
+    convert: av.AudioResampler | None = None
+    kind: tuple[str, str, int] | None = None
+    channels = 0
+    for frame in frames:
+        if kind != (frame.format.name, frame.layout.name, frame.sample_rate):
+            kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+            mixed_down = frame.layout.nb_channels > 2 and (stereo or channels in (1, 2))
+            convert = av.AudioResampler(format="fltp", layout="stereo" if mixed_down else None, rate=rate)
+        assert convert is not None
+        frame_s = None if frame.time is None else float(frame.time)
+        for part in convert.resample(frame):
+            block = part.to_ndarray()
+            channels = channels or len(block)
+            yield frame_s, float(part.time or 0.0), _with_channels(block, channels)
+            frame_s = None  # of what follows from the same frame
+
+
+def _with_channels(block: np.ndarray, channels: int) -> np.ndarray:
+    """A block (C, n) with this many channels: one goes to all, to one goes the mean, others are filled with silence."""
+    if len(block) == channels:
+        return block
+    if channels == 1:
+        return block.mean(axis=0, keepdims=True)
+    if len(block) == 1:
+        return np.repeat(block, channels, axis=0)
+    return np.pad(block[:channels], ((0, max(channels - len(block), 0)), (0, 0)))
+
+
+def _silence(channels: int, count: int) -> Iterator[np.ndarray]:
+    for start in range(0, count, _BLOCK):
+        yield np.zeros((channels, min(_BLOCK, count - start)), np.float32)
 
 
 def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
