@@ -31,7 +31,9 @@ from av.video.stream import VideoStream
 from ..errors import MediaError
 from ..notes import note
 from .audio import resampled_blocks
+from .boxes import fixed_point, set_shown_size, shown_size
 from .container import one_line, open_media, picture_stream, reading, sound_stream
+from .matroska import set_pixel_aspect
 from .output import whole_file
 from .packed import unpacked
 from .video import Progress, VideoInfo, probe
@@ -103,6 +105,7 @@ def mux(
                 sound = sound_stream(source, video_path) if keep_sound else None
                 copied = _copied_streams(source, target, video_path, sound)
                 _copy(source, target, copied, video_path, blocks, info, on_progress)
+            _keep_shape(source, video_path, temporary, container_format, list(copied))
     return output_path
 
 
@@ -237,7 +240,8 @@ def _copied_streams(source: InputContainer, target: OutputContainer, video_path:
         twin.disposition = stream.disposition
         if isinstance(stream, VideoStream):
             _keep_tag(source, stream, twin, target)
-            _keep_aspect(stream, twin)
+            if (aspect := _stated_aspect(stream)) is not None:
+                cast(VideoStream, twin).codec_context.sample_aspect_ratio = aspect
         elif stream is sound and not twin.metadata.get("title"):
             _name(twin, _OWN_SOUND)
     return copied
@@ -262,11 +266,26 @@ def _keep_tag(source: InputContainer, stream: VideoStream, twin: Stream, target:
             return
 
 
-def _keep_aspect(stream: VideoStream, twin: Stream) -> None:
-    """Take over the shape of a pixel where the container says another one than the picture itself."""
+def _keep_shape(source: InputContainer, video_path: Path, written: Path, container_format: str,
+                copied: list[int]) -> None:
+    """State in the written file the shape of the pixels, or the size at which they are shown, as the clip does."""
+    picture = picture_stream(source, video_path)
+    aspect = _stated_aspect(picture)
+    if container_format in ("matroska", "webm"):
+        if aspect is not None and not set_pixel_aspect(written, aspect, container_format == "webm"):
+            note(_logger, "%s: the shape of its pixels, %s, is not kept: write .mp4 or .mov", video_path, aspect)
+        return
+    size = shown_size(video_path, picture.id) if "mov" in source.format.name else None
+    if size is None and aspect is not None:
+        size = fixed_point(float(picture.width * aspect), picture.height)
+    if size is not None and any(size[:4]) and any(size[4:]):  # some writers leave zeros
+        set_shown_size(written, copied.index(picture.index) + 1, size)
+
+
+def _stated_aspect(stream: VideoStream) -> Fraction | None:
+    """The shape of a pixel where the container states another one than the picture itself does."""
     stated, own = stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio
-    if stated and stated != (own or 1):
-        cast(VideoStream, twin).codec_context.sample_aspect_ratio = stated
+    return stated if stated and stated != (own or 1) else None
 
 
 def fitted(blocks: Iterator[np.ndarray], duration_s: float, rate: int = ENCODED_RATE) -> Iterator[np.ndarray]:
