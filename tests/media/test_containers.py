@@ -12,8 +12,9 @@ import pytest
 
 from postsync.errors import MediaError
 from postsync.media.boxes import fixed_point, set_shown_size, shown_size
+from postsync.media.holding import check_holds
 from postsync.media.matroska import set_pixel_aspect
-from postsync.media.mux import check_holds, mux
+from postsync.media.mux import mux
 from postsync.media.video import iter_frames, probe
 
 SILENCE = np.zeros((1, 16000), np.float32)
@@ -130,18 +131,31 @@ def boxed(data: bytes, path: list[bytes], addition: bytes) -> bytes:
     return bytes(changed)
 
 
-def test_dolby_vision_is_kept(make_video, tmp_path):
-    path = make_video("a.mp4", codec="libx265", tag="hvc1", ticks=range(3), options=X265)
-    config = struct.pack(">I4sBBBBB19x", 32, b"dvvC", 1, 0, 8 << 1, (1 << 3) | 0b101, 4 << 4)
-    path.write_bytes(boxed(path.read_bytes(), [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1"], config))
-    assert b"dvvC" in mux(path, SILENCE, 16000, tmp_path / "out.mp4").read_bytes()
-    assert b"dvvC" in mux(path, SILENCE, 16000, tmp_path / "out.mkv").read_bytes()
+def box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), name) + content
 
 
-@pytest.mark.parametrize(("output", "keeps"), [("out.mov", True), ("out.mp4", True)])
-def test_the_timecode_track_is_kept(make_video, tmp_path, output, keeps):
+DOLBY_VISION = box(b"dvvC", struct.pack(">BBBBB19x", 1, 0, 8 << 1, (1 << 3) | 0b101, 4 << 4))
+SPHERE = box(b"sv3d", box(b"svhd", bytes(4) + b"x\0") + box(b"proj", box(b"prhd", bytes(16)) + box(b"equi", bytes(20))))
+
+
+@pytest.mark.parametrize(("addition", "entry", "in_mkv", "kind"), [
+    (DOLBY_VISION, b"hvc1", b"dvvC", "Dolby Vision"), (SPHERE, b"avc1", b"\x76\x70", "360-degree")])
+def test_special_pictures_are_kept_or_named(make_video, tmp_path, caplog, addition, entry, in_mkv, kind):
+    codec = {"codec": "libx265", "tag": "hvc1", "options": X265} if entry == b"hvc1" else {}
+    path = make_video("a.mp4", ticks=range(3), **codec)
+    path.write_bytes(boxed(path.read_bytes(), [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", entry], addition))
+    assert addition[4:8] in mux(path, SILENCE, 16000, tmp_path / "out.mp4").read_bytes()
+    assert in_mkv in mux(path, SILENCE, 16000, tmp_path / "out.mkv").read_bytes()[:1000]
+    assert not caplog.records
+    mux(path, SILENCE, 16000, tmp_path / "out.mov")
+    assert f"its {kind} data are dropped" in caplog.text
+
+
+@pytest.mark.parametrize("output", ["out.mov", "out.mp4"])
+def test_the_timecode_track_is_kept(make_video, tmp_path, output):
     path = remuxed(make_video("a.mov", ticks=range(3)), tmp_path / "clip.mov", timecode="10:00:00:00")
-    assert (b"tmcd" in mux(path, SILENCE, 16000, tmp_path / output).read_bytes()) == keeps
+    assert b"tmcd" in mux(path, SILENCE, 16000, tmp_path / output).read_bytes()
     assert picture(tmp_path / output).metadata["timecode"] == "10:00:00:00"
 
 

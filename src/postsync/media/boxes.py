@@ -1,4 +1,4 @@
-"""The size at which mp4 and mov files show a picture, which PyAV neither reads nor sets (ISO 14496-12, 8.3.2)."""
+"""What PyAV neither reads nor sets in mp4 and mov: the size at which a picture is shown, and its special boxes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-_SIZE_BYTES = 8  # width and height at the end of a track's header, 16.16 fixed point
+_SIZE_BYTES = 8  # width and height at the end of a track's header, 16.16 fixed point (ISO 14496-12, 8.3.2)
+_SPECIAL = {b"dvcC": "Dolby Vision", b"dvvC": "Dolby Vision", b"sv3d": "360-degree"}  # boxes of a picture's description
 
 
 def shown_size(path: Path, track_id: int) -> bytes | None:
@@ -31,6 +32,17 @@ def set_shown_size(path: Path, track_id: int, size: bytes) -> None:
 def fixed_point(width: float, height: float) -> bytes:
     """Width and height in pixels as `set_shown_size` takes them."""
     return b"".join(round(side * 65536).to_bytes(4, "big") for side in (width, height))
+
+
+def special_pictures(path: Path) -> list[str]:
+    """The kinds of picture, of those that `mov` as FFmpeg writes it cannot describe, that the index names."""
+    with path.open("rb") as file:
+        for name, start, stop in _boxes(file, 0, file.seek(0, 2)):
+            if name == b"moov":
+                file.seek(start)
+                index = file.read(stop - start)
+                return sorted({kind for box, kind in _SPECIAL.items() if box in index})
+    return []
 
 
 def _place(file: BinaryIO, track_id: int) -> int | None:
