@@ -149,3 +149,16 @@ def test_unusable_outputs_are_refused_before_the_work(tmp_path, capfd, monkeypat
     assert said.startswith(f"postsync: {output}")
     assert said.count("\n") == 1
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(("name", "encoder", "arguments", "words"), [
+    ("old.wmv", "wmv2", [], "cannot hold this picture (wmv2); convert the clip to H.264 first"),
+    ("new.mkv", "libx264", ["--output", "{}/out.webm"], "cannot hold this picture (h264); write '.mkv' instead")])
+def test_what_a_container_cannot_hold_is_said_before_the_work(tmp_path, capfd, monkeypatch, name, encoder, arguments,
+                                                              words):
+    clip = write_clip(tmp_path / name, 3, encoder)
+    monkeypatch.setattr("postsync.generation.session.ClipSession.takes_of",
+                        lambda *args, **kwargs: pytest.fail("began to work"))
+    assert run(clip, *(argument.format(tmp_path) for argument in arguments)) == 2
+    assert words in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == [clip]

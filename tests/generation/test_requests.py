@@ -14,11 +14,13 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def test_a_folder_gives_its_clips_and_no_earlier_result(tmp_path):
-    touch(tmp_path, "b.mov", "a.mp4", "a.avi", "a.postsync.mp4", "a.postsync.2.mp4", "notes.txt", ".c.part.mp4")
+    touch(tmp_path, "b.mov", "a.mp4", "a.avi", "a.postsync.mp4", "a.postsync.2.mp4", "notes.txt", ".c.part.mp4",
+          "d.M2TS")
     requests = read_requests(tmp_path, Options())
-    assert [(r.video.name, r.label) for r in requests] == [("a.avi", "avi"), ("a.mp4", "mp4"), ("b.mov", "")]
+    assert [(r.video.name, r.label) for r in requests] == [
+        ("a.avi", "avi"), ("a.mp4", "mp4"), ("b.mov", ""), ("d.M2TS", "")]
     names = [plan.target.name for plan in Outputs().plan(requests, 1, batch=True)]
-    assert names == ["a.postsync.avi.mp4", "a.postsync.mp4.mp4", "b.postsync.mov"]
+    assert names == ["a.postsync.avi.mp4", "a.postsync.mp4.mp4", "b.postsync.mov", "d.postsync.mkv"]
 
 
 def test_a_table_gives_its_rows_and_empty_cells_leave_the_shared_options(tmp_path):

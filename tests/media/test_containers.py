@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from postsync.errors import MediaError
-from postsync.media.mux import check_holds, mux
+from postsync.media.boxes import fixed_point, set_shown_size, shown_size
+from postsync.media.holding import check_holds
+from postsync.media.matroska import set_pixel_aspect
+from postsync.media.mux import mux
 from postsync.media.video import iter_frames, probe
 
 SILENCE = np.zeros((1, 16000), np.float32)
@@ -49,19 +52,39 @@ def test_bytes_after_the_last_box_are_no_missing_end(make_video):
         probe(path)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
-def test_the_pixel_aspect_of_the_container_is_kept(make_video, tmp_path, suffix):
-    path = make_video(f"a{suffix}", ticks=range(5), codec="mpeg4")
-    with av.open(str(path)) as read, av.open(str(tmp_path / f"wide{suffix}"), "w") as write:
+@pytest.mark.parametrize(("codec", "pixels", "suffixes"), [
+    ("mpeg4", "yuv420p", (".mp4", ".mov", ".mkv")), ("ffv1", "yuv420p", (".mkv",)),
+    ("libvpx-vp9", "yuv420p", (".webm", ".mkv")),
+    ("libx264", "yuv420p", (".mp4", ".mov", ".mkv")), ("prores_ks", "yuv422p10le", (".mov", ".mkv"))])
+def test_the_pixel_aspect_of_the_container_is_kept(make_video, tmp_path, codec, pixels, suffixes):
+    """Stated by the container alone: what is inside says another shape, or none."""
+    path = make_video("a.mov" if codec == "prores_ks" else "a.mkv", ticks=range(5), codec=codec, pix_fmt=pixels)
+    wide = tmp_path / f"wide{path.suffix}"
+    with av.open(str(path)) as read, av.open(str(wide), "w") as write:
         twin = write.add_stream_from_template(read.streams.video[0], opaque=True)
-        twin.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        twin.codec_context.sample_aspect_ratio = Fraction(32, 27)
         for packet in read.demux(video=0):
             if packet.size:
                 packet.stream = twin
                 write.mux(packet)
-    assert picture(tmp_path / f"wide{suffix}").sample_aspect_ratio == Fraction(4, 3)
-    assert picture(mux(tmp_path / f"wide{suffix}", SILENCE, 16000, tmp_path / f"out{suffix}")
-                   ).sample_aspect_ratio == Fraction(4, 3)
+    if wide.suffix == ".mkv":
+        assert set_pixel_aspect(wide, Fraction(32, 27), webm=False)
+    assert picture(wide).sample_aspect_ratio == Fraction(32, 27)
+    for suffix in suffixes:
+        output = mux(wide, SILENCE, 16000, tmp_path / f"out{suffix}")
+        shown = picture(output).sample_aspect_ratio
+        assert shown == Fraction(32, 27) if suffix != ".webm" else float(shown) == pytest.approx(32 / 27, rel=0.02)
+        assert [frame.time_s for frame in iter_frames(output)] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16], abs=0.001)
+
+
+@pytest.mark.parametrize("output", ["out.mp4", "out.mov"])
+def test_the_size_at_which_a_picture_is_shown_is_kept(make_video, tmp_path, output):
+    path = make_video("a.mov", ticks=range(5), sounds=["aac"])
+    assert shown_size(path, 1) == fixed_point(64, 48)
+    set_shown_size(path, 1, fixed_point(85.5, 48))
+    assert shown_size(path, 1) == struct.pack(">II", 85 << 16 | 1 << 15, 48 << 16)
+    assert shown_size(mux(path, SILENCE, 16000, tmp_path / output), 1) == fixed_point(85.5, 48)
+    assert shown_size(path, 9) is None
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mkv"])
@@ -108,18 +131,31 @@ def boxed(data: bytes, path: list[bytes], addition: bytes) -> bytes:
     return bytes(changed)
 
 
-def test_dolby_vision_is_kept(make_video, tmp_path):
-    path = make_video("a.mp4", codec="libx265", tag="hvc1", ticks=range(3), options=X265)
-    config = struct.pack(">I4sBBBBB19x", 32, b"dvvC", 1, 0, 8 << 1, (1 << 3) | 0b101, 4 << 4)
-    path.write_bytes(boxed(path.read_bytes(), [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1"], config))
-    assert b"dvvC" in mux(path, SILENCE, 16000, tmp_path / "out.mp4").read_bytes()
-    assert b"dvvC" in mux(path, SILENCE, 16000, tmp_path / "out.mkv").read_bytes()
+def box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), name) + content
 
 
-@pytest.mark.parametrize(("output", "keeps"), [("out.mov", True), ("out.mp4", True)])
-def test_the_timecode_track_is_kept(make_video, tmp_path, output, keeps):
+DOLBY_VISION = box(b"dvvC", struct.pack(">BBBBB19x", 1, 0, 8 << 1, (1 << 3) | 0b101, 4 << 4))
+SPHERE = box(b"sv3d", box(b"svhd", bytes(4) + b"x\0") + box(b"proj", box(b"prhd", bytes(16)) + box(b"equi", bytes(20))))
+
+
+@pytest.mark.parametrize(("addition", "entry", "in_mkv", "kind"), [
+    (DOLBY_VISION, b"hvc1", b"dvvC", "Dolby Vision"), (SPHERE, b"avc1", b"\x76\x70", "360-degree")])
+def test_special_pictures_are_kept_or_named(make_video, tmp_path, caplog, addition, entry, in_mkv, kind):
+    codec = {"codec": "libx265", "tag": "hvc1", "options": X265} if entry == b"hvc1" else {}
+    path = make_video("a.mp4", ticks=range(3), **codec)
+    path.write_bytes(boxed(path.read_bytes(), [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", entry], addition))
+    assert addition[4:8] in mux(path, SILENCE, 16000, tmp_path / "out.mp4").read_bytes()
+    assert in_mkv in mux(path, SILENCE, 16000, tmp_path / "out.mkv").read_bytes()[:1000]
+    assert not caplog.records
+    mux(path, SILENCE, 16000, tmp_path / "out.mov")
+    assert f"its {kind} data are dropped" in caplog.text
+
+
+@pytest.mark.parametrize("output", ["out.mov", "out.mp4"])
+def test_the_timecode_track_is_kept(make_video, tmp_path, output):
     path = remuxed(make_video("a.mov", ticks=range(3)), tmp_path / "clip.mov", timecode="10:00:00:00")
-    assert (b"tmcd" in mux(path, SILENCE, 16000, tmp_path / output).read_bytes()) == keeps
+    assert b"tmcd" in mux(path, SILENCE, 16000, tmp_path / output).read_bytes()
     assert picture(tmp_path / output).metadata["timecode"] == "10:00:00:00"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import Cancelled, PostsyncError
 from ..media.container import check_readable, sha256_of
-from ..media.mux import check_holds
+from ..media.holding import check_holds
 from ..media.picture import ClipPicture
 from ..protocols.pipeline import Pipeline
 from .options import Options

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import MediaError
 from ..media.container import one_line
-from ..media.mux import check_container, default_output
+from ..media.holding import check_container
+from ..media.mux import default_output
 from ..media.output import check_writable
 from ..media.timeline import Timeline
 from ..timing.files import check_marker_suffix

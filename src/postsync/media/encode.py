@@ -16,7 +16,8 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from .audio import resampled_blocks
-from .mux import ENCODED_RATE, SoundWriter, check_container, fitted, opened_for_writing
+from .holding import check_container
+from .mux import ENCODED_RATE, SoundWriter, fitted, opened_for_writing
 from .output import whole_file
 from .video import Progress
 

@@ -8,11 +8,10 @@ first picture is at 0, and so is the sound. Same input and waveform give the sam
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -31,7 +30,10 @@ from av.video.stream import VideoStream
 from ..errors import MediaError
 from ..notes import note
 from .audio import resampled_blocks
+from .boxes import fixed_point, set_shown_size, shown_size, special_pictures
 from .container import one_line, open_media, picture_stream, reading, sound_stream
+from .holding import check_container, check_holds, kept_tag
+from .matroska import set_pixel_aspect
 from .output import whole_file
 from .packed import unpacked
 from .video import Progress, VideoInfo, probe
@@ -44,10 +46,7 @@ _logger = logging.getLogger(__name__)
 
 ENCODED_RATE = 48000
 _BITEXACT = cast(int, ContainerFlags.bitexact.value)  # no library version, no random identifiers in the file
-_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _SAME_CONTAINER = {".mp4", ".mov", ".mkv", ".webm"}
-_CONVERT = {"picture": "convert the clip to H.264 first",
-            "sound": "mix the two with --mix, or convert its sound to AAC first"}
 _OWN_SOUND, _NEW_SOUND = "Original sound", "Generated sound"  # names of the tracks where both are in the file
 _OWN_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}  # the muxer writes its own
 
@@ -59,14 +58,6 @@ def default_output(path: str | os.PathLike[str], suffix: str = ".postsync") -> P
     if kind in _SAME_CONTAINER:
         return path.with_name(f"{path.stem}{suffix}{path.suffix}")
     return path.with_name(f"{path.stem}{suffix}{'.mp4' if kind in ('.avi', '.m4v') else '.mkv'}")
-
-
-def check_container(output_path: str | os.PathLike[str]) -> str:
-    """FFmpeg's name of the container of the output's suffix. Raises MediaError for an unsupported one."""
-    path = Path(output_path)
-    if path.suffix.lower() not in _FORMATS:
-        raise MediaError(f"{path}: cannot write '{path.suffix}' video; end the name in {', '.join(sorted(_FORMATS))}")
-    return _FORMATS[path.suffix.lower()]
 
 
 def mux(
@@ -103,6 +94,7 @@ def mux(
                 sound = sound_stream(source, video_path) if keep_sound else None
                 copied = _copied_streams(source, target, video_path, sound)
                 _copy(source, target, copied, video_path, blocks, info, on_progress)
+            _keep_shape(source, video_path, temporary, container_format, list(copied))
     return output_path
 
 
@@ -181,40 +173,6 @@ def _copy_packet(target: OutputContainer, packet: Packet, video_path: Path) -> N
         ) from error
 
 
-def check_holds(video_path: str | os.PathLike[str], output_path: str | os.PathLike[str],
-                keep_sound: bool = False) -> None:
-    """Raise MediaError, with what to do, if the container of `output_path` cannot hold the picture of `video_path`,
-    or its own sound if that is kept. Only headers are tried: call it before the work.
-    """
-    video_path, output_path = Path(video_path), Path(output_path)
-    container_format = check_container(output_path)
-    with open_media(video_path) as source:
-        picture = picture_stream(source, video_path)
-        sound = sound_stream(source, video_path) if keep_sound else None
-        wanted: list[Stream] = [picture] if sound is None else [picture, sound]
-        for kind, stream in zip(("picture", "sound"), wanted):
-            if _held(wanted[:wanted.index(stream) + 1], container_format):
-                continue
-            suffixes = (video_path.suffix.lower(), ".mkv", ".mov", ".mp4")
-            others = [suffix for suffix in suffixes if suffix in _FORMATS and _held(wanted, _FORMATS[suffix])]
-            advice = f"write '{others[0]}' instead" if others else _CONVERT[kind]
-            raise MediaError(f"{output_path}: '{output_path.suffix}' cannot hold this {kind} "
-                             f"({stream.codec_context.name}); {advice}")
-
-
-def _held(streams: Sequence[Stream], container_format: str, tag: str | None = None) -> bool:
-    """Whether the container takes these streams (the first one under `tag`): a header is written to memory."""
-    try:
-        with av.open(io.BytesIO(), "w", format=container_format) as trial:
-            twins = [trial.add_stream_from_template(stream, opaque=True) for stream in streams]
-            if tag is not None:
-                twins[0].codec_context.codec_tag = tag
-            trial.start_encoding()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
-
-
 def _copied_streams(source: InputContainer, target: OutputContainer, video_path: Path,
                     sound: AudioStream | None) -> dict[int, Stream]:
     """Input stream index -> the output stream that takes its packets; `sound`: the track to be kept."""
@@ -236,8 +194,10 @@ def _copied_streams(source: InputContainer, target: OutputContainer, video_path:
         twin.metadata.update({k: v for k, v in stream.metadata.items() if k.lower() not in _OWN_KEYS})
         twin.disposition = stream.disposition
         if isinstance(stream, VideoStream):
-            _keep_tag(source, stream, twin, target)
-            _keep_aspect(stream, twin)
+            if (tag := kept_tag(source, stream, target.format.name)) is not None:
+                twin.codec_context.codec_tag = tag
+            if (aspect := _stated_aspect(stream)) is not None:
+                cast(VideoStream, twin).codec_context.sample_aspect_ratio = aspect
         elif stream is sound and not twin.metadata.get("title"):
             _name(twin, _OWN_SOUND)
     return copied
@@ -248,25 +208,28 @@ def _name(track: Stream, title: str) -> None:
     track.metadata.update({"title": title, "handler_name": title})
 
 
-def _keep_tag(source: InputContainer, stream: VideoStream, twin: Stream, target: OutputContainer) -> None:
-    """The codec's tag tells flavours of ProRes apart, and Apple players read HEVC only under hvc1 or dvh1.
+def _keep_shape(source: InputContainer, video_path: Path, written: Path, container_format: str,
+                copied: list[int]) -> None:
+    """State in the written file the shape of the pixels, or the size at which they are shown, as the clip does."""
+    picture = picture_stream(source, video_path)
+    for kind in special_pictures(video_path) if container_format == "mov" else ():
+        note(_logger, "%s: its %s data are dropped, which .mov cannot hold; write .mp4 or .mkv", video_path, kind)
+    aspect = _stated_aspect(picture)
+    if container_format in ("matroska", "webm"):
+        if aspect is not None and not set_pixel_aspect(written, aspect, container_format == "webm"):
+            note(_logger, "%s: the shape of its pixels, %s, is not kept: write .mp4 or .mov", video_path, aspect)
+        return
+    size = shown_size(video_path, picture.id) if "mov" in source.format.name else None
+    if size is None and aspect is not None:
+        size = fixed_point(float(picture.width * aspect), picture.height)
+    if size is not None and any(size[:4]) and any(size[4:]):  # some writers leave zeros
+        set_shown_size(written, copied.index(picture.index) + 1, size)
 
-    The muxer's own choice would be another one. A tag that the container does not take is dropped.
-    """
-    codec = stream.codec_context
-    movie = target.format.name in ("mp4", "mov")
-    kept = [codec.codec_tag] if codec.name == "prores" or (movie and "mov" in source.format.name) else []
-    for tag in [*kept, "hvc1"] if movie and codec.name == "hevc" else kept:
-        if tag.isalnum() and _held([stream], target.format.name, tag):
-            twin.codec_context.codec_tag = tag
-            return
 
-
-def _keep_aspect(stream: VideoStream, twin: Stream) -> None:
-    """Take over the shape of a pixel where the container says another one than the picture itself."""
+def _stated_aspect(stream: VideoStream) -> Fraction | None:
+    """The shape of a pixel where the container states another one than the picture itself does."""
     stated, own = stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio
-    if stated and stated != (own or 1):
-        cast(VideoStream, twin).codec_context.sample_aspect_ratio = stated
+    return stated if stated and stated != (own or 1) else None
 
 
 def fitted(blocks: Iterator[np.ndarray], duration_s: float, rate: int = ENCODED_RATE) -> Iterator[np.ndarray]:
