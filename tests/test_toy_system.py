@@ -108,8 +108,8 @@ def test_its_guide_takes_gradients_through_the_command_on_any_system(clip: Path,
                      for path in (folder / f"{system}.mp4", quiet))
     assert plain["soundtrack"]["sha256"] != guided["soundtrack"]["sha256"]
     assert guided["gain_db"] > plain["gain_db"]  # what is quieter is brought up further
-    run("generate", "--from", quiet, "-o", folder / "repeated.mp4")
-    assert (folder / "repeated.mp4").read_bytes() == quiet.read_bytes()
+    run("generate", "--from", quiet, "-o", folder / f"{system}.repeated.mp4")
+    assert (folder / f"{system}.repeated.mp4").read_bytes() == quiet.read_bytes()
 
 
 @pytest.mark.parametrize(("arguments", "word"), [
