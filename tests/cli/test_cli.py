@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 import postsync
 import postsync.training.loop  # slow: not within a test
 from postsync import cli
-from postsync.cli import doctor, info
+from postsync.cli import doctor, families, info
 from postsync.errors import MediaError
+from postsync.generation.words import new_words
+from postsync.scenes.families import FAMILIES
 
 
 def run_main(*arguments: str) -> int:
@@ -44,6 +46,18 @@ def test_help_lists_the_commands_and_imports_no_torch() -> None:
     assert done.returncode == 0, done.stderr
     for name in cli.COMMANDS:
         assert name in done.stdout
+
+
+def test_families_come_from_the_table_of_scenes_with_prompts_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("families", "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in listed] == list(FAMILIES)
+    assert all(one["kind"] in families.KINDS and not new_words([one["prompt"]]) for one in listed)
+    assert len({one["prompt"] for one in listed}) == len(FAMILIES)
+    assert run_main("families") == 0
+    said = capsys.readouterr().out
+    assert f"The {len(FAMILIES)} families" in said
+    assert "metal_strike" in said
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

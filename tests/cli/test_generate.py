@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,24 @@ def test_a_second_run_keeps_the_first_result_and_gets_a_number(clip, tmp_path, c
     (tmp_path / "hammer.postsync.mp4").unlink()  # what is left of a result is kept as well
     assert run(clip, "--prompt", "hammer", "--seed", 2, "--quiet") == 0
     assert (tmp_path / "hammer.postsync.run4.mp4").exists()
+
+
+def test_several_clips_get_sound_at_the_loudness_asked_for(clip, tmp_path, capfd):
+    other = tmp_path / "other.mp4"
+    other.write_bytes(clip.read_bytes())
+    assert run(clip, other, tmp_path / "none.mp4", "--prompt", "hammer", "--seed", 1, "--lufs", -30) == 2
+    said = capfd.readouterr()
+    assert "1 of 3 clips failed" in said.err
+    for name in ("hammer", "other"):
+        assert f"{name}.postsync.mp4" in said.out
+        data = json.loads((tmp_path / f"{name}.postsync.mp4.json").read_text())
+        assert data["options"]["target_lufs"] == -30
+    louder = json.loads((tmp_path / "hammer.postsync.mp4.json").read_text())["gain_db"]
+    assert run(clip, "--prompt", "hammer", "--seed", 1, "--lufs", -36, "-o", tmp_path / "q.wav", "--quiet") == 0
+    assert json.loads((tmp_path / "q.wav.json").read_text())["gain_db"] == pytest.approx(louder - 6, abs=0.1)
+    assert run(clip, other, "--redo", 0.1, 0.3) == 2
+    assert "one clip or result at a time" in capfd.readouterr().err
+    assert run(clip, "--lufs", 3, "--prompt", "hammer") == 2
 
 
 def test_force_overwrites(clip, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+import postsync
 from postsync import cli
 from postsync.features.onsets import audio_onsets
 from postsync.scenes.export import render_mp4
@@ -199,3 +200,18 @@ def test_what_has_changed_or_makes_no_sense_is_refused_in_one_line(folder, capsy
     assert said.count("\n") == 1
     assert word in said
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["api.mp4", "api.wav", "api.flac"])
+def test_a_result_of_the_api_is_repeated_and_redone(preset, folder, name):
+    pipeline = postsync.load(preset=str(preset))
+    result = postsync.generate(folder / "hammer.mp4", "hammer", pipeline=pipeline, seed=4, num_inference_steps=2)
+    target = result.save(folder / name)
+    stem, suffix = name.split(".")
+    assert run("--from", target) == 0
+    assert (folder / f"{stem}.again1.{suffix}").read_bytes() == target.read_bytes()
+    assert run(target, "--redo", 0.2, 0.5) == 0
+    redone = samples(folder / f"{stem}.redo1.{suffix}{'' if suffix == 'flac' else '.flac'}")
+    kept = result.waveform.T[:, 0]
+    assert np.array_equal(redone[:9600] >> 8, (kept[:9600] * 2**23).astype(np.int32))
+    assert not np.array_equal(redone[9600:24000] >> 8, (kept[9600:24000] * 2**23).astype(np.int32))

@@ -16,7 +16,8 @@ import postsync
 from postsync import generation
 from postsync.errors import Cancelled, ConditionError, MediaError
 from postsync.generation.repeat import redo
-from postsync.generation.sidecar import Provenance, Sidecar, publish
+from postsync.generation.result import publish
+from postsync.generation.sidecar import Provenance, Sidecar
 from postsync.media import video
 from postsync.media.picture import ClipPicture
 from postsync.media.video import probe
@@ -127,7 +128,7 @@ def test_a_result_without_a_clip_has_a_sidecar_that_is_read(pipe, clip, tmp_path
     result = generation.generate(frames_of(clip), "hammer", pipeline=pipe, fps=25, seed=1)
     target = publish(result, tmp_path / "out.mp4", Provenance({}, {}), None)
     sidecar = Sidecar.read(target)
-    assert (sidecar.video, sidecar.video_sha256, sidecar.picture) == (None, None, target)
+    assert (sidecar.video, sidecar.video_sha256, sidecar.picture_file) == (None, None, target)
     assert torch.equal(sidecar.recipes[0].timing.envelope.values, result.envelope)
 
 

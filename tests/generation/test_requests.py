@@ -5,7 +5,7 @@ import pytest
 from postsync.errors import ConditionError, MediaError
 from postsync.generation.options import Options
 from postsync.generation.outputs import Outputs, make_folder
-from postsync.generation.requests import cues_within, read_cues, read_requests
+from postsync.generation.requests import cues_within, read_all_requests, read_cues, read_requests
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -93,6 +93,21 @@ def test_other_encodings_are_named(tmp_path, data, word):
     (tmp_path / "list.csv").write_bytes(data)
     with pytest.raises(ConditionError, match=word):
         read_requests(tmp_path / "list.csv", Options())
+
+
+def test_several_sources_are_one_run_and_one_bad_stops_no_other(tmp_path):
+    for folder in ("x", "y", "empty"):
+        (tmp_path / folder).mkdir()
+    touch(tmp_path, "a.mp4", "b.mov", "x/a.mp4", "y/c.mp4", "y/c.mkv")
+    (tmp_path / "list.csv").write_text("video,prompt\nb.mov,rain\n")
+    sources = [tmp_path / name for name in ("a.mp4", "x/a.mp4", "y", "empty", "list.csv", "a.mp4")]
+    requests = read_all_requests(sources, Options(prompt="wind"))
+    assert [(str(r.video.relative_to(tmp_path)), r.label) for r in requests] == [
+        ("a.mp4", "1"), ("x/a.mp4", "2"), ("y/c.mkv", "mkv.3"), ("y/c.mp4", "mp4.4"), ("empty", ""), ("b.mov", "")]
+    assert [r.error is None for r in requests] == [True, True, True, True, False, True]
+    assert requests[-1].options.prompt == "rain"
+    targets = [plan.target for plan in Outputs(output=tmp_path / "out").plan(requests, 1, batch=True)]
+    assert len(set(targets)) == len(targets)
 
 
 def test_a_folder_without_clips_is_named(tmp_path):

@@ -59,7 +59,8 @@ def test_files_come_out_whole_and_the_clip_is_left_alone(pipe, clip, tmp_path):
     wav = result.save(tmp_path / "out.wav")
     result.plot(tmp_path / "out.png")
     result.save_envelope(tmp_path / "out.csv")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "out.mp4", "out.png", "out.wav"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "out.csv", "out.mp4", "out.mp4.flac", "out.mp4.json", "out.png", "out.wav", "out.wav.flac", "out.wav.json"]
     assert soundfile.info(wav).frames == result.waveform.shape[1]
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     assert torch.allclose(read_envelope(tmp_path / "out.csv", 0.8), result.envelope, atol=1e-6)

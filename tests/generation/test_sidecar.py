@@ -1,12 +1,17 @@
 import json
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from postsync import generation
 from postsync.errors import ConditionError, MediaError
 from postsync.generation.delivery import read_lossless
-from postsync.generation.sidecar import Provenance, Sidecar, lossless_path, publish, sidecar_path
+from postsync.generation.naming import lossless_path, sidecar_path
+from postsync.generation.repeat import earlier_result, repeat
+from postsync.generation.result import publish
+from postsync.generation.sidecar import Provenance, Sidecar
 from postsync.media.container import sha256_of
 
 MADE_BY = Provenance({"a.safetensors": "0" * 64}, {"postsync": "0.1.0"})
@@ -68,3 +73,54 @@ def test_what_is_no_sidecar_is_refused(tmp_path, text):
         Sidecar.read(path)
     with pytest.raises(MediaError, match="no such sidecar"):
         Sidecar.read(tmp_path / "nothing.mp4")
+
+
+def test_a_saved_result_can_be_taken_up_again(pipe, clip, tmp_path):
+    result = generation.generate(clip, "hammer", pipeline=pipe, seed=1, guidance_scale=3.0, eta=0.3)
+    target = result.save(tmp_path / "out.mp4")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.mp4", "out.mp4.flac", "out.mp4.json"]
+    sidecar = Sidecar.read(target)
+    assert np.array_equal(earlier_result(sidecar, clip, pipe).waveform, result.waveform)
+    assert np.array_equal(repeat(sidecar, clip, pipe).waveform, result.waveform)
+    again = earlier_result(sidecar, clip, pipe).save(tmp_path / "again.mp4")
+    assert again.read_bytes() == target.read_bytes()
+    assert Sidecar.read(again).recipes[0].used == sidecar.recipes[0].used
+
+
+def test_the_sidecar_states_every_value_that_was_used(pipe, clip, tmp_path):
+    generation.generate(clip, "hammer", pipeline=pipe, seed=1, guidance_scale=3.0, eta=0.3).save(tmp_path / "out.mp4")
+    data = json.loads((tmp_path / "out.mp4.json").read_text())
+    assert data["options"]["num_inference_steps"] is None  # the preset's, as asked
+    used = data["used"]
+    assert used["num_inference_steps"] == pipe.num_inference_steps
+    assert (used["guidance_scale"], used["eta"]) == (3.0, 0.3)
+    assert set(used) >= set(pipe.config["sampler"]) | {"control_scale", "fader_db", "solver"}
+
+
+def test_a_result_is_saved_alone_on_request_and_beside_the_clip_under_a_free_name(pipe, clip, tmp_path):
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(clip.read_bytes())
+    result = generation.generate(copy, "hammer", pipeline=pipe, seed=1)
+    assert result.save(sidecar=False).name == "copy.postsync.mp4"
+    assert result.save(sidecar=False).name == "copy.postsync.run2.mp4"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["copy.mp4", "copy.postsync.mp4", "copy.postsync.run2.mp4"]
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_sound_alone_can_be_taken_up_again(pipe, clip, tmp_path, suffix):
+    result = generation.generate(clip, "hammer", pipeline=pipe, seed=1)
+    target = result.save(tmp_path / f"x{suffix}")
+    samples, rate = soundfile.read(target, dtype="float32", always_2d=True)
+    assert rate == 48000
+    assert np.array_equal(samples.T, result.waveform)
+    kept = [target.name, f"{target.name}.json", *([] if suffix == ".flac" else [f"{target.name}.flac"])]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(kept)
+    sidecar = Sidecar.read(target)
+    assert np.array_equal(earlier_result(sidecar, sidecar.picture_file, pipe).waveform, result.waveform)
+
+
+def test_sound_without_a_picture_can_be_repeated(pipe, tmp_path):
+    result = generation.generate(None, "hammer", pipeline=pipe, seed=1, duration_s=0.5)
+    sidecar = Sidecar.read(result.save(tmp_path / "x.flac"))
+    assert sidecar.picture(sidecar.picture_file).info.duration_s == 0.5
+    assert np.array_equal(repeat(sidecar, sidecar.picture_file, pipe).waveform, result.waveform)

@@ -24,6 +24,7 @@ COMMANDS = {  # name -> (module and attribute in this package, one line of help)
     "data": ("data:app", "Import, audit and prepare data sets."),
     "train": ("train:train", "Train a part of a mini."),
     "weights": ("weights:app", "List and convert published networks."),
+    "families": ("families:families", "List the sounds that the mini presets know."),
     "info": ("info:info", "Show systems, presets, weights and licences."),
     "doctor": ("doctor:doctor", "Check the installation."),
 }

@@ -12,8 +12,8 @@ from .. import registry
 from ..timing.readers import READERS
 from .tables import GUIDES_HELP, PARTS_HELP, SETTINGS_HELP
 
-ClipArgument = Annotated[Path | None, typer.Argument(
-    help="a clip, a folder of clips, or a CSV file `video,prompt[,negative_prompt,seed,start,end]`; with --redo an "
+ClipArgument = Annotated[list[Path] | None, typer.Argument(
+    help="clips, folders of clips, or CSV files `video,prompt[,negative_prompt,seed,start,end]`; with --redo one "
          "earlier result or its sidecar. A clip's own sound is never listened to.", show_default=False)]
 
 
@@ -51,11 +51,12 @@ MODEL = "The model"
 
 
 def generate(
-    video: ClipArgument = None,
+    videos: ClipArgument = None,
     prompt: Annotated[str | None, option("the sound to generate", group=WHAT)] = None,
     negative_prompt: Annotated[str | None, option("the sound to avoid", group=WHAT)] = None,
     cues: Annotated[Path | None, option("prompts over time, CSV `start,end,prompt`", group=WHAT)] = None,
     reference: Annotated[Path | None, option("a recording whose timbre is imitated", group=WHAT)] = None,
+    lufs: Annotated[float | None, option("loudness of the sound, LUFS, -70 to 0 (default -20)", group=WHAT)] = None,
     seed: Annotated[int | None, option("default -1: drawn at random and printed", group=WHAT)] = None,
     num_samples: Annotated[int, option("takes, with seed, seed + 1, ... (default 1)", group=WHAT)] = 1,
     steps: Annotated[int | None, option("denoising steps", group=WHAT)] = None,
@@ -102,9 +103,11 @@ def generate(
              "negative_prompt": negative_prompt, "reference": reference, "seed": seed, "num_inference_steps": steps,
              "guidance_scale": guidance_scale, "control_scale": control_scale, "timing": timing, "envelope": envelope,
              "onsets": onsets_in, "offset_ms": offset_ms, "start_s": start, "duration_s": duration, "mix_db": mix,
+             "target_lufs": lufs,
              "guides": tuple(guide) if guide else None}
     generate_run.generate(
-        video, asked, {"set": set_ or (), "part": part or ()}, cues, own, num_samples, redo, from_, skip_existing,
+        videos or (), asked, {"set": set_ or (), "part": part or ()}, cues, own, num_samples, redo, from_,
+        skip_existing,
         {"output": output, "wav": wav, "save_envelope": save_envelope, "save_onsets": save_onsets, "plot": plot,
          "edl_fps": edl_fps, "force": force},
         as_json=json_, quiet=quiet)

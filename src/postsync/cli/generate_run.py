@@ -20,7 +20,7 @@ from ..errors import ConditionError
 from ..generation.options import Options, with_settings
 from ..generation.outputs import Outputs, make_folder
 from ..generation.progress import Progress
-from ..generation.requests import read_cues, read_requests
+from ..generation.requests import read_all_requests, read_cues
 from ..protocols.system import read_pairs
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..protocols.pipeline import Pipeline
 
 
-def generate(video: Path | None, asked: Mapping[str, Any], pairs: Mapping[str, Sequence[str]], cues: Path | None,
+def generate(videos: Sequence[Path], asked: Mapping[str, Any], pairs: Mapping[str, Sequence[str]], cues: Path | None,
              own: Sequence[str], num_samples: int, span: tuple[float, float] | None, from_: Path | None,
              skip_existing: bool, written: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
     """Run `postsync generate`. `asked`: options by name, None where not given; `pairs`: the values of --set and --part;
@@ -50,22 +50,22 @@ def generate(video: Path | None, asked: Mapping[str, Any], pairs: Mapping[str, S
     read = tuple(files + ([] if cues is None else [cues]))
     with _warnings(quiet), reporter.bars:
         if span is not None or from_ is not None:
-            report = _repeat_or_redo(video, given, num_samples, span, from_, outputs, read, reporter)
+            report = _repeat_or_redo(videos, given, num_samples, span, from_, outputs, read, reporter)
         else:
-            report = _new(video, given, num_samples, skip_existing, outputs, read, reporter)
+            report = _new(videos, given, num_samples, skip_existing, outputs, read, reporter)
     reporter.end(report)
 
 
-def _new(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_existing: bool, outputs: Outputs,
+def _new(videos: Sequence[Path], given: Mapping[str, Any], num_samples: int, skip_existing: bool, outputs: Outputs,
          read: tuple[Path, ...], reporter: _Reporter) -> Report:
-    if video is None:
-        raise ConditionError("no clip given; name a clip, a folder of clips or a CSV file.")
+    if not videos:
+        raise ConditionError("no clip given; name clips, folders of clips or CSV files.")
     system = registry.system(given.get("system", registry.default_system()))
-    requests = read_requests(video, Options(**with_settings(given, system.options, system.name)))
-    batch = [request.video for request in requests] != [video]
+    requests = read_all_requests(videos, Options(**with_settings(given, system.options, system.name)))
+    batch = len(videos) > 1 or [request.video for request in requests] != list(videos)
     planned = outputs.plan(requests, num_samples, batch)
     if batch:
-        read = (*read, video)
+        read = (*read, *videos)
     if outputs.output is not None and not any(plan.target == outputs.output for plan in planned):
         make_folder(outputs.output)
     from .lean_imports import import_diffusers
@@ -77,13 +77,17 @@ def _new(video: Path | None, given: Mapping[str, Any], num_samples: int, skip_ex
                on_progress=reporter.on_progress)
 
 
-def _repeat_or_redo(video: Path | None, given: Mapping[str, Any], num_samples: int, span: tuple[float, float] | None,
-           from_: Path | None, outputs: Outputs, read: tuple[Path, ...], reporter: _Reporter) -> Report:
+def _repeat_or_redo(videos: Sequence[Path], given: Mapping[str, Any], num_samples: int,
+                    span: tuple[float, float] | None, from_: Path | None, outputs: Outputs, read: tuple[Path, ...],
+                    reporter: _Reporter) -> Report:
     from .lean_imports import import_diffusers
 
     import_diffusers()
     from ..generation.repeat import redo_run, repeat_run
 
+    if len(videos) > 1:
+        raise ConditionError(f"--redo and --from take one clip or result at a time, not {len(videos)}.")
+    video = videos[0] if videos else None
     if span is not None and from_ is not None:
         raise ConditionError("--redo and --from cannot be combined; give the earlier result with --redo alone.")
     if from_ is not None:

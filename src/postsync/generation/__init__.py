@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .options import Options
     from .progress import Progress
-    from .result import Recipe, Result, Soundtrack
+    from .result import Result
     from .session import ClipSession, generate, open_clip
     from .sidecar import Sidecar
+    from .soundtrack import Recipe, Soundtrack
 
 __all__ = ["ClipSession", "Options", "Progress", "Recipe", "Result", "Sidecar", "Soundtrack", "generate", "open_clip"]
 
 _PLACES = {  # public name -> the module that defines it
-    "Options": ".options", "Progress": ".progress", "Recipe": ".result", "Result": ".result", "Soundtrack": ".result",
+    "Options": ".options", "Progress": ".progress", "Recipe": ".soundtrack", "Result": ".result",
+    "Soundtrack": ".soundtrack",
     "ClipSession": ".session", "generate": ".session", "open_clip": ".session", "Sidecar": ".sidecar",
 }
 

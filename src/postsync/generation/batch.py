@@ -14,12 +14,13 @@ from ..media.container import check_readable, sha256_of
 from ..media.holding import check_holds
 from ..media.picture import ClipPicture
 from ..protocols.pipeline import Pipeline
+from .naming import lossless_path, sidecar_path
 from .options import Options
 from .outputs import Outputs, Planned
 from .progress import OnProgress
-from .result import Result
+from .result import Result, publish
 from .session import ClipSession, fresh_seed
-from .sidecar import Provenance, lossless_path, publish, sidecar_path
+from .sidecar import Provenance, weight_folders
 from .words import announce
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, s
     options = sound[0][0].request.options
     pipeline, seed = load(options), fresh_seed()  # one seed for all clips without their own
     announce([group[0].request.options for group in sound], pipeline)
-    provenance = Provenance.of(pipeline, options)  # the same for all clips
+    provenance = Provenance.of(weight_folders(pipeline, options))  # the same for all clips
     for group in sound:
         try:
             for entry in _make(group, outputs, pipeline, seed, provenance, report, on_progress):

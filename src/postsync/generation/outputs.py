@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +15,11 @@ from ..media.mux import default_output
 from ..media.output import check_writable
 from ..media.timeline import Timeline
 from ..timing.files import check_marker_suffix
+from .naming import SOUND_SUFFIXES, free_name, free_result, result_files
 from .requests import Request
 
 if TYPE_CHECKING:
     from .result import Result
-
-
-log = logging.getLogger(__name__)
 
 
 def make_folder(path: Path) -> None:
@@ -33,16 +28,6 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MediaError(f"{path}: could not be created ({one_line(error)}); choose another output") from error
-
-
-def free_name(path: Path, files: Callable[[Path], Sequence[Path]] = lambda path: (path,)) -> Path:
-    """`path`, or where one of its `files` exists the first free one of `<stem>.run2<suffix>`, `.run3` ..."""
-    stem = re.sub(r"\.run\d+$", "", path.stem)
-    names = chain([path], (path.with_name(f"{stem}.run{number}{path.suffix}") for number in count(2)))
-    found = next(name for name in names if not any(os.path.lexists(file) for file in files(name)))
-    if found != path:
-        log.warning("%s exists and is kept; writing %s (--force overwrites)", path, found)
-    return found
 
 
 @dataclass(frozen=True)
@@ -73,7 +58,7 @@ class Outputs:
         single = len(requests) * num_samples == 1
         folder = self.output
         if single and folder is not None and not folder.is_dir() and (folder.suffix or not batch):
-            if folder.suffix.lower() != ".wav":
+            if folder.suffix.lower() not in SOUND_SUFFIXES:
                 check_container(folder)
             return [Planned(requests[0], 0, folder, "")]
         if folder is not None and folder.exists() and not folder.is_dir():
@@ -98,10 +83,8 @@ class Outputs:
     def check(self, target: Path, mark: str, inputs: Sequence[Path]) -> None:
         """Raise MediaError unless all files of a result can be written without touching one of `inputs`,
         ConditionError for a rate of markers out of range."""
-        from .sidecar import lossless_path, sidecar_path
-
         extras = self.extras(mark).values()
-        paths = [target, sidecar_path(target), lossless_path(target), *extras]
+        paths = [*result_files(target), *extras]
         for path in paths:
             check_writable(path, inputs)
             if paths.count(path) > 1:
@@ -109,20 +92,18 @@ class Outputs:
         if self.save_onsets is not None:
             check_marker_suffix(self.save_onsets)
         Timeline(1).at(self.edl_fps)
-        if self.wav is not None and self.wav.suffix.lower() != ".wav":
-            raise MediaError(f"{self.wav}: a soundtrack alone is written as WAV; end the name in .wav")
+        if self.wav is not None and self.wav.suffix.lower() not in SOUND_SUFFIXES:
+            raise MediaError(f"{self.wav}: a soundtrack alone is written as WAV or FLAC; end the name in .wav or .flac")
 
     def kept(self, target: Path) -> Path:
         """The file to write a result to: `target`, or a numbered name where that would overwrite an earlier result."""
-        from .sidecar import lossless_path, sidecar_path
-
-        return target if self.force else free_name(target, lambda path: (path, sidecar_path(path), lossless_path(path)))
+        return target if self.force else free_result(target)
 
     def write_extras(self, result: Result, mark: str) -> dict[str, Path]:
         """Write the extra files of a result; returns their paths by kind."""
         written = {kind: path if self.force else free_name(path) for kind, path in self.extras(mark).items()}
         writers: dict[str, Callable[[Path], object]] = {
-            "wav": result.save, "envelope": result.save_envelope, "plot": result.plot,
+            "wav": partial(result.save, sidecar=False), "envelope": result.save_envelope, "plot": result.plot,
             "onsets": lambda path: result.save_onsets(path, self.edl_fps)}
         for kind, path in written.items():
             writers[kind](path)

@@ -19,7 +19,9 @@ from .delivery import DELIVERY_RATE, at_delivery_rate, level, loudness_target, o
 from .options import Options
 from .progress import OnProgress, stage
 from .requests import cues_within
-from .result import Recipe, Result, Soundtrack
+from .result import Result
+from .sidecar import values_used, weight_folders
+from .soundtrack import Recipe, Soundtrack
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,10 @@ def make_result(conditions: Conditions, options: Options, pipeline: Pipeline, *,
     part = render(conditions, options, pipeline, guides=guides, callback=callback, on_progress=on_progress)
     num_samples = round(conditions.picture.info.duration_s * DELIVERY_RATE)
     waveform = on_24_bits(placed(part.waveform, conditions.start_s, num_samples))
-    recipe = Recipe(options, conditions.timing, guides=tuple(type(guide).__name__ for guide in guides))
-    return Result(part.picture or conditions.picture, Soundtrack(waveform, (recipe,), part.gain_db, part.captions))
+    recipe = Recipe(options, conditions.timing, guides=tuple(type(guide).__name__ for guide in guides),
+                    used=values_used(pipeline, options))
+    soundtrack = Soundtrack(waveform, (recipe,), part.gain_db, part.captions, weights=weight_folders(pipeline, options))
+    return Result(part.picture or conditions.picture, soundtrack)
 
 
 def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept_gain_db: float | None = None,

@@ -13,19 +13,20 @@ from typing import Any
 
 from ..errors import ConditionError, MediaError, WeightsError
 from ..media.container import check_readable, sha256_of
-from ..media.picture import ClipPicture
 from ..notes import kept_notes, note
 from ..protocols.pipeline import Pipeline
 from .batch import Load, OnResult, Report
 from .conditions import PictureCache, check_accepted, on_grid, read_conditions
 from .delivery import fingerprint, read_lossless, spliced
+from .naming import lossless_path
 from .options import Options, with_settings
 from .outputs import Outputs
 from .progress import OnProgress
 from .rendering import make_result, render
-from .result import Recipe, Result, Soundtrack
+from .result import Result, publish
 from .session import fresh_seed
-from .sidecar import Provenance, Sidecar, lossless_path, publish
+from .sidecar import Provenance, Sidecar, values_used, weight_folders
+from .soundtrack import Recipe, Soundtrack
 from .words import advice, announce
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def repeat_run(named: Path, video: Path | None, outputs: Outputs, *, load: Load,
     Raises PostsyncError for files that are missing or have changed.
     """
     sidecar = Sidecar.read(named)
-    video = sidecar.picture if video is None else video
+    video = sidecar.picture_file if video is None else video
     taken = sidecar.result.exists() or outputs.output is not None
     target = next(_targets(sidecar, outputs, "again")) if taken else sidecar.result
     own = () if target == sidecar.result else (sidecar.path,)  # at its old path the sidecar is rewritten
@@ -69,9 +70,9 @@ def redo_run(named: Path, span: tuple[float, float], changes: Mapping[str, Any],
         raise MediaError(f"{outputs.output}: is not a folder, and this run writes {num_samples} results; name a folder")
     free = _targets(sidecar, outputs, "redo")
     targets = {next(free): str(k + 1) if num_samples > 1 else "" for k in range(num_samples)}
-    _check(sidecar, sidecar.picture, outputs, targets, (sidecar.path, sidecar.result, *read))
-    pipeline, provenance = _prepared(sidecar, sidecar.picture, load)
-    earlier = earlier_result(sidecar, sidecar.picture, pipeline, on_progress)
+    _check(sidecar, sidecar.picture_file, outputs, targets, (sidecar.path, sidecar.result, *read))
+    pipeline, provenance = _prepared(sidecar, sidecar.picture_file, load)
+    earlier = earlier_result(sidecar, sidecar.picture_file, pipeline, on_progress)
     announce([_changed(earlier, changes, pipeline)], pipeline)
     seed = changes.get("seed", -1)
     seed = fresh_seed() if seed < 0 else seed
@@ -115,7 +116,7 @@ def repeat(sidecar: Sidecar, video: Path, pipeline: Pipeline, on_progress: OnPro
             raise ConditionError(f"{sidecar.path}: was made with guides of a program ({', '.join(recipe.guides)}); "
                                  "repeat it in that program.")
     base, *later = sidecar.recipes
-    picture, known = ClipPicture(video), PictureCache()
+    picture, known = sidecar.picture(video), PictureCache()
     with kept_notes() as notes:
         if sidecar.video is None:
             note(log, "%s: its picture was not a file's; where the system looks at it, the samples may differ",
@@ -139,8 +140,9 @@ def earlier_result(sidecar: Sidecar, video: Path, pipeline: Pipeline,
     """
     kept = lossless_path(sidecar.result)
     if kept.exists():
-        soundtrack = Soundtrack(read_lossless(kept), sidecar.recipes, sidecar.gain_db, sidecar.captions, sidecar.notes)
-        result, advice = Result(ClipPicture(video), soundtrack), "delete it to have it rebuilt"
+        soundtrack = Soundtrack(read_lossless(kept), sidecar.recipes, sidecar.gain_db, sidecar.captions, sidecar.notes,
+                                weight_folders(pipeline, sidecar.recipes[0].options))
+        result, advice = Result(sidecar.picture(video), soundtrack), "delete it to have it rebuilt"
     else:
         note(log, "%s is missing; the earlier soundtrack is rebuilt from its sidecar", kept)
         result = repeat(sidecar, video, pipeline, on_progress)
@@ -196,7 +198,8 @@ def _with_span(earlier: Result, recipe: Recipe, pipeline: Pipeline, on_progress:
         new = render(conditions, recipe.options, pipeline, kept_gain_db=earlier.gain_db, on_progress=on_progress)
     waveform = spliced(earlier.waveform, new.waveform, first_s, start_s, end_s)
     soundtrack = replace(earlier.soundtrack, waveform=waveform, captions=new.captions or earlier.captions,
-                         recipes=(*earlier.recipes, replace(recipe, timing=conditions.timing)))
+                         recipes=(*earlier.recipes, replace(recipe, timing=conditions.timing,
+                                                                 used=values_used(pipeline, recipe.options))))
     return Result(earlier.picture, soundtrack).with_notes((*advice([recipe.options], pipeline), *notes))
 
 
@@ -228,7 +231,7 @@ def _prepared(sidecar: Sidecar, video: Path, load: Load) -> tuple[Pipeline, Prov
     """The sidecar's pipeline, after checking that nothing has changed."""
     options: Options = sidecar.recipes[0].options
     pipeline = load(options)
-    provenance = Provenance.of(pipeline, options)
+    provenance = Provenance.of(weight_folders(pipeline, options))
     check_unchanged(sidecar, video, provenance)
     return pipeline, provenance
 

@@ -33,6 +33,22 @@ class Request:
     error: PostsyncError | None = None
 
 
+def read_all_requests(sources: Sequence[Path], options: Options) -> list[Request]:
+    """The requests of several clips, folders and CSV files; of several, one that cannot be read is kept as a request
+    with an error. Of one raises as `read_requests`."""
+    if len(sources) == 1:
+        return read_requests(sources[0], options)
+    requests: list[Request] = []
+    for source in dict.fromkeys(sources):
+        try:
+            requests += read_requests(source, options)
+        except PostsyncError as error:
+            requests.append(Request(source, options, error=error))
+    labels = [".".join(part for part in (request.label, str(number)) if part)
+              for number, request in enumerate(requests, start=1)]
+    return _distinguished([replace(request, label="") for request in requests], labels)
+
+
 def read_requests(source: Path, options: Options) -> list[Request]:
     """The requests of a clip, a folder (its videos, earlier results skipped) or a `.csv` file, with shared options.
 

@@ -1,87 +1,30 @@
-"""A soundtrack, and the result: a soundtrack under a picture."""
+"""The result: a soundtrack under a picture, and its files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..errors import MediaError
-from ..features.envelope import frame_rms
 from ..media.audio import write_wav
+from ..media.container import sha256_of
 from ..media.mux import default_output
-from ..media.output import check_writable
+from ..media.output import check_writable, whole_file
 from ..media.picture import Picture
 from ..media.timeline import Timeline, clip_timeline
 from ..timing.files import write_envelope, write_onsets
 from ..timing.timing import Timing
-from .conditions import part_of
-from .delivery import DELIVERY_RATE, mixed_blocks
+from .delivery import mixed_blocks, write_lossless
+from .naming import SOUND_SUFFIXES, free_result, lossless_path, sidecar_path
 from .options import Options
 from .progress import OnProgress, stage
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The inputs of a soundtrack, or of a span of it (seconds).
-
-    `timing` is without the options' offset, and None if the system takes it from the picture itself. `guides`: the
-    guides that a caller gave as objects, by their class names; such a recipe cannot be repeated from a file.
-    """
-
-    options: Options
-    timing: Timing | None
-    span: tuple[float, float] | None = None
-    guides: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Soundtrack:
-    """A waveform (C, N) float32 on 24 bits at 48 kHz. The first recipe made all of it, each later one a span.
-
-    `gain_db` brought the first recipe's sound to its loudness; None: silence. `notes`: warnings about it.
-    """
-
-    waveform: np.ndarray
-    recipes: tuple[Recipe, ...]
-    gain_db: float | None
-    captions: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples a second of the waveform."""
-        return DELIVERY_RATE
-
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds, to the sample."""
-        return self.waveform.shape[1] / DELIVERY_RATE
-
-    @property
-    def options(self) -> Options:
-        """The options; for a regenerated span, the last ones."""
-        return self.recipes[-1].options
-
-    @property
-    def timing(self) -> Timing:
-        """The requested timing, offsets, parts and spans included; without a requested one, that of the sound
-        itself."""
-        base, *later = self.recipes
-        if base.timing is None:
-            rms = frame_rms(torch.from_numpy(self.waveform.mean(0)), self.sample_rate)
-            return Timing.of_envelope(rms.clamp(max=1.0))
-        start_s, end_s = part_of(self.duration_s, base.options)
-        timing = base.timing.moved(base.options.offset_ms / 1000).within(start_s, end_s)
-        for recipe in later:
-            assert recipe.span is not None  # only the first recipe made the whole
-            assert recipe.timing is not None  # one system made all of them
-            timing = timing.with_span(recipe.timing.moved(recipe.options.offset_ms / 1000), *recipe.span)
-        return timing
+from .sidecar import Provenance, describe
+from .soundtrack import Recipe, Soundtrack
 
 
 @dataclass(frozen=True)
@@ -161,31 +104,45 @@ class Result:
         """(K,) seconds, the hits of `timing`."""
         return self.timing.onsets_s
 
-    def save(self, path: str | Path | None = None, on_progress: OnProgress | None = None) -> Path:
-        """Write the picture with this soundtrack (a clip's packets are copied), or only the sound for `.wav`.
+    def save(self, path: str | Path | None = None, on_progress: OnProgress | None = None, *,
+             sidecar: bool = True) -> Path:
+        """Write the picture with this soundtrack (a clip's packets are copied), or the sound alone for `.wav`, `.flac`.
 
-        Without `path`: beside the clip, as `<stem>.postsync.<ext>`. The clip's own sound is replaced, mixed in or
-        kept, as the options say; a `.wav` holds the generated sound alone. Raises MediaError; never overwrites the
-        clip.
+        Without `path`: beside the clip, as `<stem>.postsync.<ext>`, or a numbered name where that exists. The clip's
+        own sound is replaced, mixed in or kept, as the options say; a sound file holds the generated sound alone.
+        `sidecar`: also write `<path>.json` and the lossless `<path>.flac`, by which the result can be repeated, or a
+        span of it regenerated. Raises MediaError; never overwrites the clip.
         """
-        clip, base = self.picture.path, self.recipes[0].options
+        clip = self.picture.path
         if path is None and clip is None:
             raise MediaError(f"{self.picture.name}: it has no default path; name the file to write")
-        target = default_output(clip) if path is None and clip is not None else Path(str(path))
-        if target.suffix.lower() == ".wav":
-            check_writable(target, inputs=() if clip is None else (clip,))
-            writing = stage(on_progress, "writing")
-            if writing is not None:
-                writing(0.0)
-            written = write_wav(target, self.waveform, self.sample_rate)
+        target = free_result(default_output(clip)) if path is None and clip is not None else Path(str(path))
+        if not sidecar:
+            return self._write(target, on_progress)
+        check_writable(target, inputs=() if clip is None else (clip,))
+        return publish(self, target, Provenance.of(self.soundtrack.weights), None if clip is None else sha256_of(clip),
+                       on_progress)
+
+    def _write(self, target: Path, on_progress: OnProgress | None) -> Path:
+        """Write the result's own file."""
+        clip, base = self.picture.path, self.recipes[0].options
+        writing = stage(on_progress, "writing")
+        if target.suffix.lower() in SOUND_SUFFIXES:
+            with whole_file(target, inputs=() if clip is None else (clip,)) as temporary:
+                if writing is not None:
+                    writing(0.0)
+                if target.suffix.lower() == ".flac":
+                    write_lossless(temporary, self.waveform, target)
+                else:
+                    write_wav(temporary, self.waveform, self.sample_rate)
             if writing is not None:
                 writing(1.0)
-            return written
+            return target
         sound: np.ndarray | Iterator[np.ndarray] = self.waveform
         if base.sound == "mix" and clip is not None and self.picture.info.has_audio:
             sound = mixed_blocks(clip, self.waveform, base.mix_db)
         return self.picture.write(sound, self.sample_rate, target, keep_sound=base.sound == "keep",
-                                  on_progress=stage(on_progress, "writing"))
+                                  on_progress=writing)
 
     def save_envelope(self, path: str | Path) -> None:
         """Write the envelope of `timing` as CSV `seconds,value`, or JSON."""
@@ -212,3 +169,20 @@ class Result:
         plot_soundtrack(self.waveform, self.sample_rate, self.timing, Path(path),
                         title="   ".join([name, *quoted, f"seed {self.seed}"]),
                         requested=self.recipes[0].timing is not None)
+
+
+def publish(result: Result, target: Path, provenance: Provenance, input_sha256: str | None,
+            on_progress: OnProgress | None = None) -> Path:
+    """Write the result with its sidecar and lossless soundtrack, all of them or none.
+
+    `input_sha256`: of the clip's file; None for a picture that has none. Raises MediaError.
+    """
+    lossless = lossless_path(target)
+    clip = None if input_sha256 is None else result.picture.path
+    with ExitStack() as files:
+        text = files.enter_context(whole_file(sidecar_path(target)))
+        if lossless != target:
+            write_lossless(files.enter_context(whole_file(lossless)), result.waveform, lossless)
+        text.write_text(describe(result.soundtrack, result.duration_s, clip, input_sha256, target, provenance),
+                        encoding="utf-8")
+        return result._write(target, on_progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,17 @@ from .. import registry
 from ..errors import ConditionError, MediaError
 from ..features.envelope import ENVELOPE_RATE, Envelope
 from ..media.container import check_readable, sha256_of
-from ..media.output import whole_file
+from ..media.picture import ClipPicture, NoPicture, Picture
 from ..protocols.pipeline import Pipeline
 from ..timing.readers import READERS
 from ..timing.timing import Timing
 from ..versions import versions
 from ..weights import bundled
 from .conditions import TIMING_PART, timing_source
-from .delivery import DELIVERY_RATE, fingerprint, write_lossless
+from .delivery import DELIVERY_RATE, fingerprint
+from .naming import SOUND_SUFFIXES, lossless_path, sidecar_path
 from .options import Options
-from .progress import OnProgress
-from .result import Recipe, Result
+from .soundtrack import Recipe, Soundtrack
 
 FORMAT = 2  # increased when an earlier version could no longer read it
 READABLE = (1, 2)  # 1: always of a clip, and without notes, captions, guides, parts and settings
@@ -40,39 +41,31 @@ class Provenance:
     versions: dict[str, str]
 
     @classmethod
-    def of(cls, pipeline: Pipeline, options: Options) -> Provenance:
-        """The provenance of a run with this pipeline and these options."""
-        folders = dict(pipeline.weights)
-        reader = READERS.get(timing_source(options, pipeline) or "")
-        if reader is not None and reader.weights is not None:
-            folder = Path(options.parts.get(TIMING_PART, bundled(reader.weights)))
-            folders[folder.name] = folder
+    def of(cls, folders: Mapping[str, Path]) -> Provenance:
+        """The provenance of a run with the weights in these folders, by name."""
         files = {f"{name}/{file.relative_to(folder).as_posix()}": file for name, folder in folders.items()
                  for file in sorted(folder.rglob("*.safetensors"))}
         return cls({name: sha256_of(file) for name, file in files.items()}, versions())
 
 
-def sidecar_path(result: Path) -> Path:
-    """`clip.postsync.mp4` -> `clip.postsync.mp4.json`."""
-    return result.with_name(result.name + ".json")
+def weight_folders(pipeline: Pipeline, options: Options) -> dict[str, Path]:
+    """The folders of the weights that make a soundtrack with these options, by name."""
+    folders = dict(pipeline.weights)
+    reader = READERS.get(timing_source(options, pipeline) or "")
+    if reader is not None and reader.weights is not None:
+        folder = Path(options.parts.get(TIMING_PART, bundled(reader.weights)))
+        folders[folder.name] = folder
+    return folders
 
 
-def lossless_path(result: Path) -> Path:
-    """`clip.postsync.mp4` -> `clip.postsync.mp4.flac`."""
-    return result.with_name(result.name + ".flac")
-
-
-def publish(result: Result, target: Path, provenance: Provenance, input_sha256: str | None,
-            on_progress: OnProgress | None = None) -> Path:
-    """Write the result with its sidecar and lossless soundtrack, all of them or none.
-
-    `input_sha256`: of the clip's file; None for a picture that has none. Raises MediaError.
-    """
-    sidecar, lossless = sidecar_path(target), lossless_path(target)
-    with whole_file(sidecar) as text, whole_file(lossless) as sound:
-        write_lossless(sound, result.waveform, lossless)
-        text.write_text(_describe(result, target, provenance, input_sha256), encoding="utf-8")
-        return result.save(target, on_progress)
+def values_used(pipeline: Pipeline, options: Options) -> dict[str, Any]:
+    """Every value that a pipeline works with under these options, its preset's defaults too."""
+    sampler = getattr(pipeline, "config", {}).get("sampler", {})
+    chosen = {name: getattr(options, name) for name in ("num_inference_steps", "guidance_scale", "control_scale")}
+    values = {**{name: option.default for name, option in pipeline.options.items()}, **sampler,
+              **{name: value for name, value in chosen.items() if value is not None}, **options.settings}
+    values.setdefault("num_inference_steps", pipeline.num_inference_steps)
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -86,6 +79,7 @@ class Sidecar:
     reference_sha256: tuple[str | None, ...]  # for each recipe
     gain_db: float | None
     soundtrack_sha256: str
+    duration_s: float  # of the picture
     provenance: Provenance
     captions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -96,9 +90,15 @@ class Sidecar:
         return self.path.with_suffix("")
 
     @property
-    def picture(self) -> Path:
+    def picture_file(self) -> Path:
         """The file whose picture the result shows: the clip, or the result itself."""
         return self.result if self.video is None else self.video
+
+    def picture(self, file: Path) -> Picture:
+        """The result's picture, `picture_file` being at `file` now; no picture where the result is sound alone."""
+        if self.video is None and self.result.suffix.lower() in SOUND_SUFFIXES:
+            return NoPicture(self.duration_s)
+        return ClipPicture(file)
 
     @classmethod
     def read(cls, path: Path) -> Sidecar:
@@ -130,7 +130,8 @@ class Sidecar:
                    tuple(_recipe(entry, path.parent) for entry in entries),
                    tuple(entry["reference_sha256"] for entry in entries),
                    None if data["gain_db"] is None else float(data["gain_db"]),
-                   data["soundtrack"]["sha256"], Provenance(dict(data["weights"]), dict(data["versions"])),
+                   data["soundtrack"]["sha256"], float(data["duration_s"]),
+                   Provenance(dict(data["weights"]), dict(data["versions"])),
                    tuple(map(str, data.get("captions", ()))), tuple(map(str, data.get("notes", ()))))
 
 
@@ -141,28 +142,31 @@ def _recipe(data: dict[str, Any], folder: Path) -> Recipe:
         options = options.replaced({"reference": str(folder / options.reference)})
     span = None if span is None else (float(span[0]), float(span[1]))
     guides = tuple(map(str, data.get("guides", ())))
+    used = dict(data.get("used", {}))  # absent from earlier sidecars
     if data["envelope"] is None:  # the system took the timing from the picture itself
-        return Recipe(options, None, span, guides)
+        return Recipe(options, None, span, guides, used)
     values = torch.tensor(data["envelope"], dtype=torch.float32)
     timing = Timing(Envelope(values, float(data["envelope_rate"]), estimated=bool(data["estimated"])),
                     torch.tensor([t for t, _ in data["onsets"]], dtype=torch.float64))
-    return Recipe(options, timing, span, guides)
+    return Recipe(options, timing, span, guides, used)
 
 
-def _describe(result: Result, target: Path, provenance: Provenance, input_sha256: str | None) -> str:
-    base, *later = result.recipes
-    path = None if input_sha256 is None else result.picture.path
+def describe(soundtrack: Soundtrack, duration_s: float, clip: Path | None, input_sha256: str | None, target: Path,
+             provenance: Provenance) -> str:
+    """The text of the sidecar of `target`. `duration_s`: of its picture; `clip`: the picture's file, None without one.
+    """
+    base, *later = soundtrack.recipes
     data = {
         "format": FORMAT,
-        "input": None if path is None else {"name": path.name, "path": _path_from(target.parent, path),
+        "input": None if clip is None else {"name": clip.name, "path": _path_from(target.parent, clip),
                                             "sha256": input_sha256},
-        "duration_s": result.duration_s,
+        "duration_s": duration_s,
         **_described(base, target.parent),
-        "gain_db": result.gain_db,
-        "captions": result.captions,
-        "notes": result.notes,
+        "gain_db": soundtrack.gain_db,
+        "captions": soundtrack.captions,
+        "notes": soundtrack.notes,
         "soundtrack": {"file": lossless_path(target).name, "sample_rate": DELIVERY_RATE,
-                       "samples": result.waveform.shape[1], "sha256": fingerprint(result.waveform)},
+                       "samples": soundtrack.waveform.shape[1], "sha256": fingerprint(soundtrack.waveform)},
         "redo": [{"span": recipe.span, **_described(recipe, target.parent)} for recipe in later],
         "weights": provenance.weights,
         "versions": provenance.versions,
@@ -179,7 +183,7 @@ def _described(recipe: Recipe, folder: Path) -> dict[str, Any]:
     options["parts"] = {name: str(Path(part).absolute()) for name, part in recipe.options.parts.items()}
     if Path(recipe.options.preset).is_dir() and recipe.options.preset not in registry.system(options["system"]).presets:
         options["preset"] = str(Path(recipe.options.preset).absolute())
-    described = {"seed": recipe.options.seed, "options": options, "guides": recipe.guides,
+    described = {"seed": recipe.options.seed, "options": options, "used": dict(recipe.used), "guides": recipe.guides,
                  "reference_sha256": None if reference is None else sha256_of(reference)}
     if timing is None:
         return described | {"timing": None, "envelope": None}

@@ -197,7 +197,7 @@ class NoPicture(Picture):
               target: str | os.PathLike[str], *, keep_sound: bool = False,
               on_progress: Progress | None = None) -> Path:
         """Raises MediaError: a file of sound alone ends in .wav."""
-        raise MediaError(f"{target}: there is no picture to write; end the name in .wav")
+        raise MediaError(f"{target}: there is no picture to write; end the name in .wav or .flac")
 
     def _probed(self) -> VideoInfo:
         assert self._info is not None  # known from the start

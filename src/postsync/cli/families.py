@@ -1,0 +1,36 @@
+"""`postsync families`: the sounds that the mini presets were trained on, from the table of the scenes."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+KINDS = {"strike": "separate hits", "scrape": "sounds while it moves", "event": "separate sounds",
+         "texture": "goes on, with rising and falling loudness"}
+
+
+def families(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show the sounds that the mini presets know, with an example prompt for each."""
+    found = collect()
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"The {len(found)} families of sound that the mini presets know")
+    for column in ("family", "how it sounds", "a prompt for it"):
+        table.add_column(column, overflow="fold")
+    for one in found:
+        table.add_row(one["name"], KINDS[one["kind"]], one["prompt"])
+    Console().print(table)
+
+
+def collect() -> list[dict[str, Any]]:
+    """Every family: its name, kind and a prompt, as plain values for JSON."""
+    from ..scenes.captions import paraphrases
+    from ..scenes.families import FAMILIES
+
+    return [{"name": name, "kind": family.kind, "prompt": paraphrases(name)[0][0]} for name, family in FAMILIES.items()]
