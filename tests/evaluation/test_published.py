@@ -26,6 +26,7 @@ from postsync.evaluation.observation import Pair
 from postsync.evaluation.set_rows import video_rows
 from postsync.evaluation.sides import Skipped
 from postsync.evaluation.suites import Suite, suite
+from postsync.features.resize import resize_pictures
 from postsync.media.audio import read_audio
 from postsync.metrics.class_scores import kl_divergence
 from postsync.metrics.kid import polynomial_mmd
@@ -199,3 +200,17 @@ def test_a_real_video_is_seen_from_a_random_place_on_and_a_generated_one_from_it
     assert torch.equal(row("c", looks[0], "reference"), drawn["c"])
     with pytest.raises(Skipped, match="15 pictures"):
         row("a", observed(torch.zeros(1, RATE), pictures[5:], 25.0), "reference")
+
+
+def test_larger_pictures_are_scaled_to_the_published_short_side_before_fvd(monkeypatch, tmp_path):
+    monkeypatch.setenv("POSTSYNC_CACHE", str(tmp_path))
+    torch.manual_seed(0)
+    save("i3d", I3d(num_classes=5))
+    large = torch.randint(0, 255, (16, 3, 300, 360), dtype=torch.uint8)
+    network = pair_of(torch.zeros(1, RATE)).networks
+    rows = []
+    for pictures in (large, resize_pictures(large, (256, 307)), large[..., :256, :307]):
+        clip = observed(torch.zeros(1, RATE), pictures, 25.0)
+        rows.append(video_rows(Pair("a", clip, clip, clip, clip.decoded.files, 60.0, network), "generated"))
+    assert torch.equal(rows[0], rows[1])
+    assert not torch.equal(rows[0], rows[2])

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..features.flow import flow_blocks, luma
-from ..features.resize import centre_crop
+from ..features.resize import centre_crop, resize_pictures, short_side_size
 from ..metrics.captions import caption_words
 from ..metrics.frechet import NUM_FRAMES, favd_rows, first_frame
 from .clip_inputs import captions
@@ -104,8 +104,11 @@ def video_rows(pair: Pair, side: str, seed: int = 0) -> Tensor:
         raise Skipped(f"has {len(pictures)} pictures; FVD needs {NUM_FRAMES}")
 
     def features() -> dict[str, Tensor]:
-        frames = F.interpolate(pictures[first:first + NUM_FRAMES].float(), (224, 224), mode="bilinear",
-                               align_corners=False)
+        shown = pictures[first:first + NUM_FRAMES]
+        height, width = shown.shape[-2:]
+        if min(height, width) > network.module.SHORT_SIDE:  # the published frames were stored at this size
+            shown = resize_pictures(shown, short_side_size(height, width, network.module.SHORT_SIDE))
+        frames = F.interpolate(shown.float(), (224, 224), mode="bilinear", align_corners=False)
         clips = (2 * frames / 255 - 1).transpose(0, 1)[None].to(network.device)
         return network.model(clips)
 
