@@ -39,7 +39,7 @@ def test_sound_keeps_its_rate_and_channels_and_is_cut_to_the_duration(tmp_path):
 @pytest.mark.parametrize(("count", "problem"), [(1, "1 samples"), (479, "too short"), (480, None)])
 def test_a_sound_shorter_than_a_frame_is_a_problem_of_its_clip(tmp_path, count, problem):
     soundfile.write(tmp_path / "a.wav", np.full(count, 0.1), 48000)
-    decoded = decode(ClipFiles("a", tmp_path / "a.wav", None), 1.0, picture=False)
+    decoded = decode(ClipFiles("a", tmp_path / "a.wav", None), 1.0, picture_s=0.0)
     if problem is None:
         assert decoded.waveform.shape == (1, count)
     else:
