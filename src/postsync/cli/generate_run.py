@@ -19,8 +19,8 @@ from .. import registry
 from ..errors import ConditionError
 from ..generation.options import Options, with_settings
 from ..generation.outputs import Outputs, make_folder
-from ..generation.progress import Progress
 from ..generation.requests import read_all_requests, read_cues
+from ..protocols.pipeline import Progress
 from ..protocols.system import read_pairs
 
 if TYPE_CHECKING:

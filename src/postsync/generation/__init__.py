@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..protocols.pipeline import Progress
     from .options import Options
-    from .progress import Progress
     from .result import Result
     from .session import ClipSession, generate, open_clip
     from .sidecar import Sidecar
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ClipSession", "Options", "Progress", "Recipe", "Result", "Sidecar", "Soundtrack", "generate", "open_clip"]
 
 _PLACES = {  # public name -> the module that defines it
-    "Options": ".options", "Progress": ".progress", "Recipe": ".soundtrack", "Result": ".result",
+    "Options": ".options", "Progress": "..protocols.pipeline", "Recipe": ".soundtrack", "Result": ".result",
     "Soundtrack": ".soundtrack",
     "ClipSession": ".session", "generate": ".session", "open_clip": ".session", "Sidecar": ".sidecar",
 }

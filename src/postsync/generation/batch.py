@@ -13,11 +13,10 @@ from ..errors import Cancelled, PostsyncError
 from ..media.container import check_readable, sha256_of
 from ..media.holding import check_holds
 from ..media.picture import ClipPicture
-from ..protocols.pipeline import Pipeline
+from ..protocols.pipeline import OnProgress, Pipeline
 from .naming import lossless_path, sidecar_path
 from .options import Options
 from .outputs import Outputs, Planned
-from .progress import OnProgress
 from .result import Result, publish
 from .session import ClipSession, fresh_seed
 from .sidecar import Provenance, weight_folders

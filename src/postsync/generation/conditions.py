@@ -19,13 +19,12 @@ from ..media.picture import NoPicture, Picture
 from ..media.video import VideoInfo
 from ..media.watch import FramePlan, regular, spread, watch
 from ..notes import note
-from ..protocols.pipeline import Pipeline
+from ..protocols.pipeline import OnProgress, Pipeline, stage
 from ..protocols.system import checked_options
 from ..timing.files import read_envelope, read_onsets
 from ..timing.readers import ANALYSIS_SIZE, READERS, open_reader, reader_name
 from ..timing.timing import Timing
 from .options import Options
-from .progress import OnProgress, stage
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,10 @@ from torch import Tensor
 from .. import registry
 from ..media.picture import FramesPicture, Picture
 from ..protocols.guide import Guide
-from ..protocols.pipeline import Callback, Pipeline
+from ..protocols.pipeline import Callback, OnProgress, Pipeline, stage
 from .conditions import Conditions
 from .delivery import DELIVERY_RATE, at_delivery_rate, level, loudness_target, on_24_bits, placed
 from .options import Options
-from .progress import OnProgress, stage
 from .requests import cues_within
 from .result import Result
 from .sidecar import values_used, weight_folders

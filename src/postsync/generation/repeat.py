@@ -14,14 +14,13 @@ from typing import Any
 from ..errors import ConditionError, MediaError, WeightsError
 from ..media.container import check_readable, sha256_of
 from ..notes import kept_notes, note
-from ..protocols.pipeline import Pipeline
+from ..protocols.pipeline import OnProgress, Pipeline
 from .batch import Load, OnResult, Report
 from .conditions import PictureCache, check_accepted, on_grid, read_conditions
 from .delivery import fingerprint, read_lossless, spliced
 from .naming import lossless_path
 from .options import Options, with_settings
 from .outputs import Outputs
-from .progress import OnProgress
 from .rendering import make_result, render
 from .result import Result, publish
 from .session import fresh_seed

@@ -17,12 +17,12 @@ from ..media.mux import default_output
 from ..media.output import check_writable, whole_file
 from ..media.picture import Picture
 from ..media.timeline import Timeline, clip_timeline
+from ..protocols.pipeline import OnProgress, stage
 from ..timing.files import write_envelope, write_onsets
 from ..timing.timing import Timing
 from .delivery import mixed_blocks, write_lossless
 from .naming import SOUND_SUFFIXES, free_result, lossless_path, sidecar_path
 from .options import Options
-from .progress import OnProgress, stage
 from .sidecar import Provenance, describe
 from .soundtrack import Recipe, Soundtrack
 

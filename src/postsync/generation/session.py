@@ -20,7 +20,7 @@ from ..media.picture import NoPicture, Picture, open_picture
 from ..media.video import VideoInfo
 from ..notes import kept_notes
 from ..protocols.guide import Guide
-from ..protocols.pipeline import Callback, Origin, Pipeline
+from ..protocols.pipeline import Callback, OnProgress, Origin, Pipeline
 from ..timing.readers import READERS, reader_name
 from ..timing.timing import Timing
 from .conditions import (
@@ -33,7 +33,6 @@ from .conditions import (
     timing_source,
 )
 from .options import Options, with_settings
-from .progress import OnProgress
 from .rendering import make_result
 from .result import Result
 from .words import advice, announce

@@ -23,6 +23,27 @@ that raises Cancelled ends the run."""
 OutputType = Literal["pt", "np", "latent"]
 
 
+Stage = Literal["reading", "denoising", "decoding", "levelling", "writing"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`fraction` (0..1) of a stage is done."""
+
+    stage: Stage
+    fraction: float
+
+
+OnProgress = Callable[[Progress], None]
+"""Called with the progress of a run. One that raises Cancelled ends the run in any stage, and no partial file is
+left."""
+
+
+def stage(on_progress: OnProgress | None, name: Stage) -> Callable[[float], None] | None:
+    """A callback for the fraction of one stage; None without `on_progress`."""
+    return None if on_progress is None else lambda fraction: on_progress(Progress(name, min(fraction, 1.0)))
+
+
 class Cue(NamedTuple):
     """The text for `start_s` to `end_s`; None: no words."""
 
