@@ -14,7 +14,7 @@ from ..media.container import check_readable, sha256_of
 from ..media.holding import check_holds
 from ..media.picture import ClipPicture
 from ..protocols.pipeline import OnProgress, Pipeline
-from .naming import lossless_path, sidecar_path
+from .naming import SOUND_SUFFIXES, lossless_path, sidecar_path
 from .options import Options
 from .outputs import Outputs, Planned
 from .result import Result, publish
@@ -105,7 +105,7 @@ def _check(group: Sequence[Planned], outputs: Outputs, read: Sequence[Path]) -> 
     check_readable(request.video)
     for plan in group:
         outputs.check(plan.target, plan.mark, inputs=(request.video, *read))
-        if plan.target.suffix.lower() != ".wav":
+        if plan.target.suffix.lower() not in SOUND_SUFFIXES:
             check_holds(request.video, plan.target, keep_sound=request.options.sound == "keep")
 
 

@@ -24,7 +24,7 @@ from ..protocols.system import checked_options
 from ..timing.files import read_envelope, read_onsets
 from ..timing.readers import ANALYSIS_SIZE, READERS, open_reader, reader_name
 from ..timing.timing import Timing
-from .options import Options
+from .options import Options, of_system
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def pipeline_arguments(options: Options) -> dict[str, Any]:
              "num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale,
              "control_scale": options.control_scale, "reference_audio": options.reference,
              "envelope": options.timing or options.envelope or options.onsets or (options.offset_ms or None),
-             "guides": options.guides or None, **{k: v for k, v in options.settings.items() if "." not in k}}
+             "guides": options.guides or None, **of_system(options.settings)}
     return {name: value for name, value in asked.items() if value is not None}
 
 
@@ -165,20 +165,20 @@ def read_timing_file(options: Options, duration_s: float) -> Timing:
     beyond = int((onsets >= duration_s).sum())
     if beyond:
         note(log, "%s: %d hits lie beyond the end of the clip at %.2f s and are dropped", options.onsets, beyond,
-                    duration_s)
+             duration_s)
     return Timing.of_hits(onsets, duration_s, strengths)
 
 
 def check_accepted(pipeline: Pipeline, options: Options, more: Iterable[str] = ()) -> None:
     """Raise ConditionError for options that the pipeline does not accept. `more`: further arguments."""
     asked = pipeline_arguments(options)
-    own = {name for name in options.settings if "." not in name}
-    if refused := sorted({*asked, *more} - own - pipeline.accepts):
+    own = of_system(options.settings)
+    if refused := sorted({*asked, *more} - own.keys() - pipeline.accepts):
         names = {"envelope": "a timing", "reference_audio": "a reference"}
         taken = sorted(name for name in pipeline.accepts if name in _CHOSEN)
         raise ConditionError(f"{pipeline.system} does not take {', '.join(names.get(n, n) for n in refused)}; drop "
                              f"that (it takes {', '.join(names.get(n, n) for n in taken)}).")
-    checked_options({name: options.settings[name] for name in own}, pipeline.options, pipeline.system)
+    checked_options(own, pipeline.options, pipeline.system)
 
 
 def on_grid(seconds: float) -> float:

@@ -111,8 +111,13 @@ def with_settings(given: Mapping[str, Any], known: Mapping[str, Option], owner: 
         raise ConditionError(f"{owner} has no option {', '.join(unknown)}; the options are "
                              f"{', '.join([*Options.model_fields, *known])}.")
     settings = dict(given.get("settings") or {}) | own
-    settings |= checked_options({n: v for n, v in settings.items() if "." not in n}, known, owner)
+    settings |= checked_options(of_system(settings), known, owner)
     return named | ({"settings": settings} if settings else {})
+
+
+def of_system(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The system's own of `settings`; names with a dot are those of guides."""
+    return {name: value for name, value in settings.items() if "." not in name}
 
 
 def _sentence(error: ValidationError) -> str:

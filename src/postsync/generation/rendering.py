@@ -14,7 +14,7 @@ from .. import registry
 from ..media.picture import FramesPicture, Picture
 from ..protocols.guide import Guide
 from ..protocols.pipeline import Callback, OnProgress, Pipeline, stage
-from .conditions import Conditions
+from .conditions import Conditions, pipeline_arguments
 from .delivery import DELIVERY_RATE, at_delivery_rate, level, loudness_target, on_24_bits, placed
 from .options import Options
 from .requests import cues_within
@@ -83,11 +83,9 @@ def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept
 def _arguments(conditions: Conditions, options: Options) -> dict[str, Any]:
     """The arguments of the pipeline besides times, seeds and guides; those not given are left to its preset."""
     cues = cues_within(options.cues, options.prompt, conditions.start_s, conditions.end_s)
-    arguments = {"prompt": cues or options.prompt, "negative_prompt": options.negative_prompt,
-             "num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale,
-             "control_scale": options.control_scale, "reference_audio": conditions.reference,
-             "video": conditions.frames, **{k: v for k, v in options.settings.items() if "." not in k}}
-    return {name: value for name, value in arguments.items() if value is not None}
+    read = {"prompt": cues or options.prompt, "reference_audio": conditions.reference, "video": conditions.frames,
+            "envelope": None, "guides": None}
+    return {name: value for name, value in (pipeline_arguments(options) | read).items() if value is not None}
 
 
 def _named_guides(options: Options, pipeline: Pipeline) -> list[Guide]:

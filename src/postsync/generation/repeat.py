@@ -196,9 +196,9 @@ def _with_span(earlier: Result, recipe: Recipe, pipeline: Pipeline, on_progress:
                                      known=known, on_progress=on_progress)
         new = render(conditions, recipe.options, pipeline, kept_gain_db=earlier.gain_db, on_progress=on_progress)
     waveform = spliced(earlier.waveform, new.waveform, first_s, start_s, end_s)
+    latest = replace(recipe, timing=conditions.timing, used=values_used(pipeline, recipe.options))
     soundtrack = replace(earlier.soundtrack, waveform=waveform, captions=new.captions or earlier.captions,
-                         recipes=(*earlier.recipes, replace(recipe, timing=conditions.timing,
-                                                                 used=values_used(pipeline, recipe.options))))
+                         recipes=(*earlier.recipes, latest))
     return Result(earlier.picture, soundtrack).with_notes((*advice([recipe.options], pipeline), *notes))
 
 

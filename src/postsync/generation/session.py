@@ -115,11 +115,12 @@ class ClipSession:
         source = timing_source(options, self.pipeline)
         if timing is None and source in READERS and conditions.timing is not None:
             options = options.replaced({"timing": source})  # the actual reader, for the sidecar
+        advised = advice([options], self.pipeline)
         for k in numbers:
             with kept_notes() as made:
                 result = make_result(conditions, options.replaced({"seed": options.seed + k}), self.pipeline,
                                      guides=guides, callback=callback, on_progress=on_progress)
-            yield result.with_notes((*advice([options], self.pipeline), *read, *made))
+            yield result.with_notes((*advised, *read, *made))
 
     def _read(self, reader: str | None, on_progress: OnProgress | None) -> None:
         """Read the timing, and the pictures that the pipeline wants where nothing else is given."""

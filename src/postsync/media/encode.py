@@ -19,7 +19,7 @@ from .audio import resampled_blocks
 from .holding import check_container
 from .mux import ENCODED_RATE, SoundWriter, fitted, opened_for_writing
 from .output import whole_file
-from .video import Progress
+from .video import OnFraction
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +47,7 @@ def encode_pictures(
     sample_rate: int = ENCODED_RATE,
     *,
     encoding: Encoding | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnFraction | None = None,
 ) -> Path:
     """Write frames, each (H, W, 3) RGB or (H, W) luma uint8, with sound to `target`; returns that path.
 

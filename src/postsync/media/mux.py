@@ -36,7 +36,7 @@ from .holding import check_container, check_holds, kept_tag
 from .matroska import set_pixel_aspect
 from .output import whole_file
 from .packed import unpacked
-from .video import Progress, VideoInfo, probe
+from .video import OnFraction, VideoInfo, probe
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -67,7 +67,7 @@ def mux(
     output_path: str | os.PathLike[str],
     info: VideoInfo | None = None,
     keep_sound: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: OnFraction | None = None,
 ) -> Path:
     """Write the picture of `video_path` with `waveform` as its sound to `output_path`; returns that path.
 
@@ -121,7 +121,7 @@ def _copy(
     video_path: Path,
     blocks: Iterator[np.ndarray],
     info: VideoInfo,
-    on_progress: Progress | None,
+    on_progress: OnFraction | None,
 ) -> None:
     """Copy packets in the source's order; the sound is encoded alongside, always a little ahead of the picture."""
     sound = SoundWriter(target, blocks, 0.0)

@@ -19,8 +19,8 @@ from .video import (
     IN_MEMORY,
     Converter,
     FrameStream,
+    OnFraction,
     PixelFormat,
-    Progress,
     Shown,
     VideoInfo,
     declared,
@@ -78,7 +78,7 @@ class Picture(ABC):
     @abstractmethod
     def write(self, sound: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], sample_rate: int,
               target: str | os.PathLike[str], *, keep_sound: bool = False,
-              on_progress: Progress | None = None) -> Path:
+              on_progress: OnFraction | None = None) -> Path:
         """Write the picture with `sound` to `target`, atomically; returns that path.
 
         sound: (C, N) in -1..1, 1 or 2 channels, or an iterable of such blocks; its first sample sounds with the first
@@ -113,7 +113,7 @@ class ClipPicture(Picture):
 
     def write(self, sound: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], sample_rate: int,
               target: str | os.PathLike[str], *, keep_sound: bool = False,
-              on_progress: Progress | None = None) -> Path:
+              on_progress: OnFraction | None = None) -> Path:
         """See `Picture` and `mux`."""
         return mux(self.path, sound, sample_rate, target, info=self._info, keep_sound=keep_sound,
                    on_progress=on_progress)
@@ -156,7 +156,7 @@ class FramesPicture(Picture):
 
     def write(self, sound: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], sample_rate: int,
               target: str | os.PathLike[str], *, keep_sound: bool = False,
-              on_progress: Progress | None = None) -> Path:
+              on_progress: OnFraction | None = None) -> Path:
         """See `Picture` and `encode_pictures`. Such frames have no sound of their own to keep."""
         return encode_pictures(self._frames, self._times, self.info.duration_s, target, sound, sample_rate,
                                encoding=Encoding(), on_progress=on_progress)
@@ -195,7 +195,7 @@ class NoPicture(Picture):
 
     def write(self, sound: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], sample_rate: int,
               target: str | os.PathLike[str], *, keep_sound: bool = False,
-              on_progress: Progress | None = None) -> Path:
+              on_progress: OnFraction | None = None) -> Path:
         """Raises MediaError: a file of sound alone ends in .wav."""
         raise MediaError(f"{target}: there is no picture to write; end the name in .wav or .flac")
 

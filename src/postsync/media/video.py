@@ -27,7 +27,7 @@ from .container import MAX_PIXELS, is_truncated, one_line, open_media, picture_s
 from .decoding import MIN_HOLD_S, SEEK_FROM_S, decoded, timed, warn_of_missing_end
 
 PixelFormat = Literal["rgb24", "gray"]
-Progress = Callable[[float], None]  # receives the finished share, 0..1; may raise to stop the work
+OnFraction = Callable[[float], None]  # receives the finished share, 0..1; may raise to stop the work
 IN_MEMORY = "the frames given"  # name of frames in memory in messages
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConditionError
 from .picture import Picture
-from .video import Converter, Frame, Progress, Shown, VideoInfo, hold_slack
+from .video import Converter, Frame, OnFraction, Shown, VideoInfo, hold_slack
 
 _STEP = 10  # frames between two reports of progress
 
@@ -66,7 +66,7 @@ def regular(start_s: float, end_s: float, fps: float, count: int, size: tuple[in
 
 
 def watch(picture: Picture, *, on_luma: Callable[[Frame], None] | None = None, luma_size: tuple[int, int] = (96, 96),
-          plan: Plan | None = None, on_progress: Progress | None = None) -> Watched:
+          plan: Plan | None = None, on_progress: OnFraction | None = None) -> Watched:
     """Decode the whole picture once.
 
     on_luma: receives every frame, its image (H, W) uint8 luma of (width, height) `luma_size`.
@@ -150,7 +150,7 @@ class _Taken:
 
 
 def _read_again(picture: Picture, numbers: Sequence[int], size: tuple[int, int],
-                on_progress: Progress | None) -> np.ndarray:
+                on_progress: OnFraction | None) -> np.ndarray:
     """The frames with these numbers, from a second reading."""
     convert, wanted, images = Converter(picture.name, size, "rgb24"), set(numbers), dict[int, np.ndarray]()
     with closing(picture.shown([])) as shown:
