@@ -10,7 +10,6 @@ import torch
 from postsync.codecs.mel_vae import MelCodec
 from postsync.codecs.objective import MelVAEObjective, VocoderObjective
 from postsync.codecs.presets import tiny
-from postsync.codecs.vocoder import VocosVocoder
 from postsync.errors import ConditionError, WeightsError
 from postsync.protocols.clip import Clip
 
@@ -26,10 +25,10 @@ def make(kind: str) -> MelVAEObjective | VocoderObjective:
     torch.manual_seed(0)
     if kind == "vae":
         return MelVAEObjective(tiny(), crop_frames=32, clip_samples=16000)
-    return VocoderObjective(tiny(), crop_frames=40, clip_samples=16000, flattening_steps=20)
+    return VocoderObjective(tiny(), codec=tiny().build(), crop_frames=40, clip_samples=16000)
 
 
-@pytest.mark.parametrize(("kind", "name"), [("vae", "l1"), ("vocoder", "log_magnitude")])
+@pytest.mark.parametrize(("kind", "name"), [("vae", "l1"), ("vocoder", "mel")])
 def test_training_lowers_the_loss(kind: str, name: str, batch: dict[str, torch.Tensor]) -> None:
     objective = make(kind)
     optimizer = torch.optim.AdamW(objective.parameter_groups(), lr=3e-3)
@@ -43,7 +42,8 @@ def test_training_lowers_the_loss(kind: str, name: str, batch: dict[str, torch.T
     assert losses[-1] < 0.97 * losses[0]
     assert all(torch.isfinite(p.grad).all() for p in objective.parameters() if p.grad is not None)
     grouped = sum(len(group["params"]) for group in objective.parameter_groups())
-    assert grouped == len(list(objective.parameters()))
+    still = sum(len(list(module.parameters())) for module in objective.frozen())
+    assert grouped == len(list(objective.parameters())) - still
 
 
 def test_same_generator_same_loss(batch: dict[str, torch.Tensor]) -> None:
@@ -84,6 +84,7 @@ def test_export_makes_a_codec_with_unit_latents(tmp_path: Path, batch: dict[str,
         vae.export(tmp_path)
     vae.fit({"waveform": waveform} for waveform in batch["waveform"])
     vae.export(tmp_path)
+    vocoder.codec = MelCodec.from_pretrained(tmp_path, vocoder=False)
     vocoder.export(tmp_path)
     codec = MelCodec.from_pretrained(tmp_path)
     with torch.no_grad():
@@ -95,17 +96,6 @@ def test_export_makes_a_codec_with_unit_latents(tmp_path: Path, batch: dict[str,
     torch.testing.assert_close(codec.vocoder(mel), vocoder.vocoder(mel), atol=2e-3, rtol=1e-2)
 
 
-def test_flattened_noise_is_flatter() -> None:
-    vocoder = VocosVocoder(**(tiny().vocoder or {}))
-    with torch.no_grad():
-        before = vocoder._noise_spectrum(32, 0).abs().log().std()
-    vocoder.flatten_noise(60)
-    with torch.no_grad():
-        after = vocoder._noise_spectrum(32, 0).abs().log().std()
-    assert float(after) < 0.85 * float(before)
-    assert vocoder.noise.grad is None
-
-
 def test_the_vocoder_starts_at_the_right_level_and_keeps_silence() -> None:
     torch.manual_seed(0)
     codec = tiny().build()
@@ -115,3 +105,38 @@ def test_the_vocoder_starts_at_the_right_level_and_keeps_silence() -> None:
         silent = codec.vocode(codec.log_mel(torch.zeros(1, 16000)))
     assert 0.5 < float(loud.std() / noise.std()) < 2
     assert float(silent.abs().max()) < 1e-4
+
+
+def test_discriminators_learn_what_the_vocoder_is_spared(batch: dict[str, torch.Tensor]) -> None:
+    objective = make("vocoder")
+    optimizer = torch.optim.AdamW(objective.discriminators.parameters(), lr=3e-3)
+    losses = []
+    for step in range(40):
+        values = objective(batch, step=step, generator=torch.Generator().manual_seed(step % 2))
+        optimizer.zero_grad()
+        values["loss"].backward()
+        optimizer.step()
+        losses.append(float(values["discriminator"]))
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_the_vocoder_and_the_discriminators_pull_on_their_own_parameters(batch: dict[str, torch.Tensor]) -> None:
+    objective = make("vocoder")
+    values = objective(batch, step=0, generator=torch.Generator().manual_seed(0))
+    values["loss"].backward()
+    mine = objective.discriminators[0].score.weight.grad.clone()
+    objective.zero_grad()
+    objective.adversarial_weight = objective.feature_weight = 0.0
+    objective(batch, step=0, generator=torch.Generator().manual_seed(0))["loss"].backward()
+    torch.testing.assert_close(objective.discriminators[0].score.weight.grad, mine)  # not from the vocoder's terms
+    assert objective.vocoder.head.weight.grad.abs().max() > 0
+
+
+def test_a_share_of_the_mels_has_been_through_the_latents(batch: dict[str, torch.Tensor]) -> None:
+    objective = make("vocoder")
+    objective.mel_noise = 0.0
+    waveform = batch["waveform"][:, :6400]
+    true = objective.codec.log_mel(waveform)[:, :40]
+    for share, equal in ((0.0, True), (1.0, False)):
+        objective.decoded = share
+        assert torch.allclose(objective.mels(waveform, torch.Generator().manual_seed(0)), true, atol=1e-5) is equal

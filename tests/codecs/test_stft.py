@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from postsync.codecs.stft import griffin_lim, invert_mel, log_stft_distance, magnitude_stft, stft_loss
+from postsync.codecs.stft import griffin_lim, invert_mel, log_stft_distance, magnitude_stft, mel_distance
 from postsync.features.spectrogram import audioldm, audioldm_log_mel, mel_filters
 from postsync.metrics.signals import LogSTFTDistance
 
@@ -66,11 +66,17 @@ def test_magnitudes_are_numpys() -> None:
     np.testing.assert_allclose(magnitude_stft(waveform, 512)[0, :, 8].numpy(), expected, atol=1e-4)
 
 
-def test_loss_of_silence_has_a_finite_gradient() -> None:
+def test_distance_of_silence_has_a_finite_gradient() -> None:
     estimate = torch.zeros(1, 4096, requires_grad=True)
-    losses = stft_loss(estimate, torch.zeros(1, 4096))
-    sum(losses.values()).backward()
+    mel_distance(estimate, torch.zeros(1, 4096)).backward()
     assert torch.isfinite(estimate.grad).all()
+
+
+def test_bands_forgive_another_noise_and_hear_another_level() -> None:
+    first, second = noise(1, 16000), noise(2, 16000)
+    assert float(mel_distance(first, first)) == 0
+    assert float(mel_distance(first, second)) < 0.6 * float(log_stft_distance(first, second)[0])
+    assert float(mel_distance(first / 10, first)) == pytest.approx(math.log(10), abs=0.05)
 
 
 def test_metric_averages_clips_over_batches() -> None:

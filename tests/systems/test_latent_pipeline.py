@@ -22,7 +22,8 @@ class Steps:
     def latent_shape(self, num_samples: int) -> tuple[int, int]:
         return 2, -(-num_samples // 4)
 
-    def decode(self, latents: torch.Tensor, num_samples: int | None = None) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, num_samples: int | None = None, *,
+               first_frame: int = 0) -> torch.Tensor:
         padded = torch.nn.functional.pad(latents, (1, 1))
         frames = padded[..., :-2] + padded[..., 1:-1] + padded[..., 2:]
         return frames.repeat_interleave(4, dim=-1)[..., :num_samples]

@@ -40,9 +40,10 @@ def with_channels(waveform: Tensor, channels: int) -> Tensor:
     return waveform.mean(0, keepdim=True).expand(channels, -1)
 
 
-def in_chunks(layer: Callable[[Tensor], Tensor], x: Tensor, size: int, margin: int, *, dim: int, steps: tuple[int, int],
-              checkpointing: bool = False) -> Tensor:
-    """`layer(x)`, `size` frames of dimension `dim` at a time, each with `margin` frames around it.
+def in_chunks(layer: Callable[[Tensor, int], Tensor], x: Tensor, size: int, margin: int, *, dim: int,
+              steps: tuple[int, int], checkpointing: bool = False) -> Tensor:
+    """`layer(x, 0)`, `size` frames of dimension `dim` at a time, each with `margin` frames around it; the layer is also
+    given the number of a chunk's first frame.
 
     `steps`: values of a frame in `dim` of x, and in the last dimension of the result. Equal to one pass but for
     rounding where the layer looks no further than the margin. Differentiable; with `checkpointing` activations are
@@ -55,6 +56,6 @@ def in_chunks(layer: Callable[[Tensor], Tensor], x: Tensor, size: int, margin: i
     for start in range(0, num_frames, size):
         left, end = max(start - margin, 0), min(start + size, num_frames)
         part = x.narrow(dim, left * taken, (min(end + margin, num_frames) - left) * taken)
-        made = checkpoint(layer, part, use_reentrant=False) if again else layer(part)
+        made = checkpoint(layer, part, left, use_reentrant=False) if again else layer(part, left)
         pieces.append(made[..., (start - left) * given : (end - left) * given])
     return torch.cat(pieces, dim=-1)

@@ -60,8 +60,8 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     @property
     def context_frames(self) -> int:
-        """Latent frames of context of a part; whole loops of the vocoder's noise. The VAE's norms cover all frames, so
-        a part is only close to that of the whole."""
+        """Latent frames of context of a part. The VAE's norms cover all frames, so a part is only close to that of the
+        whole."""
         return -(-self._vocoder_margin // self.ratio)
 
     @property
@@ -130,9 +130,16 @@ class MelCodec(ModelMixin, ConfigMixin):
         """The VAE's decoder in one pass."""
         return self.vae.decode(z).sample
 
-    def vocode(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (B, T, 64) -> waveform (B, 160 T), in chunks whose overlap exceeds the vocoder's receptive field."""
-        return in_chunks(self.vocoder, log_mel, self.chunk_frames, self._vocoder_margin, dim=1, steps=(1, HOP_LENGTH),
+    def vocode(self, log_mel: Tensor, first_frame: int = 0) -> Tensor:
+        """Log-mel (B, T, 64) -> waveform (B, 160 T), in chunks whose overlap exceeds the vocoder's receptive field.
+
+        `first_frame`: the place of the first mel frame in the whole sound, on which the vocoder's noise depends.
+        """
+        def layer(part: Tensor, start: int) -> Tensor:
+            noisy = isinstance(self.vocoder, VocosVocoder)
+            return self.vocoder(part, first_frame + start) if noisy else self.vocoder(part)
+
+        return in_chunks(layer, log_mel, self.chunk_frames, self._vocoder_margin, dim=1, steps=(1, HOP_LENGTH),
                          checkpointing=self.checkpointing)
 
     def encode(self, waveform: Tensor) -> LatentPosterior:
@@ -143,8 +150,9 @@ class MelCodec(ModelMixin, ConfigMixin):
         check_waveform(waveform, self.channels)
         return self.encode_mel(self.log_mel(waveform[:, 0]))
 
-    def decode(self, latents: Tensor, num_samples: int | None = None) -> Tensor:
+    def decode(self, latents: Tensor, num_samples: int | None = None, *, first_frame: int = 0) -> Tensor:
         """Scaled latents (B, 8, L, 16) -> waveform (B, 1, num_samples), by default 640 L samples; differentiable.
+        `first_frame`: see `Codec`.
 
         Raises ValueError where the latents hold fewer than `num_samples` samples.
         """
@@ -154,7 +162,7 @@ class MelCodec(ModelMixin, ConfigMixin):
             raise ValueError(f"{latents.shape[2]} latent frames hold {available} samples, not {num_samples}; "
                              f"use latents of shape {self.latent_shape(num_samples)}")
         latents = latents.to(next(self.parameters()).dtype)
-        return self.vocode(self.decode_mel(latents))[:, None, :num_samples]
+        return self.vocode(self.decode_mel(latents), first_frame * self.ratio)[:, None, :num_samples]
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Writes `codec.json`, `vae/` and `vocoder/` (safetensors)."""
@@ -166,13 +174,14 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *, torch_dtype: torch.dtype = torch.float32,
-                        **kwargs: Any) -> MelCodec:
+                        vocoder: bool = True, **kwargs: Any) -> MelCodec:
         """Loads a folder with `vae/` and `vocoder/`: ours, or AudioLDM's in the diffusers layout.
 
-        Raises WeightsError where a part is missing or of an unknown class.
+        `vocoder` False: without one, so that latents can be made and read as log-mels. Raises WeightsError where a part
+        is missing or of an unknown class.
         """
         folder = Path(pretrained_model_name_or_path)
-        for part in ("vae", "vocoder"):
+        for part in ("vae", "vocoder") if vocoder else ("vae",):
             if not (folder / part / "config.json").is_file():
                 raise WeightsError(f"{folder} has no '{part}/config.json'; a mel codec is a folder with vae/ and "
                                    "vocoder/ in the diffusers layout")
@@ -181,13 +190,17 @@ class MelCodec(ModelMixin, ConfigMixin):
         if (folder / cls.config_name).is_file():
             stored = json.loads((folder / cls.config_name).read_text())
             settings = {k: v for k, v in stored.items() if not k.startswith("_")}
-        return cls(vae, _load_vocoder(folder / "vocoder", torch_dtype), **settings).eval()
+        voice = _load_vocoder(folder / "vocoder", torch_dtype) if vocoder else nn.Identity()
+        return cls(vae, voice, **settings).eval()
 
 
 def _load_vocoder(folder: Path, torch_dtype: torch.dtype) -> nn.Module:
     """The vocoder in `folder`, by the class its config names."""
     config = json.loads((folder / "config.json").read_text())
     name = config.get("_class_name") or (config.get("architectures") or ["unknown"])[0]
+    if name == "VocosVocoder" and "noise_frames" in config:
+        raise WeightsError(f"{folder}: this vocoder has a noise of its own, as those of postsync 0.1.0 had; train it "
+                           "again with postsync train vocoder")
     if name == "VocosVocoder":
         return VocosVocoder.from_pretrained(folder, torch_dtype=torch_dtype)
     if name == "SpeechT5HifiGan":

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.func import functional_call
 
+from .. import weights
 from ..errors import ConditionError, WeightsError
 from ..features.spectrogram import audioldm_log_mel
 from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, Objective
+from ..scenes.sounds import SoundConfig
+from .discriminators import Discriminators, feature_distance, hinge_loss
 from .mel_vae import HOP_LENGTH, MelCodec
 from .presets import MelCodecPreset, mini, tiny
-from .stft import stft_loss
+from .stft import mel_distance
 from .vocoder import VocosVocoder
 
 PRESETS: dict[str, Callable[[], MelCodecPreset]] = {"mini": mini, "tiny": tiny}
@@ -117,41 +122,85 @@ class MelVAEObjective(_WaveformObjective):
 
 
 class VocoderObjective(_WaveformObjective):
-    """Multi-resolution STFT loss (log-magnitude, spectral convergence) and L1 on the log-mel of the output."""
+    """Mel distances at four resolutions, and discriminators that keep noise noisy and clicks sharp.
 
-    def __init__(self, preset: MelCodecPreset | None = None, *, crop_frames: int = 96, clip_samples: int = 65536,
-                 log_weight: float = 2.0, convergence_weight: float = 0.2, mel_weight: float = 0.5,
-                 mel_noise: float = 0.05, flattening_steps: int = 300, max_attenuation_db: float = 30.0,
-                 silence_probability: float = 0.1) -> None:
+    Half of the mels, `decoded`, have been through the codec's VAE, as those of everything that is generated have.
+    """
+
+    def __init__(self, preset: MelCodecPreset | None = None, *, codec: MelCodec | None = None, crop_frames: int = 64,
+                 clip_samples: int = 65536, mel_weight: float = 10.0, feature_weight: float = 1.0,
+                 adversarial_weight: float = 1.0, adversarial_start: int = 0, decoded: float = 0.7,
+                 mel_noise: float = 0.05, max_attenuation_db: float = 30.0, silence_probability: float = 0.05) -> None:
         super().__init__(crop_frames, clip_samples, 16000, max_attenuation_db, silence_probability)
         self.preset = preset or mini()
         if self.preset.vocoder is None:
             raise ConditionError("AudioLDM's vocoder is loaded, not trained, here; choose a preset with a VocosVocoder")
         self.vocoder_settings = self.preset.vocoder
         self.vocoder = VocosVocoder(**self.vocoder_settings)
-        self.vocoder.flatten_noise(flattening_steps)
-        self.log_weight, self.convergence_weight, self.mel_weight = log_weight, convergence_weight, mel_weight
-        self.mel_noise = mel_noise  # in ln units, so that the vocoder tolerates a VAE's small errors
+        self.discriminators = Discriminators(channels=self.preset.discriminator_channels)
+        self.codec = codec
+        if codec is not None:
+            codec.vocoder = nn.Identity()  # the one that is trained stands in
+            codec.requires_grad_(False).eval()
+        self.mel_weight, self.feature_weight = mel_weight, feature_weight
+        self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
+        self.decoded, self.mel_noise = decoded, mel_noise  # mel_noise in ln units
+
+    def frozen(self) -> list[nn.Module]:
+        """The codec that gives decoded mels."""
+        return [] if self.codec is None else [self.codec]
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The discriminators with Adam's usual rates of adversarial training."""
+        return [{"params": list(self.vocoder.parameters()), "betas": (0.8, 0.99)},
+                {"params": list(self.discriminators.parameters()), "betas": (0.8, 0.99), "weight_decay": 0.0}]
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:
-        """batch["waveform"] (B, N) -> `loss`, `log_magnitude`, `convergence`, `mel` (all in their own units)."""
+        """batch["waveform"] (B, N) -> `loss`, and `mel` (ln units), `features`, `adversarial`, `discriminator`."""
         waveform = self.crop(batch["waveform"], generator)
+        log_mel = self.mels(waveform, generator)
+        first = int(torch.randint(1 << 20, (), generator=generator))
+        made = self.vocoder(log_mel, first)
+        mel = mel_distance(made, waveform)
+        real_scores, real_features = self.discriminators(waveform)
+        made_scores, _ = self.discriminators(made.detach())
+        discriminator = hinge_loss(real_scores, made_scores)
+        fixed = {name: value.detach() for name, value in self.discriminators.named_parameters()}
+        scores, features = functional_call(self.discriminators, fixed, (made,))
+        adversarial = -torch.stack([score.mean() for score in scores]).mean()
+        distance = feature_distance(real_features, features)
+        loss = self.mel_weight * mel + discriminator
+        if step >= self.adversarial_start:
+            loss = loss + self.adversarial_weight * adversarial + self.feature_weight * distance
+        return {"loss": loss, "mel": mel.detach(), "features": distance.detach(), "adversarial": adversarial.detach(),
+                "discriminator": discriminator.detach()}
+
+    @torch.no_grad()
+    def mels(self, waveform: Tensor, generator: torch.Generator | None) -> Tensor:
+        """(B, N) -> log-mels (B, crop_frames, 64), a part of them decoded from latents."""
         log_mel = audioldm_log_mel(waveform)[:, : self.crop_frames]
         noise = torch.randn(log_mel.shape, generator=generator).to(log_mel)
-        offset = int(torch.randint(self.vocoder.config.noise_frames, (), generator=generator))
-        estimate = self.vocoder(log_mel + self.mel_noise * noise, offset)
-        losses = stft_loss(estimate, waveform)
-        mel = functional.l1_loss(audioldm_log_mel(estimate)[:, : self.crop_frames], log_mel)
-        loss = (self.log_weight * losses["log_magnitude"] + self.convergence_weight * losses["convergence"]
-                + self.mel_weight * mel)
-        return {"loss": loss, "mel": mel.detach(), **{name: value.detach() for name, value in losses.items()}}
+        which = torch.rand(len(waveform), generator=generator).to(log_mel) < self.decoded
+        mels = log_mel + self.mel_noise * noise
+        if self.codec is not None and which.any():
+            posterior = self.codec.encode_mel(log_mel[which])
+            mels[which] = self.codec.decode_mel(posterior.sample(generator))
+        return mels
 
     def export(self, folder: Path) -> None:
-        """Writes `vocoder/` (float16) below `folder`."""
+        """Writes the codec: `vocoder/` (float16), and `codec.json` and `vae/` as they were given."""
         vocoder = VocosVocoder(**self.vocoder_settings)
         vocoder.load_state_dict(self.vocoder.state_dict())
         vocoder.half().save_pretrained(Path(folder) / "vocoder")
+        if self.codec is not None:
+            self.codec.save_config(folder)
+            copy.deepcopy(self.codec.vae).half().save_pretrained(Path(folder) / "vae")
+
+
+def recorded() -> dict[str, Any]:
+    """Scenes whose sound is, where recordings are given, mostly a stretch of any of them: material of all kinds."""
+    return {"sound": SoundConfig(recordings=0.5, stretches=0.8)}
 
 
 def vae(preset: str) -> MelVAEObjective:
@@ -159,6 +208,14 @@ def vae(preset: str) -> MelVAEObjective:
     return MelVAEObjective(PRESETS[preset]())
 
 
-def vocoder(preset: str) -> VocoderObjective:
-    """Objective of the mel codec's untrained vocoder."""
-    return VocoderObjective(PRESETS[preset]())
+def vocoder(preset: str, codec: Path | None = None, start: Path | None = None) -> VocoderObjective:
+    """Objective of the mel codec's vocoder, for the VAE in the folder `codec` (default, for the mini: the bundled),
+    from scratch or from the vocoder of the codec in `start`."""
+    sizes = PRESETS[preset]()
+    if codec is None and preset == "mini":
+        codec = weights.bundled("mel_codec")
+    vae = sizes.build() if codec is None else MelCodec.from_pretrained(codec, vocoder=False)
+    objective = VocoderObjective(sizes, codec=vae)
+    if start is not None:
+        objective.vocoder.load_state_dict(MelCodec.from_pretrained(start).vocoder.state_dict())
+    return objective

@@ -81,13 +81,14 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         check_waveform(waveform, self.channels)
         missing = -waveform.shape[-1] % self.hop_length
         padded = functional.pad(waveform, (0, missing)).to(self.vae.dtype)
-        found = in_chunks(self.vae.encoder, padded, self.chunk_frames, self.context_frames, dim=2,
+        found = in_chunks(lambda part, _: self.vae.encoder(part), padded, self.chunk_frames, self.context_frames, dim=2,
                           steps=(self.hop_length, 1), checkpointing=self.checkpointing)
         mean, scale = found.chunk(2, dim=1)
         return LatentPosterior(mean, functional.softplus(scale) + 1e-4)
 
-    def decode(self, latents: Tensor, num_samples: int | None = None) -> Tensor:
+    def decode(self, latents: Tensor, num_samples: int | None = None, *, first_frame: int = 0) -> Tensor:
         """Latents (B, channels, T) -> waveform (B, C, num_samples) float32, by default of all frames; differentiable.
+        `first_frame` changes nothing: no noise is added.
 
         Raises ValueError where the latents hold fewer than `num_samples` samples.
         """
@@ -96,8 +97,8 @@ class OobleckCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         if num_samples > available:
             raise ValueError(f"{latents.shape[2]} latent frames hold {available} samples, not {num_samples}; "
                              f"use latents of shape {self.latent_shape(num_samples)}")
-        waveform = in_chunks(self.vae.decoder, latents.to(self.vae.dtype), self.chunk_frames, self.context_frames,
-                             dim=2, steps=(1, self.hop_length), checkpointing=self.checkpointing)
+        waveform = in_chunks(lambda part, _: self.vae.decoder(part), latents.to(self.vae.dtype), self.chunk_frames,
+                             self.context_frames, dim=2, steps=(1, self.hop_length), checkpointing=self.checkpointing)
         return waveform[..., :num_samples].float()
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:

@@ -24,6 +24,7 @@ class MelCodecPreset:
     mel_mean: float = -6.0
     mel_std: float = 3.0
     vocoder: dict[str, Any] | None = field(default_factory=dict)
+    discriminator_channels: int = 16  # of the networks that train the vocoder
 
     def build_vae(self) -> AutoencoderKL:
         """A randomly initialised VAE, 8 latent channels."""
@@ -65,4 +66,4 @@ def paper() -> MelCodecPreset:
 def tiny() -> MelCodecPreset:
     """Random weights for tests."""
     return MelCodecPreset(block_out_channels=(8, 8, 8), norm_num_groups=4,
-                          vocoder={"channels": 16, "hidden": 32, "num_layers": 2, "noise_frames": 32})
+                          vocoder={"channels": 16, "hidden": 32, "num_layers": 2}, discriminator_channels=4)

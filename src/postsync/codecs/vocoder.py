@@ -1,11 +1,12 @@
 """A Vocos-style vocoder: log-mel -> ConvNeXt blocks at frame rate -> magnitude and phase -> inverse STFT.
 
 After Siuzdak, "Vocos: Closing the gap between time-domain and Fourier-based neural vocoders", ICLR 2024, section 3.
-Called as AudioLDM's `SpeechT5HifiGan` is. Two additions make it train in minutes on a CPU:
-magnitudes start from the interpolated mel energies and the network only corrects them, so levels (and silence) are
-right from the first step; and a learned, looped noise, shaped by magnitudes of its own, is added to the part whose
-phases are predicted, since a convolution over steady mels can only repeat itself every frame, which sounds like a buzz.
-The network also gets the deviation of the shaped noise's mels, so it can compensate the noise's random peaks.
+Called as AudioLDM's `SpeechT5HifiGan` is. Two additions make it train in minutes on a CPU: magnitudes start from the
+interpolated mel energies and the network only corrects them, so levels (and silence) are right from the first step;
+and white noise, shaped by magnitudes of its own, is added to the part whose phases are predicted: a convolution over
+steady mels can only repeat itself every frame, which sounds like a buzz where there should be noise. The noise is a
+function of the place in the sound alone, so that parts fit together and results repeat. The network also gets the
+deviation of the shaped noise's mels, so it can compensate the noise's random peaks.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..features.spectrogram import audioldm_log_mel
-from .stft import RESOLUTIONS, magnitude_stft
+
+NOISE_BLOCK = 256  # frames of noise drawn from one seed
 
 
 class ConvNeXtBlock(nn.Module):
@@ -45,15 +47,13 @@ class VocosVocoder(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(self, num_mels: int = 64, channels: int = 192, hidden: int = 576, num_layers: int = 6,
                  n_fft: int = 640, hop_length: int = 160, sampling_rate: int = 16000, mel_mean: float = -6.0,
-                 mel_std: float = 3.0, mel_n_fft: int = 1024, noise_frames: int = 256) -> None:
+                 mel_std: float = 3.0, mel_n_fft: int = 1024, noise_seed: int = 0) -> None:
         super().__init__()
         self.embed = nn.Conv1d(2 * num_mels, channels, 7, padding=3)
         self.norm_in = nn.LayerNorm(channels, eps=1e-6)
         self.blocks = nn.ModuleList(ConvNeXtBlock(channels, hidden, 1.0 / num_layers) for _ in range(num_layers))
         self.norm_out = nn.LayerNorm(channels, eps=1e-6)
         self.head = nn.Linear(channels, 3 * (n_fft // 2 + 1))
-        generator = torch.Generator().manual_seed(0)
-        self.noise = nn.Parameter(torch.randn(noise_frames * hop_length, generator=generator))
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
@@ -63,24 +63,22 @@ class VocosVocoder(ModelMixin, ConfigMixin):
 
     @property
     def chunk_margin(self) -> int:
-        """Mel frames of context that make a chunk of a long clip equal to the whole: whole loops of the noise."""
-        receptive = 3 * (len(self.blocks) + 1) + self.config.n_fft // self.config.hop_length + 9
-        return -(-receptive // self.config.noise_frames) * self.config.noise_frames
+        """Mel frames of context that make a chunk of a long clip equal to the whole."""
+        return 3 * (len(self.blocks) + 1) + self.config.n_fft // self.config.hop_length + 9
 
-    def forward(self, log_mel: Tensor, noise_offset: int = 0) -> Tensor:
+    def forward(self, log_mel: Tensor, first_frame: int = 0) -> Tensor:
         """(B, T, num_mels) -> (B, T * hop_length), or (T, num_mels) -> (T * hop_length,).
 
-        `noise_offset` is the frame of the looped noise that aligns with the first mel frame.
+        `first_frame` is the place of the first mel frame in the whole sound: a part then gets the noise that it would
+        get there.
         """
         if log_mel.ndim == 2:
-            return self(log_mel[None], noise_offset)[0]
-        num_frames = log_mel.shape[1]
+            return self(log_mel[None], first_frame)[0]
         log_mel = torch.cat([log_mel, log_mel[:, -1:]], dim=1)  # centred frames 0..T are needed for T hops
-        noise = self._noise_spectrum(num_frames + 1, noise_offset)
+        noise = self._noise_spectrum(first_frame, log_mel.shape[1])
         base = log_mel.float() @ self.spread.float() + self.level
         with torch.no_grad():
             miss = log_mel - audioldm_log_mel(self._synthesise(base.exp() * noise))
-        base = base + 0.7 * miss.float() @ self.spread.float()
         normalised = torch.cat([(log_mel - self.config.mel_mean) / self.config.mel_std, miss], dim=-1)
         x = self.norm_in(self.embed(normalised.to(self.dtype).transpose(1, 2)).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
@@ -97,33 +95,23 @@ class VocosVocoder(ModelMixin, ConfigMixin):
         return torch.istft(spectrum.transpose(1, 2), self.config.n_fft, hop_length, window=self.window.float(),
                            length=(spectrum.shape[1] - 1) * hop_length)
 
-    def _noise_spectrum(self, num_frames: int, offset: int) -> Tensor:
-        """(num_frames, bins) complex STFT of the looped noise, about 1 in magnitude."""
-        n_fft, window, noise = self.config.n_fft, self.window.float(), self.noise.float()
-        noise = noise / (noise.std() * window.square().sum().sqrt())
-        looped = torch.cat([noise[-(n_fft // 2) :], noise, noise[: n_fft // 2]])
-        spectrum = torch.stft(looped, n_fft, self.config.hop_length, window=window, center=False, return_complex=True)
-        index = (torch.arange(num_frames, device=noise.device) + offset) % self.config.noise_frames
-        return spectrum.T[index]
-
-    def flatten_noise(self, num_iterations: int = 150) -> None:
-        """Before training: move the noise towards equal magnitudes in every bin and frame, at three resolutions."""
-        flatten(self.noise, num_iterations)
+    def _noise_spectrum(self, first_frame: int, num_frames: int) -> Tensor:
+        """(num_frames, bins) complex STFT of white noise, a root mean square of 1, from frame `first_frame` on."""
+        n_fft, hop_length, window = self.config.n_fft, self.config.hop_length, self.window.float()
+        lead = n_fft // 2 // hop_length  # centred frames reach this far back; n_fft is a multiple of 2 hops
+        noise = _white_noise(first_frame - lead, num_frames - 1 + 2 * lead, hop_length, self.config.noise_seed)
+        spectrum = torch.stft(noise.to(window.device), n_fft, hop_length, window=window, center=False,
+                              return_complex=True)
+        return spectrum.T / window.square().sum().sqrt()
 
 
-def flatten(noise: nn.Parameter, num_iterations: int, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
-    """Adam on the mean deviation of log-magnitudes from their mean, in place; the loop's seam counts as well."""
-    optimizer = torch.optim.Adam([noise], lr=0.02)
-    for _ in range(num_iterations):
-        looped = torch.cat([noise, noise[: max(resolutions)]])[None]
-        deviations = []
-        for n_fft in resolutions:
-            level = (magnitude_stft(looped, n_fft) / n_fft**0.5 + 1e-3).log()[:, 1:-1]
-            deviations.append((level - level.mean()).abs().mean())
-        optimizer.zero_grad()
-        torch.stack(deviations).sum().backward()
-        optimizer.step()
-    optimizer.zero_grad()
+def _white_noise(first_frame: int, num_frames: int, hop_length: int, seed: int) -> Tensor:
+    """Gaussian noise (num_frames * hop_length,) that depends on nothing but the place: part of one endless signal."""
+    first, last = first_frame // NOISE_BLOCK, (first_frame + num_frames - 1) // NOISE_BLOCK
+    blocks = [torch.randn(NOISE_BLOCK, hop_length, generator=torch.Generator().manual_seed((seed + block) % 2**32))
+              for block in range(first, last + 1)]
+    start = first_frame - first * NOISE_BLOCK
+    return torch.cat(blocks)[start : start + num_frames].flatten()
 
 
 def _mel_to_bins(num_mels: int, n_fft: int, sampling_rate: int) -> Tensor:

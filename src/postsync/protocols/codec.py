@@ -47,8 +47,8 @@ class Codec(Protocol):
 
     @property
     def context_frames(self) -> int:
-        """Latent frames on either side that a part of the sound depends on. A part decoded alone, from a multiple of it
-        on and with that many frames around it, equals that of the whole or comes close to it."""
+        """Latent frames on either side that a part of the sound depends on. A part decoded alone, with that many frames
+        around it and its `first_frame`, equals that of the whole or comes close to it."""
         ...
 
     def latent_shape(self, num_samples: int) -> tuple[int, ...]:
@@ -59,8 +59,11 @@ class Codec(Protocol):
         """Waveform (B, C, N) -> posterior over latents (B, *latent_shape(N))."""
         ...
 
-    def decode(self, latents: Tensor, num_samples: int | None = None) -> Tensor:
+    def decode(self, latents: Tensor, num_samples: int | None = None, *, first_frame: int = 0) -> Tensor:
         """Latents (B, channels, frames, ...) -> waveform (B, C, num_samples), by default all of it; differentiable.
+
+        `first_frame`: the place of a part's first latent frame in the whole sound. A codec that adds noise gives each
+        place its own.
         """
         ...
 

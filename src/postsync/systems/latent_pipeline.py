@@ -77,10 +77,10 @@ class LatentPipeline(SoundPipeline):
         if not 0 <= first < last:
             raise ConditionError(f"there is no sound from {start_s} to {end_s} s in {num_samples / rate} s.")
         per_frame, context = round(rate / codec.latent_rate), codec.context_frames
-        left = max(first // per_frame - context, 0) // context * context
+        left = max(first // per_frame - context, 0)
         right = min(-(-last // per_frame) + context, codec.latent_shape(num_samples)[1])
         held = min(num_samples, right * per_frame) - left * per_frame
-        waveform = codec.decode(self._codec_latents(clean[:, :, left:right]), held)
+        waveform = codec.decode(self._codec_latents(clean[:, :, left:right]), held, first_frame=left)
         return waveform[..., first - left * per_frame:last - left * per_frame]
 
     def _audios(self, clean: Tensor, num_samples: int, output_type: OutputType) -> Tensor:

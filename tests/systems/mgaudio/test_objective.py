@@ -149,7 +149,8 @@ class Stereo(torch.nn.Module):
         mean = waveform.unflatten(-1, (-1, 480)).mean(-1)[..., None]
         return LatentPosterior(mean, torch.zeros_like(mean))
 
-    def decode(self, latents: torch.Tensor, num_samples: int | None = None) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, num_samples: int | None = None, *,
+               first_frame: int = 0) -> torch.Tensor:
         return latents[..., 0].repeat_interleave(480, dim=-1)[..., :num_samples]
 
 
