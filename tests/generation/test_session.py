@@ -98,10 +98,33 @@ def test_the_clips_own_sound_is_never_listened_to(pipe, clip, tmp_path):
     assert np.array_equal(heard.waveform, generation.generate(clip, "hammer", pipeline=pipe, seed=5).waveform)
 
 
-def test_where_nothing_moves_nothing_sounds(pipe, still):
+def test_where_nothing_moves_nothing_sounds_and_that_is_said(pipe, still):
     result = generation.generate(still, "hammer", pipeline=pipe, seed=1)
     assert not result.waveform.any()
     assert len(result.onsets_s) == 0
+    assert any("soundtrack is silent" in note and "--onsets-in" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("prompt", ["rain", "a car engine", "wind in the trees"])
+def test_what_goes_on_steadily_sounds_over_a_still_picture(pipe, still, prompt):
+    result = generation.generate(still, prompt, pipeline=pipe, seed=1)
+    assert result.waveform.any()
+    assert float(result.envelope.min()) == float(result.envelope.max()) > 0
+    assert not any("silent" in note for note in result.notes)
+
+
+def test_steady_cues_sound_in_their_own_time(pipe, still):
+    result = generation.generate(still, pipeline=pipe, seed=1, cues=[(0.0, 0.2, "hammer"), (0.2, 0.4, "rain")])
+    assert not result.envelope[:20].any()
+    assert bool((result.envelope[20:] > 0).all())
+
+
+def test_at_control_scale_zero_the_sound_is_free_of_the_timing(pipe, still, clip):
+    free = generation.generate(still, "hammer", pipeline=pipe, seed=1, control_scale=0.0)
+    assert free.waveform.any()
+    one, other = (generation.generate(clip, "hammer", pipeline=pipe, seed=1, control_scale=0.0, envelope=curve)
+                  for curve in (torch.zeros(80), torch.full((80,), 0.5)))
+    assert np.array_equal(one.waveform, other.waveform)
 
 
 def test_an_envelope_of_ones_own_replaces_the_motion(pipe, still, tmp_path):

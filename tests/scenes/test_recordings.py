@@ -96,10 +96,12 @@ def test_recordings_are_used_as_often_as_asked_and_only_where_they_exist(folder:
     plain = render_sound(score, np.random.default_rng(4))
     assert np.array_equal(plain, render_sound(score, np.random.default_rng(4), bank=bank,
                                               config=SoundConfig(recordings=1.0)))
-    rain = plan_score("rain", 0.5, np.random.default_rng(3))
-    differ = [not np.array_equal(render_sound(rain, np.random.default_rng(s)), render_sound(
-        rain, np.random.default_rng(s), bank=bank, config=SoundConfig(recordings=0.5))) for s in range(40)]
-    assert 0.25 < np.mean(differ) < 0.75
+    bank._by_family["waves"] = bank._by_family["rain"]
+    for family, low, high in (("waves", 0.25, 0.75), ("rain", 1.0, 1.0)):  # an ear prefers recorded rain
+        score = plan_score(family, 0.5, np.random.default_rng(3))
+        differ = [not np.array_equal(render_sound(score, np.random.default_rng(s)), render_sound(
+            score, np.random.default_rng(s), bank=bank, config=SoundConfig(recordings=0.5))) for s in range(40)]
+        assert low <= np.mean(differ) <= high
 
 
 def test_excerpts_have_the_length_asked_for(folder: Path) -> None:

@@ -31,6 +31,6 @@ def families(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 def collect() -> list[dict[str, Any]]:
     """Every family: its name, kind and a prompt, as plain values for JSON."""
     from ..scenes.captions import paraphrases
-    from ..scenes.families import FAMILIES
+    from ..scenes.families import KNOWN
 
-    return [{"name": name, "kind": family.kind, "prompt": paraphrases(name)[0][0]} for name, family in FAMILIES.items()]
+    return [{"name": name, "kind": family.kind, "prompt": paraphrases(name)[0][0]} for name, family in KNOWN.items()]

@@ -58,7 +58,8 @@ def train(
     count: Annotated[int | None, typer.Option(min=1, help="Number of scenes.")] = None,
     duration: Annotated[float | None, typer.Option(min=0.5, help="Seconds of a scene.")] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Scenes without nuisances.")] = False,
-    recordings: Annotated[Path | None, typer.Option(help="Labelled recordings, a second sound source.")] = None,
+    recordings: Annotated[list[Path] | None, typer.Option(help="Folder of labelled recordings, a second source of "
+                                                          "sound; may be repeated.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of a manifest to train on, instead of scenes.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare clips.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of this process.")] = None,
@@ -82,14 +83,15 @@ def train(
     torch.manual_seed(seed)
     objective = load(name, preset, part, set_)
     if data is not None:
-        of_scenes = {"count": count, "duration": duration, "clean": clean or None, "recordings": recordings}
+        of_scenes = {"count": count, "duration": duration, "clean": clean or None, "recordings": recordings or None}
         if extra := [option for option, value in of_scenes.items() if value is not None]:
             raise PostsyncError(f"--data and --{', --'.join(extra)} cannot be combined; those are for scenes.")
         dataset: Any = manifest_features(name, objective, data)
         key = dataset.key
     else:
         dataset = scene_clips(objective.wants, seed, count or entry.count, duration_s=duration, clean=clean,
-                              world=registry.resolve(entry.world)() if entry.world else None, recordings=recordings)
+                              world=registry.resolve(entry.world)() if entry.world else None,
+                              recordings=recordings or ())
         key = f"{name} {dataset.config} {dataset.seeds} {recordings} {extractor_version(objective)}"
     changes: dict[str, Any] = {"steps": steps, "batch_size": batch_size,
                                "accumulation": accumulation, "lr": lr, "max_minutes": minutes,

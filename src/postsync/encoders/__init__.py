@@ -5,11 +5,12 @@ from ..protocols.train_config import TrainConfig
 
 TRAINABLES = (
     Trainable("gram", "video, audio and text towers in one embedding space", "postsync.encoders.training:gram",
-              TrainConfig(steps=3000, batch_size=48, lr=1.5e-3, warmup=80, weight_decay=0.03), count=2600),
+              TrainConfig(steps=3000, batch_size=48, lr=1.5e-3, warmup=80, weight_decay=0.03), count=2600,
+              parts={"start": "trained towers to start from"}),
     Trainable("gram_pictures", "GRAM's video tower, trained further beside the bundled audio and text towers",
               "postsync.encoders.training:gram_pictures",
               TrainConfig(steps=8000, batch_size=48, lr=1.5e-3, warmup=100, weight_decay=0.03),
-              count=6500, presets=("mini",)),
+              count=6500, presets=("mini",), parts={"gram": "the towers, an export of gram"}),
     Trainable("cavp", "CAVP: video and audio in one embedding space, four vectors a second",
               "postsync.encoders.training:cavp",
               TrainConfig(steps=3000, batch_size=24, lr=5e-4, warmup=100, weight_decay=0.03), count=2600),

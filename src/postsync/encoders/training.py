@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from .. import weights
 from ..protocols.clip import Clip
 from ..scenes.captions import paraphrases
-from ..scenes.families import FAMILIES
+from ..scenes.families import KNOWN
 from . import cavp_objective, gram_objective
 from . import gram as towers
 from .text import WordPieceTokenizer
@@ -17,16 +18,20 @@ CAVP_PRESETS: dict[str, Callable[[], cavp_objective.CavpTraining]] = {
     "mini": cavp_objective.mini, "tiny": cavp_objective.tiny}
 
 
-def gram(preset: str) -> gram_objective.GramObjective:
-    """GRAM's towers from scratch, on the bundled vocabulary."""
+def gram(preset: str, start: Path | None = None) -> gram_objective.GramObjective:
+    """GRAM's towers on the bundled vocabulary: from scratch, or from the trained ones in the folder `start`."""
+    if start is not None:
+        encoder = towers.GramEncoder.from_pretrained(start).float()
+        return gram_objective.GramObjective(encoder, gram_objective.mini(), captions=scene_captions)
     tokenizer = WordPieceTokenizer(weights.ROOT / "gram" / "vocab.txt")
     encoder = towers.GramEncoder.from_preset(GRAM_PRESETS[preset](vocab_size=len(tokenizer)), tokenizer)
     return gram_objective.GramObjective(encoder, gram_objective.mini(), captions=scene_captions)
 
 
-def gram_pictures(preset: str) -> gram_objective.GramObjective:
-    """The bundled GRAM's video tower, trained further towards its audio and text embeddings."""
-    encoder = towers.GramEncoder.from_pretrained(weights.bundled("gram")).float()
+def gram_pictures(preset: str, gram: Path | None = None) -> gram_objective.GramObjective:
+    """The video tower of GRAM (in the folder `gram`, by default the bundled one), trained further towards its audio and
+    text embeddings."""
+    encoder = towers.GramEncoder.from_pretrained(gram or weights.bundled("gram")).float()
     return gram_objective.GramObjective(encoder, gram_objective.mini_pictures(), captions=scene_captions)
 
 
@@ -37,4 +42,4 @@ def cavp(preset: str) -> cavp_objective.CavpObjective:
 
 def scene_captions(clip: Clip) -> Sequence[str]:
     """All training paraphrases of a scene's family; the clip's own captions where it is not a scene."""
-    return paraphrases(clip.label)[0] if clip.label in FAMILIES else clip.captions
+    return paraphrases(clip.label)[0] if clip.label in KNOWN else clip.captions

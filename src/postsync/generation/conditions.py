@@ -25,6 +25,7 @@ from ..timing.files import read_envelope, read_onsets
 from ..timing.readers import ANALYSIS_SIZE, READERS, open_reader, reader_name
 from ..timing.timing import Timing
 from .options import Options, of_system
+from .steady import with_steady_sounds
 
 log = logging.getLogger(__name__)
 
@@ -82,15 +83,21 @@ def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timi
     images = read_picture(picture, known, plan, reader, options.parts.get(TIMING_PART), on_progress)
     duration_s = picture.info.duration_s
     if reader is not None:
-        timing = known.timings[reader, options.parts.get(TIMING_PART)]
+        timing = with_steady_sounds(known.timings[reader, options.parts.get(TIMING_PART)], options, duration_s)
     elif timing is None and source is not None:
         timing = read_timing_file(options, duration_s)
     reference = None
     if options.reference is not None:
         reference = torch.from_numpy(read_audio(options.reference, pipeline.sampling_rate, mono=True))
     start_s, end_s = part or part_of(duration_s, options)
+    timing = timing and timing.fitted(duration_s)
+    if timing is not None and options.control_scale != 0 and timing.moved(options.offset_ms / 1000).silent(start_s,
+                                                                                                           end_s):
+        why = "nothing moves in the picture as if it sounded" if reader else "the timing is silent"
+        note(log, "%s: %s, so the soundtrack is silent; give hits (--onsets-in) or an envelope, name a steady sound "
+             "such as rain, or free the sound from the timing (--control-scale 0)", picture.name, why)
     frames = None if images is None else torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-    return Conditions(picture, start_s, end_s, timing and timing.fitted(duration_s), frames, reference)
+    return Conditions(picture, start_s, end_s, timing, frames, reference)
 
 
 def read_picture(picture: Picture, known: PictureCache, plan: Callable[[VideoInfo], FramePlan | None],

@@ -52,9 +52,9 @@ def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept
     """
     start_s, end_s = conditions.start_s, conditions.end_s
     arguments = _arguments(conditions, options)
-    if conditions.timing is not None:
+    if conditions.timing is not None and options.control_scale != 0:  # at 0 the sound is free of the timing
         timing = conditions.timing.moved(options.offset_ms / 1000)
-        if not bool((timing.within(start_s, end_s).envelope.values > 0).any()):  # a silent timing
+        if timing.silent(start_s, end_s):
             num_samples = round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)
             return Rendered(np.zeros((pipeline.channels, num_samples), np.float32), None)
         arguments["envelope"] = timing.part(start_s, end_s)

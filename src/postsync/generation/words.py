@@ -11,16 +11,12 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
 from ..protocols.pipeline import Pipeline
-from ..scenes.captions import vocabulary_words, words_of
+from ..scenes.captions import STOP_WORDS, stem_of, vocabulary_words, words_of
 from .conditions import pipeline_arguments
 from .options import Options
 
 log = logging.getLogger(__name__)
 
-_STOP_WORDS = frozenset(words_of(
-    "a an the and or but of in on at by to from with without into onto over under against off up down out for as is "
-    "are was be being it its his her their this that some no not very while then again"))
-_ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly", "y", "e")
 _NEAR = 0.7  # least share of letters in common
 
 
@@ -58,21 +54,12 @@ def new_words(prompts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     known = vocabulary_words()
     words = dict.fromkeys(word for prompt in prompts for word in words_of(prompt))
     return {word: _nearest(word, known) for word in words
-            if word not in known and word not in _STOP_WORDS and not word.isdigit()}
+            if word not in known and word not in STOP_WORDS and not word.isdigit()}
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> tuple[str, ...]:
     stem = stem_of(word)
     likeness = {k: (stem_of(k) == stem, SequenceMatcher(None, word, k).ratio()) for k in known
-                if k not in _STOP_WORDS}
+                if k not in STOP_WORDS}
     near = [k for k, (same_stem, ratio) in likeness.items() if same_stem or ratio >= _NEAR]
     return tuple(sorted(near, key=lambda k: likeness[k], reverse=True)[:3])
-
-
-def stem_of(word: str) -> str:
-    """A word without its ending: "hammers", "hammered" and "hammering" become one; at least three letters stay."""
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            stem = word[:-len(ending)]
-            return stem[:-1] if len(stem) > 3 and stem[-1] == stem[-2] else stem
-    return word

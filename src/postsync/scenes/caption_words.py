@@ -188,10 +188,11 @@ _EVENTS = {
         "a football bounces off a wall; a ball bounces down the stairs; playing tennis; a bouncy ball; "
         "a volleyball bounces in the gym; juggling a soccer ball"),
     "footsteps": _words(
-        "a man; a woman in high heels; someone; a runner", "walking; walking down the hall; stepping on a gravel path",
+        "a man; a woman in high heels; someone; a runner", "walking; walking down the hall; stepping on a hard floor",
         "footsteps; steps; walking sounds", "steady; slow; hurried; heavy",
-        "footsteps on gravel; gravel footsteps; high heels on a hard floor; boots marching; jogging in the street; "
-        "walking on snow; running up the stairs; someone walks past; pacing footsteps; creeping steps in the night"),
+        "footsteps on concrete; footsteps on a wooden floor; high heels on a hard floor; boots marching; "
+        "jogging in the street; shoes on tiles; running up the stairs; someone walks past; pacing footsteps; "
+        "creeping steps in the night"),
     "door_knock": _words(
         "a visitor; a knuckle; the neighbour; a policeman",
         "knocking on a door; knocking at the front door; rapping on a wooden door",
@@ -245,10 +246,10 @@ _EVENTS = {
         "hands clapping; clap clap; clapping to the beat; a slow clap; a flamenco dancer clapping; "
         "one person clapping; a teacher claps for attention; two hands clap; clapping games; finger snaps and claps"),
     "bang": _words(
-        "a gun; a cannon; a firecracker; a rifle", "firing; going off with a bang; exploding",
-        "gunshots; explosions; loud bangs", "violent; deafening; sudden; thunderous",
-        "gun shot; fireworks; thunder; a clap of thunder; lightning; a pistol; fireworks exploding in the sky; "
-        "a bomb goes off; a shotgun blast; a balloon pops"),
+        "a cannon; a balloon; a cork; an exhaust", "going off with a bang; bursting; going bang",
+        "bangs; loud bangs; a boom", "violent; deafening; sudden; short",
+        "a loud bang; a cannon is fired; a starting gun; a backfiring car; a balloon bursts; a paper bag pops; "
+        "a boom; a cannon salute; a sudden bang in the street; a champagne cork"),
 }
 
 _TEXTURES = {
@@ -290,4 +291,4 @@ _TEXTURES = {
         "guests at a wedding"),
 }
 
-WORDS: dict[str, FamilyWords] = {**_STRIKES, **_SCRAPES, **_EVENTS, **_TEXTURES}
+DRAWN_WORDS: dict[str, FamilyWords] = {**_STRIKES, **_SCRAPES, **_EVENTS, **_TEXTURES}

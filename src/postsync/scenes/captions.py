@@ -12,12 +12,17 @@ from itertools import chain
 import numpy as np
 
 from ..errors import ConditionError
-from .caption_words import WORDS, FamilyWords
+from .caption_words import DRAWN_WORDS, FamilyWords
+from .families import KNOWN
+from .recorded_words import RECORDED_WORDS
+
+WORDS = DRAWN_WORDS | RECORDED_WORDS
 
 PARAPHRASES = 30
 HELD_OUT = PARAPHRASES // 5
 SETTINGS = ("in a quiet room", "outdoors", "up close", "in a large hall", "far away", "in the background")
 OPENINGS = ("the sound of", "a recording of", "sound effect of", "we hear", "foley of")
+_ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly", "y", "e")
 
 
 def caption(family: str, rng: np.random.Generator, held_out: bool = False) -> str:
@@ -47,6 +52,36 @@ def vocabulary_words() -> tuple[str, ...]:
 def words_of(sentence: str) -> list[str]:
     """Lower-case words of a sentence, punctuation removed."""
     return "".join(c if c.isalnum() or c == "'" else " " for c in sentence.lower()).split()
+
+
+STOP_WORDS = frozenset(words_of(
+    "a an the and or but of in on at by to from with without into onto over under against off up down out for as is "
+    "are was be being it its his her their this that some no not very while then again"))
+
+
+@cache
+def stems_of_kinds(kind: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Stems of the words in captions of the families of `kind`, and in those of all others; without stop words."""
+    inside: set[str] = set()
+    outside: set[str] = set()
+    for offset, (family, words) in enumerate(WORDS.items()):
+        chosen = inside if KNOWN[family].kind == kind else outside
+        chosen.update(stem for sentence in _sentences(words, offset) for stem in stems_of(sentence))
+    return frozenset(inside), frozenset(outside)
+
+
+def stems_of(sentence: str) -> list[str]:
+    """Stems of a sentence's words, without stop words."""
+    return [stem_of(word) for word in words_of(sentence) if word not in STOP_WORDS]
+
+
+def stem_of(word: str) -> str:
+    """A word without its ending: "hammers", "hammered" and "hammering" become one; at least three letters stay."""
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            stem = word[:-len(ending)]
+            return stem[:-1] if len(stem) > 3 and stem[-1] == stem[-2] else stem
+    return word
 
 
 def _sentences(words: FamilyWords, offset: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..protocols.clip import Event
-from .families import FAMILIES
+from .families import KNOWN
 
 ACTIVITY_RATE = 100
 UNSEEN_PROBABILITY = 0.1
@@ -39,7 +39,7 @@ def plan_score(family: str, duration_s: float, rng: Rng) -> Score:
     """
     if not duration_s > 0:
         raise ValueError(f"duration_s is {duration_s}; a score needs a positive duration in seconds")
-    kind = FAMILIES[family].kind
+    kind = KNOWN[family].kind
     start = rng.uniform(0.3, 1.2) if rng.random() < LATE_START_PROBABILITY else rng.uniform(0.05, 0.35)
     start = min(start, 0.25 * duration_s)
     if kind == "texture":
@@ -140,6 +140,11 @@ _EVENT_PLANS: dict[str, Callable[..., _Plan]] = {
     "bang": _slow, "splash": _slow, "door_knock": _groups((2, 3, 3, 4), (0.16, 0.3), (0.7, 1.6)),
     "bark": _groups((1, 2, 2, 3), (0.28, 0.5), (0.6, 1.5)), "whistle": _groups((1, 1, 2, 3), (0.4, 0.6), (0.8, 1.8)),
     "engine_start": _engine_start,
+    "step_grass": _footsteps, "step_gravel": _footsteps, "step_metal": _footsteps, "step_snow": _footsteps,
+    "step_water": _footsteps, "gun_shot": _groups((1, 1, 2, 3), (0.25, 0.6), (0.8, 2.0)), "explosion": _slow,
+    "fireworks": _slow, "thunder": _slow, "door_slam": _slow, "door_creak": _slow, "glass_break": _slow,
+    "ceramic_break": _slow, "rooster": _slow, "baby_cry": _slow, "sneeze": _slow, "cow": _slow, "horse": _slow,
+    "roar": _slow, "scream": _slow, "laugh": _slow, "car_horn": _slow, "sheep": _slow,
 }
 
 LENGTHS_S = {  # (shortest, longest) from onset until the sound has fallen by 40 dB; the next onset may come earlier
@@ -151,6 +156,14 @@ LENGTHS_S = {  # (shortest, longest) from onset until the sound has fallen by 40
     "ball_bounce": (0.1, 0.16), "footsteps": (0.14, 0.22), "door_knock": (0.1, 0.16), "clock_tick": (0.03, 0.05),
     "bell": (1.5, 2.5), "splash": (0.5, 0.8), "bark": (0.16, 0.26), "whistle": (0.22, 0.38),
     "engine_start": (2.0, 3.2), "cymbal": (0.9, 1.8), "clap": (0.06, 0.12), "bang": (0.6, 1.0),
+    "door_slam": (0.4, 0.8), "door_creak": (0.6, 1.2), "gun_shot": (0.5, 1.0), "gun_handling": (0.3, 0.7),
+    "explosion": (1.2, 2.4), "fireworks": (0.8, 1.8), "thunder": (1.6, 3.0), "glass_break": (0.5, 1.0),
+    "ceramic_break": (0.4, 0.8), "wood_break": (0.4, 0.8), "coins": (0.3, 0.6), "punch": (0.15, 0.3),
+    "whoosh": (0.2, 0.4), "step_grass": (0.2, 0.35), "step_gravel": (0.2, 0.35), "step_metal": (0.2, 0.35),
+    "step_snow": (0.2, 0.35), "step_water": (0.25, 0.45), "hi_hat": (0.08, 0.25), "snare_drum": (0.15, 0.3),
+    "bass_drum": (0.2, 0.4), "cat": (0.6, 1.0), "rooster": (1.0, 1.8), "cow": (1.0, 1.8), "horse": (0.8, 1.6),
+    "sheep": (0.6, 1.0), "duck": (0.3, 0.6), "bird": (0.3, 0.7), "roar": (0.8, 1.6), "baby_cry": (0.8, 1.4),
+    "sneeze": (0.4, 0.8), "laugh": (0.8, 1.6), "scream": (0.6, 1.2), "bite": (0.15, 0.3), "car_horn": (0.5, 1.0),
 }
 
 

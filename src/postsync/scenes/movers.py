@@ -12,7 +12,7 @@ import numpy as np
 from .canvas import Array, Canvas
 from .elements import ELEMENTS
 from .events import Score
-from .families import FAMILIES
+from .families import KNOWN
 from .gestures import GESTURES
 from .kinetics import Maker, Mover, Rng, Timeline, triangle, wobble
 from .looks import COLOURS, MaterialObject, dark, material_texture, skin, varied
@@ -22,12 +22,12 @@ def make_mover(score: Score, rng: Rng) -> Mover:
     """The mover of a score's family; it stops, turns or starts at each visible event."""
     makers: dict[str, Maker] = {"swing": swing, "slide": slide, "knock": knock, "tilt": tilt,
                                "collide": collide, **GESTURES, **ELEMENTS}
-    return makers[FAMILIES[score.family].motion](score.family, Timeline(score), rng)
+    return makers[KNOWN[score.family].motion](score.family, Timeline(score), rng)
 
 
 def swing(family: str, timeline: Timeline, rng: Rng) -> Mover:
     """A stick or hammer swings down and stops abruptly on an object, which gives way and throws up bits."""
-    material = FAMILIES[family].material or "wood"
+    material = KNOWN[family].material or "wood"
     thing, hand = MaterialObject.draw_from(material, rng), skin(rng)
     stick = varied(((0.85, 0.68, 0.42), (0.25, 0.22, 0.2), (0.9, 0.9, 0.88))[int(rng.integers(3))], rng)
     head = varied(((0.15, 0.15, 0.17), (0.8, 0.2, 0.15), (0.9, 0.85, 0.3))[int(rng.integers(3))], rng)
@@ -59,7 +59,7 @@ def swing(family: str, timeline: Timeline, rng: Rng) -> Mover:
 
 def slide(family: str, timeline: Timeline, rng: Rng) -> Mover:
     """A hand pushes a scraper to and fro over an object; its speed follows the loudness."""
-    material = FAMILIES[family].material or "wood"
+    material = KNOWN[family].material or "wood"
     thing, hand = MaterialObject.draw_from(material, rng), skin(rng)
     block = varied(((0.2, 0.35, 0.55), (0.35, 0.3, 0.25), (0.75, 0.6, 0.2))[int(rng.integers(3))], rng)
     pace, start, way = rng.uniform(1.0, 1.6), rng.random(), rng.uniform(0.38, 0.5)

@@ -9,25 +9,48 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import MediaError
-from .families import FAMILIES
+from .families import KNOWN
 
 Rng = np.random.Generator
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 MANIFEST = "sounds.jsonl"
 
 FAMILY_OF_LABEL = {  # recorded label -> family it belongs to
-    "dog bark": "bark", "sea waves": "waves", "fire crackling": "fire", "chime": "bell", "gong": "bell",
-    "cowbell": "metal_strike", "triangle": "metal_strike", "wood block": "wood_strike", "door": "door_knock",
-    "hi-hat": "cymbal", "ride cymbal": "cymbal", "snap": "clap", "bass drum": "drum_strike",
-    "snare drum": "drum_strike", "tabla": "drum_strike", "low tom": "drum_strike", "mid tom": "drum_strike",
-    "high tom": "drum_strike", "boom": "bang", "tick": "clock_tick", "pop": "water_strike",
-    "glass rub": "glass_scrape", "swash": "splash", "clapping": "clap", "hand clap": "clap", "church bells": "bell",
-    "door knock": "door_knock", "crackling fire": "fire",
+    "dog bark": "bark", "dog": "bark", "sea waves": "waves", "fire crackling": "fire", "crackling fire": "fire",
+    "chime": "bell", "gong": "bell", "church bells": "bell", "cowbell": "metal_strike", "triangle": "metal_strike",
+    "wood block": "wood_strike", "wood hit": "wood_strike", "metal hit": "metal_strike", "stone hit": "stone_strike",
+    "glass hit": "glass_strike", "plastic hit": "plastic_strike", "ceramic hit": "ceramic_strike",
+    "door": "door_knock", "door knock": "door_knock", "knock": "door_knock", "door open": "door_creak",
+    "ride cymbal": "cymbal", "snap": "clap", "clapping": "clap", "hand clap": "clap", "tabla": "drum_strike",
+    "low tom": "drum_strike", "mid tom": "drum_strike", "high tom": "drum_strike",
+    "tick": "clock_tick", "clock": "clock_tick", "glass rub": "glass_scrape", "swash": "splash", "blow": "punch",
+    "step hard": "footsteps", "step soft": "footsteps", "weapon handling": "gun_handling", "aircraft": "airplane",
+    "insect": "insects", "eat": "bite", "swoosh": "whoosh", "crow": "bird", "creature": "roar", "cloth": "cloth_scrape",
+    "leaves": "leaves_scrape", "dig": "gravel_strike", "metal scrape": "metal_scrape", "horn": "car_horn",
+}
+
+# Of labels that gather several families: words of a caption, and the family that they name; without one of them the
+# label stands for itself.
+FAMILY_OF_WORDS = {
+    "farm animal": {"cow": "cow", "bull": "cow", "neigh": "horse", "snorting": "horse", "goat": "sheep",
+                    "sheep": "sheep", "lamb": "sheep", "duck": "duck", "goose": "duck", "chicken": "rooster",
+                    "rooster": "rooster"},
+    "other animal": {"tiger": "roar", "lion": "roar", "bear": "roar", "gorilla": "roar", "wolf": "roar",
+                     "hyena": "laugh"},
+    "human effort": {"laugh": "laugh", "scream": "scream", "pain": "scream", "groan": "scream"},
+    "explosion": {"firework": "fireworks", "": "explosion"},
+    "aircraft": {"helicopter": "helicopter", "": "airplane"},
+    "saw": {"chainsaw": "chainsaw", "circular": "chainsaw", "sawmill": "chainsaw"},
+    "scrape": {"wood": "door_creak", "tree": "door_creak"},
+    "horn": {"horn": "car_horn"},
+    "pop": {"balloon": "bang", "a pop": "bang"},
+    "creature": {"roar": "roar", "growl": "roar", "beast": "roar", "monster": "roar", "zombie": "roar"},
 }
 
 
@@ -52,20 +75,25 @@ class RecordingBank:
 
     sample_rate = 16000
 
-    def __init__(self, folder: str | Path, folds: Sequence[int] = (1, 2, 3, 4)) -> None:
-        self.folder, self.folds = Path(folder), tuple(folds)
-        if not self.folder.is_dir():
-            raise MediaError(f"{self.folder}: no such folder of recordings; give one with {MANIFEST} or a subfolder "
-                             "for each label")
-        listed = _from_manifest(self.folder) if (self.folder / MANIFEST).is_file() else _from_subfolders(self.folder)
-        self.recordings = tuple(r for r in listed if r.fold in self.folds)
-        if not self.recordings:
-            raise MediaError(f"{self.folder}: no recordings in folds {self.folds} ({len(listed)} in all); "
-                             f"put {', '.join(SUFFIXES)} files into one subfolder for each label")
+    def __init__(self, *folders: str | Path, folds: Sequence[int] = (1, 2, 3, 4)) -> None:
+        self.folders, self.folds = tuple(Path(folder) for folder in folders), tuple(folds)
+        self.recordings = tuple(chain.from_iterable(map(self._listed, self.folders)))
         self._cache: dict[Path, np.ndarray] = {}
         self._by_family: dict[str, list[Recording]] = {}
         for recording in self.recordings:
             self._by_family.setdefault(recording.family, []).append(recording)
+
+    def _listed(self, folder: Path) -> list[Recording]:
+        """The recordings of a folder in these folds."""
+        if not folder.is_dir():
+            raise MediaError(f"{folder}: no such folder of recordings; give one with {MANIFEST}, or a subfolder for "
+                             "each label")
+        listed = _from_manifest(folder) if (folder / MANIFEST).is_file() else _from_subfolders(folder)
+        kept = [recording for recording in listed if recording.fold in self.folds]
+        if not kept:
+            raise MediaError(f"{folder}: no recordings in folds {self.folds} ({len(listed)} in all); put "
+                             f"{', '.join(SUFFIXES)} files into one subfolder for each label")
+        return kept
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -101,22 +129,27 @@ class RecordingBank:
         return sounds[pick % len(sounds)]
 
     def excerpt(self, rng: Rng, seconds: float) -> np.ndarray:
-        """A random stretch (round(16000 * seconds),) float32 of any recording, short ones padded with silence."""
+        """A random stretch (round(16000 * seconds),) float32 of any recording; short ones return, with pauses of up to
+        0.3 s."""
         waveform = self.load(self.recordings[int(rng.integers(len(self.recordings)))])
-        n, place = round(seconds * self.sample_rate), rng.random()
-        if len(waveform) >= n:
-            first = int(place * (len(waveform) - n + 1))
-            return waveform[first:first + n]
-        first = int(place * (n - len(waveform) + 1))
-        return np.pad(waveform, (first, n - len(waveform) - first))
+        n, parts = round(seconds * self.sample_rate), [waveform]
+        while sum(map(len, parts)) < n:
+            parts += [np.zeros(int(rng.uniform(0.02, 0.3) * self.sample_rate), np.float32), waveform]
+        whole = np.concatenate(parts)
+        first = int(rng.random() * (len(whole) - n + 1))
+        return whole[first:first + n]
 
     def __len__(self) -> int:
         return len(self.recordings)
 
 
-def _family(label: str) -> str:
-    name = label.replace(" ", "_")
-    return FAMILY_OF_LABEL.get(label, name if name in FAMILIES else label)
+def _family(label: str, caption: str = "") -> str:
+    """The family of a label, or of the caption's words where the label gathers several; else the label itself."""
+    if label in FAMILY_OF_WORDS:
+        families = FAMILY_OF_WORDS[label]
+        return next((family for word, family in families.items() if word in caption), label)
+    name = label.replace(" ", "_").replace("-", "_")
+    return FAMILY_OF_LABEL.get(label, name if name in KNOWN else label)
 
 
 def _from_manifest(folder: Path) -> list[Recording]:
@@ -137,7 +170,7 @@ def _from_manifest(folder: Path) -> list[Recording]:
                              "JSON object with file and label") from error
         if not path.is_file():
             raise MediaError(f"{folder / MANIFEST}, line {number}: {path} is missing; restore it or delete the line")
-        recordings.append(Recording(path, label, _family(label), kind, fold))
+        recordings.append(Recording(path, label, _family(label, str(entry.get("caption", ""))), kind, fold))
     return recordings
 
 
@@ -145,8 +178,8 @@ def _from_subfolders(folder: Path) -> list[Recording]:
     recordings = []
     for subfolder in sorted(p for p in folder.iterdir() if p.is_dir()):
         label = subfolder.name.replace("_", " ")
-        family = subfolder.name if subfolder.name in FAMILIES else _family(label)
-        lasting = family in FAMILIES and FAMILIES[family].kind in ("texture", "scrape")
+        family = subfolder.name if subfolder.name in KNOWN else _family(label)
+        lasting = family in KNOWN and KNOWN[family].kind in ("texture", "scrape")
         files = sorted(p for p in subfolder.iterdir() if p.suffix.lower() in SUFFIXES)
         recordings += [Recording(path, label, family, "texture" if lasting else "event", 1 + i % 5)
                        for i, path in enumerate(files)]

@@ -14,7 +14,7 @@ from ..protocols.clip import Clip
 from ..protocols.objective import FrameRequest
 from .captions import caption
 from .events import plan_score
-from .families import FAMILIES
+from .families import FAMILIES, KNOWN
 from .nuisances import PRESENCE, NuisanceConfig, clean, full
 from .pictures import render_picture
 from .sounds import Bank, SoundConfig, render_tracks
@@ -41,9 +41,9 @@ class SceneConfig:
     silent: float = 0.0  # share of clips in which things move and nothing sounds
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.families) - set(FAMILIES))
+        unknown = sorted(set(self.families) - set(KNOWN))
         if unknown or not self.families:
-            raise ValueError(f"families {unknown or '()'} are not in the world; choose from {', '.join(FAMILIES)}")
+            raise ValueError(f"families {unknown or '()'} are not in the world; choose from {', '.join(KNOWN)}")
         if self.duration_s <= 0 or self.size < 8 or (self.fps is not None and self.fps <= 0):
             raise ValueError(f"duration_s={self.duration_s}, size={self.size}, fps={self.fps}: "
                              "need a positive duration and rate and 8 pixels or more")

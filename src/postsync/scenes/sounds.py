@@ -10,7 +10,7 @@ import numpy as np
 from . import modal, rooms, signals
 from .event_sounds import EVENT_SOUNDS
 from .events import LENGTHS_S, Score
-from .families import FAMILIES
+from .families import KNOWN, RECORDED
 from .textures import TEXTURES
 
 Rng = np.random.Generator
@@ -26,6 +26,7 @@ class SoundConfig:
     noise: float = 1.0
     room: float = 1.0
     recordings: float = 0.0
+    stretches: float = 0.0  # probability that a clip's sound is a stretch of any recording, whatever its family
     quietest_peak: float = 0.3  # the mix is scaled to a random peak between this and 1
 
 
@@ -36,6 +37,9 @@ class Bank(Protocol):
 
     def draw(self, family: str, rng: Rng) -> np.ndarray | None:
         """A recording (L,) of the family, or None if there is none."""
+
+    def excerpt(self, rng: Rng, seconds: float) -> np.ndarray:
+        """A stretch (round(seconds * sample_rate),) of any recording."""
 
 
 def render_sound(score: Score, rng: Rng, sample_rate: int = 16000, bank: Bank | None = None,
@@ -55,7 +59,12 @@ def render_tracks(score: Score, rng: Rng, sample_rate: int = 16000, bank: Bank |
     config = config or SoundConfig()
     dry_rng, room_rng, noise_rng, mix_rng, bank_rng = rng.spawn(5)
     foreground = None
-    if bank is not None and bank_rng.random() < config.recordings:
+    if bank is not None and config.stretches > 0 and bank_rng.random() < config.stretches:
+        sound = _at_rate(bank.excerpt(bank_rng, score.duration_s), bank, sample_rate)
+        sound = (mix_rng.uniform(config.quietest_peak, 1.0) * signals.unit_peak(sound)).astype(np.float32)
+        return sound, sound
+    share = 1.0 if KNOWN[score.family].recordings_first or score.family in RECORDED else config.recordings
+    if bank is not None and bank_rng.random() < share:
         foreground = _from_recordings(score, bank, bank_rng, sample_rate)
     if foreground is None:
         foreground = render_dry(score, dry_rng, sample_rate)
@@ -70,8 +79,13 @@ def render_tracks(score: Score, rng: Rng, sample_rate: int = 16000, bank: Bank |
 
 
 def render_dry(score: Score, rng: Rng, sample_rate: int = 16000) -> np.ndarray:
-    """The synthesised sound alone (N,) float64, no room, no noise; the loudest hit has a peak of about 1."""
-    family, n = FAMILIES[score.family], round(score.duration_s * sample_rate)
+    """The synthesised sound alone (N,) float64, no room, no noise; the loudest hit has a peak of about 1.
+
+    Raises ValueError for a family that has no synthesis.
+    """
+    if score.family in RECORDED:
+        raise ValueError(f"{score.family} has no synthesis; give a bank of recordings that holds it")
+    family, n = KNOWN[score.family], round(score.duration_s * sample_rate)
     if not score.events:
         return np.zeros(n)
     under_way = _under_way(score)
@@ -129,12 +143,9 @@ def _from_recordings(score: Score, bank: Bank, rng: Rng, sample_rate: int) -> np
     recording = bank.draw(score.family, rng)
     if recording is None:
         return None
-    if bank.sample_rate != sample_rate:
-        import soxr
-
-        recording = soxr.resample(recording, bank.sample_rate, sample_rate)
+    recording = _at_rate(recording, bank, sample_rate)
     n = round(score.duration_s * sample_rate)
-    if FAMILIES[score.family].kind in ("texture", "scrape"):
+    if KNOWN[score.family].kind in ("texture", "scrape"):
         loudness = signals.stretch(_under_way(score), n, sample_rate) * _gate(score, n, sample_rate)
         shaped = loudness * _looped(score, recording, rng, sample_rate, n)
         return signals.unit_peak(shaped)
@@ -146,6 +157,15 @@ def _from_recordings(score: Score, bank: Bank, rng: Rng, sample_rate: int) -> np
     for event in score.events:
         signals.place(out, event.strength * once, event.t, sample_rate)
     return out
+
+
+def _at_rate(recording: np.ndarray, bank: Bank, sample_rate: int) -> np.ndarray:
+    """A recording of the bank (L,) at `sample_rate`."""
+    if bank.sample_rate == sample_rate:
+        return recording
+    import soxr
+
+    return soxr.resample(recording, bank.sample_rate, sample_rate)
 
 
 def _looped(score: Score, recording: np.ndarray, rng: Rng, sample_rate: int, n: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The mini's own WordPiece vocabulary: about 2,000 entries, made from the captions and everyday prompt words.
+"""The mini's own WordPiece vocabulary: about 2,300 entries, made from the captions and everyday prompt words.
 
 Written to `weights/gram/vocab.txt` in the order of BERT's file (one entry a line, the line number is the id), which
 `BertTokenizerFast` reads. Words of the captions and the everyday list stay whole; the remaining entries are the most
@@ -16,7 +16,7 @@ from .captions import vocabulary_words
 from .everyday_words import EVERYDAY_TEXT
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-SIZE = 2048
+SIZE = 2304
 
 
 def build_vocabulary(size: int = SIZE) -> list[str]:

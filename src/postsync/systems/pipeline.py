@@ -57,7 +57,7 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
                                  f"{', '.join(cls.shared) or 'none'}.")
         _import_parts(Path(pretrained_model_name_or_path) / "model_index.json")
         if torch_dtype != torch.float32:  # the default of diffusers
-            kwargs["torch_dtype"] = torch_dtype
+            kwargs["dtype"] = torch_dtype
         pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs | dict.fromkeys(named))
         folders = {}
         for name, load in cls.shared.items():

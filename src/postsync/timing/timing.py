@@ -16,6 +16,7 @@ from ..features.onsets import pick_onsets
 
 ATTACK_S = 0.005
 RING_S = 0.08  # decay time of a hit
+STEADY_DB = 6.0  # how far a steady sound's loudness falls while the picture rests
 PEAK = 0.5  # RMS of a hit of strength 1, as MotionEnvelope's loudest
 
 
@@ -111,6 +112,19 @@ class Timing:
         values[first:last] = self.envelope.values[first:last]
         inside = (self.onsets_s >= start_s) & (self.onsets_s < end_s)
         return self._with(values, self.onsets_s[inside])
+
+    def steadied(self, start_s: float, end_s: float) -> Timing:
+        """Between two times never more than `STEADY_DB` below its peak there (0.5 where it is silent): for sounds that
+        go on while nothing moves, such as rain. Hits inside are dropped."""
+        inside, values = self.within(start_s, end_s), self.envelope.values.clone()
+        peak = float(inside.envelope.values.max()) if len(values) else 0.0
+        first, last = round(start_s * ENVELOPE_RATE), round(end_s * ENVELOPE_RATE)
+        values[first:last] = values[first:last].clamp_min((peak or PEAK) * 10 ** (-STEADY_DB / 20))
+        return self._with(values, self.onsets_s[(self.onsets_s < start_s) | (self.onsets_s >= end_s)])
+
+    def silent(self, start_s: float, end_s: float) -> bool:
+        """Whether nothing sounds between two times."""
+        return not bool((self.part(start_s, end_s).values > 0).any())
 
     def part(self, start_s: float, end_s: float) -> Envelope:
         """The envelope of a part of the clip, which starts at 0."""

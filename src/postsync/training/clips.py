@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from ..data.flags import UNFIT_FOR_TRAINING, UNUSABLE
 from ..data.manifest import ManifestDataset
 from ..errors import PostsyncError
 from ..protocols.objective import ClipRequest, Objective
+from ..scenes.families import FAMILIES
+from ..scenes.families import RECORDED as RECORDED_FAMILIES
 from ..scenes.recordings import RecordingBank
 from ..scenes.render import HELD_OUT_SEED, SceneDataset, clean_scenes, full_scenes
 from ..scenes.sounds import SoundConfig
@@ -18,12 +21,13 @@ RECORDED = 0.5  # share of the clips with a recorded sound, if the bank has one 
 
 
 def scene_clips(wants: ClipRequest, seed: int, count: int, *, world: dict[str, Any] | None = None,
-                duration_s: float | None = None, clean: bool = False, recordings: Path | None = None) -> SceneDataset:
+                duration_s: float | None = None, clean: bool = False, recordings: Sequence[Path] = ()) -> SceneDataset:
     """`count` scenes for training; run `seed` s uses the seeds from s * count on, below the held-out ones. Their sound
     is mono, however many channels the objective wants.
 
-    `world`: further arguments of SceneConfig. `clean`: no nuisances. `recordings`: a folder of labelled recordings, a
-    second source of sound. Raises PostsyncError unless all of these are training scenes.
+    `world`: further arguments of SceneConfig. `clean`: no nuisances. `recordings`: folders of labelled recordings: a
+    second source of sound, and the only one of the families that have no synthesis. Raises PostsyncError unless all of
+    these are training scenes.
     """
     first = seed * count
     if seed < 0 or first + count > HELD_OUT_SEED:
@@ -37,9 +41,10 @@ def scene_clips(wants: ClipRequest, seed: int, count: int, *, world: dict[str, A
     if wants.frames is not None and wants.frames.fps is not None:  # otherwise the scene's own, often variable
         scenes["fps"] = wants.frames.fps
     bank = None
-    if recordings is not None:
-        bank = RecordingBank(recordings)
-        scenes["sound"] = SoundConfig(recordings=RECORDED)
+    if recordings:
+        bank = RecordingBank(*recordings)
+        scenes.setdefault("sound", SoundConfig(recordings=RECORDED))
+        scenes.setdefault("families", (*FAMILIES, *(name for name in RECORDED_FAMILIES if name in bank.families)))
     if clean:
         config = clean_scenes(**{name: value for name, value in scenes.items() if name != "nuisances"})
     else:

@@ -27,9 +27,13 @@ SYSTEM = System(
 
 TRAINABLES = (
     Trainable("foleygram_base", "FoleyGRAM's diffusion transformer", "postsync.systems.foleygram.training:base",
-              TrainConfig(steps=6000, batch_size=16, lr=2e-3, warmup=150), count=2600, presets=("mini",)),
+              TrainConfig(steps=6000, batch_size=16, lr=2e-3, warmup=150), count=2600, presets=("mini",),
+              world="postsync.systems.foleygram.training:scenes",
+              parts={"start": "a trained pipeline to start from", "codec": "a mel codec", "gram": "GRAM's towers"}),
     Trainable("foleygram_control", "FoleyGRAM's envelope branch, on a trained base",
               "postsync.systems.foleygram.training:control",
               TrainConfig(steps=6000, batch_size=16, lr=2e-3, warmup=50), count=2600, presets=("mini",),
-              parts={"base": "the trained pipeline to start from, an export of foleygram_base"}),
+              world="postsync.systems.foleygram.training:scenes",
+              parts={"base": "the trained pipeline to start from, an export of foleygram_base", "codec": "a mel codec",
+                     "gram": "GRAM's towers"}),
 )

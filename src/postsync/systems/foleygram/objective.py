@@ -24,7 +24,7 @@ from ...protocols.clip import Clip
 from ...protocols.codec import Codec
 from ...protocols.objective import Batch, ClipRequest, Objective
 from ...scenes.captions import paraphrases
-from ...scenes.families import FAMILIES
+from ...scenes.families import KNOWN
 from ...scenes.render import NATIVE_S, SPARSE_FRAMES
 from .conditioning import FoleyConditioner
 from .conditions import at_gram_rate, envelope_latents
@@ -62,7 +62,10 @@ class FoleyGRAMObjective(Objective):
         self.conditioner = base.conditioner if base else FoleyConditioner(**preset.conditioner)
         self.layout = base.layout if base else LatentLayout(**preset.layout)
         self.controlnet: DiTControlNet | None = None
-        if stage == "control":
+        if stage == "base":  # a pipeline that training starts from was loaded frozen
+            self.transformer.requires_grad_(True)
+            self.conditioner.requires_grad_(True)
+        else:
             self.controlnet = DiTControlNet.from_dit(
                 self.transformer, preset.control_depth_factor, preset.control_encoder, preset.envelope_values,
                 preset.envelope_mu)
@@ -156,7 +159,7 @@ class FoleyGRAMObjective(Objective):
 
     def _text(self, clip: Clip, gram: GramEncoder) -> Tensor:
         """Embeddings (K, D) of K captions: the clip's own, then its family's training paraphrases, repeated to K."""
-        known = paraphrases(clip.label)[0] if clip.label is not None and clip.label in FAMILIES else ()
+        known = paraphrases(clip.label)[0] if clip.label is not None and clip.label in KNOWN else ()
         count = self.preset.training.num_captions
         start = sum(clip.clip_id.encode()) % max(len(known), 1)
         captions = list(dict.fromkeys((*clip.captions, *known[start:], *known[:start])))[:count]
