@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import soundfile
 
 from postsync import cli
 from postsync.media.audio import write_wav
@@ -152,3 +154,23 @@ def test_ctrl_c_while_denoising_is_130_and_leaves_nothing(clip, tmp_path, monkey
     before = sorted(tmp_path.iterdir())
     assert run(clip, "--prompt", "hammer", "--quiet") == 130
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+def test_pcm_sound_is_the_lossless_copy_itself(clip, tmp_path, suffix):
+    target = tmp_path / f"out{suffix}"
+    assert run(clip, "--prompt", "hammer", "--seed", 1, "--audio-codec", "pcm", "--output", target) == 0
+    kept, _ = soundfile.read(f"{target}.flac", dtype="int32")
+    with av.open(str(target)) as made:
+        assert made.streams.audio[0].codec_context.name == "pcm_s24le"
+        found = np.concatenate([frame.to_ndarray().ravel() for frame in made.decode(audio=0)])
+    assert np.array_equal(found, kept)
+
+
+def test_a_codec_that_the_container_cannot_hold_is_refused_before_the_work(clip, tmp_path, capfd):
+    for suffix, codec, advice in ((".mp4", "pcm", "write .mov or .mkv"), (".webm", "aac", "use opus"),
+                                  (".mov", "opus", "use aac or pcm")):
+        assert run(clip, "--prompt", "hammer", "--audio-codec", codec, "--output", tmp_path / f"o{suffix}") == 2
+        assert advice in capfd.readouterr().err
+    assert run(clip, "--audio-codec", "mp3") == 2
+    assert not list(tmp_path.glob("o.*"))

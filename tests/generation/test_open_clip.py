@@ -15,7 +15,7 @@ from torch import Tensor
 import postsync
 from postsync import generation
 from postsync.errors import Cancelled, ConditionError, MediaError
-from postsync.generation.repeat import redo
+from postsync.generation.repetition import redo
 from postsync.generation.result import publish
 from postsync.generation.sidecar import Provenance, Sidecar
 from postsync.media import video

@@ -142,12 +142,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 def test_no_file_is_to_hold_two_things(tmp_path):
     target = tmp_path / "a.wav"
     with pytest.raises(MediaError, match="two outputs"):
-        Outputs(wav=target).check(target, "", inputs=())
+        Outputs(wav=target).check(target, "", (), None, Options())
     touch(tmp_path, "e.csv")
     with pytest.raises(MediaError, match="input itself"):
-        Outputs(save_envelope=tmp_path / "e.csv").check(target, "", inputs=(tmp_path / "e.csv",))
+        Outputs(save_envelope=tmp_path / "e.csv").check(target, "", (tmp_path / "e.csv",), None, Options())
     with pytest.raises(MediaError, match=r"\.edl"):
-        Outputs(save_onsets=tmp_path / "hits.doc").check(target, "", inputs=())
+        Outputs(save_onsets=tmp_path / "hits.doc").check(target, "", (), None, Options())
 
 
 def test_a_sheet_is_read_in_order_of_time(tmp_path):

@@ -9,7 +9,7 @@ from postsync import generation
 from postsync.errors import ConditionError, MediaError
 from postsync.generation.delivery import read_lossless
 from postsync.generation.naming import lossless_path, sidecar_path
-from postsync.generation.repeat import earlier_result, repeat
+from postsync.generation.repetition import earlier_result, repeat
 from postsync.generation.result import publish
 from postsync.generation.sidecar import Provenance, Sidecar
 from postsync.media.container import sha256_of

@@ -81,6 +81,8 @@ def generate(
                                           "<stem>.postsync.<ext>", "--output", "-o")] = None,
     skip_existing: Annotated[bool, option("skip results whose file exists", "--skip-existing")] = False,
     force: Annotated[bool, option("overwrite earlier results; without it a new one gets a number", "--force")] = False,
+    audio_codec: Annotated[str | None, option("of a video's sound: aac, opus, flac or pcm (24 bits); default: the "
+                                              "container's usual one")] = None,
     wav: Annotated[Path | None, option("also the soundtrack alone, WAV")] = None,
     save_envelope: Annotated[Path | None, option("also the envelope that was used, CSV or JSON")] = None,
     save_onsets: Annotated[Path | None, option("also the hits: .csv, .json, .txt (Audacity) or .edl markers")] = None,
@@ -103,7 +105,7 @@ def generate(
              "negative_prompt": negative_prompt, "reference": reference, "seed": seed, "num_inference_steps": steps,
              "guidance_scale": guidance_scale, "control_scale": control_scale, "timing": timing, "envelope": envelope,
              "onsets": onsets_in, "offset_ms": offset_ms, "start_s": start, "duration_s": duration, "mix_db": mix,
-             "target_lufs": lufs,
+             "target_lufs": lufs, "audio_codec": audio_codec,
              "guides": tuple(guide) if guide else None}
     generate_run.generate(
         videos or (), asked, {"set": set_ or (), "part": part or ()}, cues, own, num_samples, redo, from_,

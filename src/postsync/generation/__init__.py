@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..protocols.pipeline import Progress
+    from .batch import Report, generate_all
+    from .earlier import open_result, redo, repeat
     from .options import Options
     from .result import Result
     from .session import ClipSession, generate, open_clip
     from .sidecar import Sidecar
     from .soundtrack import Recipe, Soundtrack
 
-__all__ = ["ClipSession", "Options", "Progress", "Recipe", "Result", "Sidecar", "Soundtrack", "generate", "open_clip"]
+__all__ = ["ClipSession", "Options", "Progress", "Recipe", "Report", "Result", "Sidecar", "Soundtrack", "generate",
+           "generate_all", "open_clip", "open_result", "redo", "repeat"]
 
 _PLACES = {  # public name -> the module that defines it
     "Options": ".options", "Progress": "..protocols.pipeline", "Recipe": ".soundtrack", "Result": ".result",
     "Soundtrack": ".soundtrack",
+    "Report": ".batch", "generate_all": ".batch", "open_result": ".earlier", "redo": ".earlier", "repeat": ".earlier",
     "ClipSession": ".session", "generate": ".session", "open_clip": ".session", "Sidecar": ".sidecar",
 }
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from ..errors import Cancelled, PostsyncError
 from ..media.container import check_readable, sha256_of
-from ..media.holding import check_holds
 from ..media.picture import ClipPicture
 from ..protocols.pipeline import OnProgress, Pipeline
-from .naming import SOUND_SUFFIXES, lossless_path, sidecar_path
+from .naming import lossless_path, sidecar_path
 from .options import Options
-from .outputs import Outputs, Planned
+from .outputs import Outputs, Planned, make_folder
+from .requests import read_all_requests
 from .result import Result, publish
-from .session import ClipSession, fresh_seed
+from .session import ClipSession, fresh_seed, load_for, options_for
 from .sidecar import Provenance, weight_folders
 from .words import announce
 
@@ -97,6 +97,35 @@ def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, s
     return report
 
 
+def generate_all(clips: Sequence[str | Path], prompt: str | None = None, *, output: str | Path | None = None,
+                 pipeline: Pipeline | None = None, num_samples: int = 1, skip_existing: bool = False,
+                 force: bool = False, on_result: OnResult | None = None, on_progress: OnProgress | None = None,
+                 **options: Any) -> Report:
+    """Put sound to many clips: files, folders of clips, and CSV files `video,prompt[,...]`; each result is written as
+    soon as it is ready, with its sidecar.
+
+    Args:
+        output: folder of the results; None: beside each clip.
+        pipeline: None loads that which `options` name, once.
+        num_samples: takes of each clip. skip_existing: leave out those whose file exists; force: overwrite them; else
+            a new result gets a number.
+        on_result: called with the entry of each result as it is written.
+        options: fields of `Options`, and the system's own options, of all clips.
+
+    Returns the report: results, skipped ones, and errors, which stop nothing but their own clip. Raises PostsyncError
+    for options or lists that cannot be used at all; Cancelled if a callback raises it.
+    """
+    base = options_for(pipeline, {"prompt": prompt, **options})
+    paths = [Path(clip) for clip in clips]
+    requests = read_all_requests(paths, base)
+    outputs = Outputs(output=None if output is None else Path(output), force=force)
+    if outputs.output is not None:
+        make_folder(outputs.output)
+    return run(outputs.plan(requests, num_samples, batch=True), outputs, paths, skip_existing=skip_existing,
+               load=lambda asked: pipeline or load_for(asked), on_result=on_result or (lambda entry: None),
+               on_progress=on_progress)
+
+
 def _check(group: Sequence[Planned], outputs: Outputs, read: Sequence[Path]) -> None:
     """Raise, before the work begins, errors that would prevent these takes of one request."""
     request = group[0].request
@@ -104,9 +133,7 @@ def _check(group: Sequence[Planned], outputs: Outputs, read: Sequence[Path]) -> 
         raise request.error
     check_readable(request.video)
     for plan in group:
-        outputs.check(plan.target, plan.mark, inputs=(request.video, *read))
-        if plan.target.suffix.lower() not in SOUND_SUFFIXES:
-            check_holds(request.video, plan.target, keep_sound=request.options.sound == "keep")
+        outputs.check(plan.target, plan.mark, (request.video, *read), request.video, request.options)
 
 
 def _make(group: Sequence[Planned], outputs: Outputs, pipeline: Pipeline, seed: int, provenance: Provenance,

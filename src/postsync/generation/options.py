@@ -48,6 +48,8 @@ class Options(BaseModel):
     duration_s: float | None = Field(None, ge=0.01, le=1e6, description="of that part; None: to the clip's end")
     target_lufs: float = Field(-20.0, ge=-70, le=0)
     sound: Literal["replace", "mix", "keep"] = Field("replace", description="what happens to the clip's own sound")
+    audio_codec: Literal["aac", "opus", "flac", "pcm"] | None = Field(
+        None, description="of the sound in a video file; pcm has 24 bits; None: the container's usual one")
     mix_db: float = Field(0.0, ge=-60, le=24, description="gain of the generated sound where it is mixed in")
 
     def __init__(self, **values: Any) -> None:

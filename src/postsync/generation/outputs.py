@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import MediaError
 from ..media.container import one_line
-from ..media.holding import check_container
+from ..media.holding import check_container, check_holds, sound_encoder
 from ..media.mux import default_output
 from ..media.output import check_writable
 from ..media.timeline import Timeline
 from ..timing.files import check_marker_suffix
 from .naming import SOUND_SUFFIXES, free_name, free_result, result_files
+from .options import Options
 from .requests import Request
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ class Outputs:
         return {kind: path.with_name(f"{path.stem}.{mark}{path.suffix}") if mark else path
                 for kind, path in paths.items() if path is not None}
 
-    def check(self, target: Path, mark: str, inputs: Sequence[Path]) -> None:
-        """Raise MediaError unless all files of a result can be written without touching one of `inputs`,
-        ConditionError for a rate of markers out of range."""
+    def check(self, target: Path, mark: str, inputs: Sequence[Path], video: Path | None, options: Options) -> None:
+        """Raise MediaError unless all files of a result can be written without touching one of `inputs`, and its
+        container can hold the picture of `video` and the sound; ConditionError for a rate of markers out of range."""
         extras = self.extras(mark).values()
         paths = [*result_files(target), *extras]
         for path in paths:
@@ -94,6 +95,12 @@ class Outputs:
         Timeline(1).at(self.edl_fps)
         if self.wav is not None and self.wav.suffix.lower() not in SOUND_SUFFIXES:
             raise MediaError(f"{self.wav}: a soundtrack alone is written as WAV or FLAC; end the name in .wav or .flac")
+
+        if target.suffix.lower() in SOUND_SUFFIXES:
+            return
+        sound_encoder(target, options.audio_codec)
+        if video is not None:
+            check_holds(video, target, keep_sound=options.sound == "keep")
 
     def kept(self, target: Path) -> Path:
         """The file to write a result to: `target`, or a numbered name where that would overwrite an earlier result."""

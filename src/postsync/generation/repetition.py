@@ -15,6 +15,7 @@ from ..errors import ConditionError, MediaError, WeightsError
 from ..media.container import check_readable, sha256_of
 from ..notes import kept_notes, note
 from ..protocols.pipeline import OnProgress, Pipeline
+from ..timing.timing import Timing
 from .batch import Load, OnResult, Report
 from .conditions import PictureCache, check_accepted, on_grid, read_conditions
 from .delivery import fingerprint, read_lossless, spliced
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 CONTEXT_S = 0.5  # generated on both sides of a span, at least, so that it matches its surroundings
 _RETIMING = ("timing", "envelope", "onsets")  # options that set the timing
 _WHOLE = frozenset({"system", "preset", "parts", "device", "dtype", "start_s", "duration_s", "target_lufs", "sound",
-                    "mix_db"})
+                    "mix_db", "audio_codec"})
 
 
 def repeat_run(named: Path, video: Path | None, outputs: Outputs, *, load: Load, on_result: OnResult,
@@ -49,7 +50,7 @@ def repeat_run(named: Path, video: Path | None, outputs: Outputs, *, load: Load,
     target = next(_targets(sidecar, outputs, "again")) if taken else sidecar.result
     own = () if target == sidecar.result else (sidecar.path,)  # at its old path the sidecar is rewritten
     _check(sidecar, video, outputs, {target: ""}, own)
-    pipeline, provenance = _prepared(sidecar, video, load)
+    pipeline, provenance = prepared(sidecar, video, load)
     report = Report()
     result = repeat(sidecar, video, pipeline, on_progress)
     _write(result, target, "", sidecar, provenance, outputs, report, on_result, on_progress)
@@ -70,7 +71,7 @@ def redo_run(named: Path, span: tuple[float, float], changes: Mapping[str, Any],
     free = _targets(sidecar, outputs, "redo")
     targets = {next(free): str(k + 1) if num_samples > 1 else "" for k in range(num_samples)}
     _check(sidecar, sidecar.picture_file, outputs, targets, (sidecar.path, sidecar.result, *read))
-    pipeline, provenance = _prepared(sidecar, sidecar.picture_file, load)
+    pipeline, provenance = prepared(sidecar, sidecar.picture_file, load)
     earlier = earlier_result(sidecar, sidecar.picture_file, pipeline, on_progress)
     announce([_changed(earlier, changes, pipeline)], pipeline)
     seed = changes.get("seed", -1)
@@ -152,12 +153,13 @@ def earlier_result(sidecar: Sidecar, video: Path, pipeline: Pipeline,
 
 
 def redo(earlier: Result, start_s: float, end_s: float, changes: Mapping[str, Any], pipeline: Pipeline,
-         on_progress: OnProgress | None = None, *, known: PictureCache | None = None) -> Result:
+         on_progress: OnProgress | None = None, *, timing: Timing | None = None,
+         known: PictureCache | None = None) -> Result:
     """`earlier` with the span between two times regenerated, with its options but for `changes`, at its gain.
 
     Only the span's own samples change; the cross-fades lie inside it. Times are rounded to 10 ms. The earlier timing is
-    kept unless the changes name a file or reader; an offset shifts it further. Raises ConditionError for a span outside
-    the clip, and for options that concern the whole soundtrack.
+    kept unless `timing` is another, or the changes name a file or reader; an offset shifts it further. Raises
+    ConditionError for a span outside the clip, and for options that concern the whole soundtrack.
     """
     if not 0 <= start_s < min(end_s, earlier.duration_s) or math.isinf(end_s):
         raise ConditionError(f"a span from {start_s:g} to {end_s:g} s does not lie in a clip of "
@@ -170,7 +172,8 @@ def redo(earlier: Result, start_s: float, end_s: float, changes: Mapping[str, An
                              "them.")
     options = _changed(earlier, {"seed": fresh_seed()} | dict(changes), pipeline)
     kept = earlier.recipes[0].timing is not None and not any(name in changes for name in _RETIMING)
-    recipe = Recipe(options, earlier.timing if kept else None, (start_s, end_s))
+    timing = earlier.timing if kept and timing is None else timing
+    recipe = Recipe(options, timing, (start_s, end_s))
     return _with_span(earlier, recipe, pipeline, on_progress, known)
 
 
@@ -223,10 +226,11 @@ def _check(sidecar: Sidecar, video: Path, outputs: Outputs, targets: Mapping[Pat
                          "postsync generate CLIP --from SIDECAR")
     check_readable(video)
     for target, mark in targets.items():
-        outputs.check(target, mark, inputs=(video, *own))
+        outputs.check(target, mark, (video, *own), None if sidecar.video is None else video,
+                      sidecar.recipes[0].options)
 
 
-def _prepared(sidecar: Sidecar, video: Path, load: Load) -> tuple[Pipeline, Provenance]:
+def prepared(sidecar: Sidecar, video: Path, load: Load) -> tuple[Pipeline, Provenance]:
     """The sidecar's pipeline, after checking that nothing has changed."""
     options: Options = sidecar.recipes[0].options
     pipeline = load(options)

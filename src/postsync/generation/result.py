@@ -142,7 +142,7 @@ class Result:
         if base.sound == "mix" and clip is not None and self.picture.info.has_audio:
             sound = mixed_blocks(clip, self.waveform, base.mix_db)
         return self.picture.write(sound, self.sample_rate, target, keep_sound=base.sound == "keep",
-                                  on_progress=writing)
+                                  audio_codec=base.audio_codec, on_progress=writing)
 
     def save_envelope(self, path: str | Path) -> None:
         """Write the envelope of `timing` as CSV `seconds,value`, or JSON."""

@@ -39,6 +39,9 @@ from .words import advice, announce
 
 IN_MEMORY = "(built in memory)"  # preset name of a pipeline that was not loaded from one
 
+EnvelopeLike = Timing | Envelope | Tensor | np.ndarray | Sequence[float] | str | Path
+"""A timing; an envelope (M,) of RMS 0..1 at 100 Hz; or a file of one."""
+
 Source = str | Path | np.ndarray | Tensor | Sequence[np.ndarray] | Picture
 """A clip's path; frames (F, H, W, 3) uint8 in memory, with `fps`; or a Picture."""
 
@@ -72,7 +75,7 @@ class ClipSession:
                        onsets_s=timing.onsets_s.clone())
 
     def takes(self, prompt: str | None = None, *, num_samples: int = 1, seed: int = -1,
-              envelope: Timing | Envelope | Tensor | str | Path | None = None, guides: Sequence[Guide | str] = (),
+              envelope: EnvelopeLike | None = None, guides: Sequence[Guide | str] = (),
               callback_on_step_end: Callback | None = None, on_progress: OnProgress | None = None,
               **options: Any) -> Iterator[Result]:
         """Soundtracks, one at a time: take k equals a single run with seed + k.
@@ -91,7 +94,7 @@ class ClipSession:
         """
         if num_samples < 1:
             raise ConditionError(f"num_samples is {num_samples}; it must be 1 or more.")
-        timing, path = _timing_or_path(envelope)
+        timing, path = timing_or_path(envelope)
         names = tuple(guide for guide in guides if isinstance(guide, str))
         asked = options_for(self.pipeline, {"prompt": prompt, "seed": seed, "envelope": path,
                                             "guides": names or None} | options)
@@ -150,7 +153,7 @@ def open_clip(video: Source | None, pipeline: Pipeline | None = None, *, fps: fl
 
 def generate(video: Source | None, prompt: str | None = None, *, pipeline: Pipeline | None = None,
              fps: float | None = None, seed: int = -1,
-             envelope: Timing | Envelope | Tensor | str | Path | None = None, guides: Sequence[Guide | str] = (),
+             envelope: EnvelopeLike | None = None, guides: Sequence[Guide | str] = (),
              callback_on_step_end: Callback | None = None, on_progress: OnProgress | None = None,
              **options: Any) -> Result:
     """Sound for a silent clip; the clip's own audio is never listened to.
@@ -215,7 +218,7 @@ def fresh_seed() -> int:
     return secrets.randbelow(2**31)
 
 
-def _timing_or_path(envelope: Timing | Envelope | Tensor | str | Path | None) -> tuple[Timing | None, str | None]:
+def timing_or_path(envelope: EnvelopeLike | None) -> tuple[Timing | None, str | None]:
     """A given timing, or the path of a file that contains it."""
     if envelope is None or isinstance(envelope, str | Path):
         return None, None if envelope is None else str(envelope)

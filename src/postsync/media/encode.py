@@ -16,7 +16,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from .audio import resampled_blocks
-from .holding import check_container
+from .holding import check_container, sound_encoder
 from .mux import ENCODED_RATE, SoundWriter, fitted, opened_for_writing
 from .output import whole_file
 from .video import OnFraction
@@ -35,6 +35,7 @@ class Encoding:
     crf: int = 18  # constant quality: lower is better and larger
     exact_size: bool = False  # keep odd sizes, in 4:4:4, which not every player shows; else add a row or column
     sound_rate: int = ENCODED_RATE  # Hz
+    sound_codec: str | None = None  # "aac", "opus", "flac" or "pcm"; None: the container's usual one
     sound_bit_rate: int | None = None  # None: 128 kbit/s a channel, of Opus 96
 
 
@@ -62,7 +63,7 @@ def encode_pictures(
     Raises MediaError for an unsupported suffix, and if the file cannot be written. It is written atomically.
     """
     target, encoding = Path(target), encoding or Encoding()
-    container_format = check_container(target)
+    container_format, encoder = check_container(target), sound_encoder(target, encoding.sound_codec)
     ticks = [round(time * CLOCK) for time in times_s]
     with whole_file(target) as temporary, opened_for_writing(temporary, container_format) as container:
         picture: _PictureWriter | None = None
@@ -73,7 +74,7 @@ def encode_pictures(
                 if sound is not None:
                     blocks = fitted(resampled_blocks(sound, sample_rate, encoding.sound_rate), duration_s,
                                     encoding.sound_rate)
-                    track = SoundWriter(container, blocks, 0.0, encoding.sound_rate, encoding.sound_bit_rate)
+                    track = SoundWriter(container, blocks, encoder, encoding.sound_rate, encoding.sound_bit_rate)
             if track is not None:
                 track.advance(tick / CLOCK)
             picture.write(image, tick)

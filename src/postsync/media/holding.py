@@ -16,6 +16,9 @@ from ..errors import MediaError
 from .container import open_media, picture_stream, sound_stream
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+SOUND_CODECS = {"aac": "aac", "opus": "libopus", "flac": "flac", "pcm": "pcm_s24le"}  # FFmpeg's encoders by name
+_HELD_SOUND = {"mp4": ("aac", "opus", "flac"), "mov": ("aac", "pcm"), "matroska": ("aac", "opus", "flac", "pcm"),
+               "webm": ("opus",)}  # the first is the default
 _CONVERT = {"picture": "convert the clip to H.264 first",
             "sound": "mix the two with --mix, or convert its sound to AAC first"}
 
@@ -26,6 +29,17 @@ def check_container(output_path: str | os.PathLike[str]) -> str:
     if path.suffix.lower() not in _FORMATS:
         raise MediaError(f"{path}: cannot write '{path.suffix}' video; end the name in {', '.join(sorted(_FORMATS))}")
     return _FORMATS[path.suffix.lower()]
+
+
+def sound_encoder(output_path: str | os.PathLike[str], audio_codec: str | None = None) -> str:
+    """FFmpeg's encoder of new sound in the container of `output_path`: of a codec in SOUND_CODECS, None for its usual
+    one. Raises MediaError for a container that cannot hold the codec."""
+    codecs = _HELD_SOUND[check_container(output_path)]
+    if audio_codec is not None and audio_codec not in codecs:
+        suffixes = [suffix for suffix, name in _FORMATS.items() if audio_codec in _HELD_SOUND[name]]
+        raise MediaError(f"{output_path}: '{Path(output_path).suffix}' cannot hold sound as {audio_codec}; write "
+                         f"{' or '.join(suffixes)}, or use {' or '.join(codecs)}")
+    return SOUND_CODECS[audio_codec or codecs[0]]
 
 
 def check_holds(video_path: str | os.PathLike[str], output_path: str | os.PathLike[str],

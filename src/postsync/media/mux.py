@@ -32,7 +32,7 @@ from ..notes import note
 from .audio import resampled_blocks
 from .boxes import fixed_point, set_shown_size, shown_size, special_pictures
 from .container import one_line, open_media, picture_stream, reading, sound_stream
-from .holding import check_container, check_holds, kept_tag
+from .holding import check_container, check_holds, kept_tag, sound_encoder
 from .matroska import set_pixel_aspect
 from .output import whole_file
 from .packed import unpacked
@@ -46,6 +46,7 @@ _logger = logging.getLogger(__name__)
 
 ENCODED_RATE = 48000
 _BITEXACT = cast(int, ContainerFlags.bitexact.value)  # no library version, no random identifiers in the file
+_BIT_RATES = {"aac": 128_000, "libopus": 96_000}  # bit/s a channel, of codecs that lose something
 _SAME_CONTAINER = {".mp4", ".mov", ".mkv", ".webm"}
 _OWN_SOUND, _NEW_SOUND = "Original sound", "Generated sound"  # names of the tracks where both are in the file
 _OWN_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}  # the muxer writes its own
@@ -67,6 +68,7 @@ def mux(
     output_path: str | os.PathLike[str],
     info: VideoInfo | None = None,
     keep_sound: bool = False,
+    audio_codec: str | None = None,
     on_progress: OnFraction | None = None,
 ) -> Path:
     """Write the picture of `video_path` with `waveform` as its sound to `output_path`; returns that path.
@@ -74,16 +76,17 @@ def mux(
     Args:
         waveform: (C, N) in -1..1, 1 or 2 channels, or an iterable of such blocks (streamed). Its
             first sample sounds with the first picture. Padded with silence or cut to the video's length.
-        sample_rate: of the waveform, Hz. Encoded as AAC at 48 kHz, in webm as Opus at 48 kHz.
+        sample_rate: of the waveform, Hz. It is encoded at 48 kHz.
         info: the result of `probe` or of a fully read `iter_frames`; probed if None.
         keep_sound: copy the video's first sound track packet by packet; the waveform becomes the track after it.
+        audio_codec: of the waveform: "aac", "opus", "flac" or "pcm" (24 bits); None: AAC, in webm Opus.
         on_progress: receives the finished share; an exception from it ends the work.
 
     Raises MediaError: unusable input, output that is the input (through any link) or cannot be written, a container
     that cannot hold the video's codec or the kept sound's. No partial file is left, whatever ends the work.
     """
     video_path, output_path = Path(video_path), Path(output_path)
-    container_format = check_container(output_path)
+    container_format, encoder = check_container(output_path), sound_encoder(output_path, audio_codec)
     with whole_file(output_path, inputs=(video_path,)) as temporary:
         info = info or probe(video_path)
         blocks = fitted(resampled_blocks(waveform, sample_rate, ENCODED_RATE), info.duration_s)
@@ -93,7 +96,7 @@ def mux(
             with opened_for_writing(temporary, container_format, keys) as target:
                 sound = sound_stream(source, video_path) if keep_sound else None
                 copied = _copied_streams(source, target, video_path, sound)
-                _copy(source, target, copied, video_path, blocks, info, on_progress)
+                _copy(source, target, copied, video_path, SoundWriter(target, blocks, encoder), info, on_progress)
             _keep_shape(source, video_path, temporary, container_format, list(copied))
     return output_path
 
@@ -119,12 +122,11 @@ def _copy(
     target: OutputContainer,
     copied: dict[int, Stream],
     video_path: Path,
-    blocks: Iterator[np.ndarray],
+    sound: SoundWriter,
     info: VideoInfo,
     on_progress: OnFraction | None,
 ) -> None:
     """Copy packets in the source's order; the sound is encoded alongside, always a little ahead of the picture."""
-    sound = SoundWriter(target, blocks, 0.0)
     if any(isinstance(stream, AudioStream) for stream in copied.values()):
         _name(sound.stream, _NEW_SOUND)
     target.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _OWN_KEYS})
@@ -258,18 +260,18 @@ def fitted(blocks: Iterator[np.ndarray], duration_s: float, rate: int = ENCODED_
 class SoundWriter:
     """Encodes blocks (C, n) float32 at `rate` and hands the packets to the muxer, a little ahead of the picture."""
 
-    def __init__(self, target: OutputContainer, blocks: Iterator[np.ndarray], start_s: float, rate: int = ENCODED_RATE,
+    def __init__(self, target: OutputContainer, blocks: Iterator[np.ndarray], codec: str, rate: int = ENCODED_RATE,
                  bit_rate: int | None = None) -> None:
         self.target, self.blocks, self.rate = target, blocks, rate
         self.block = next(blocks, None)
         channels = 1 if self.block is None else len(self.block)
         self.layout = "mono" if channels == 1 else "stereo"
-        codec = "libopus" if target.format.name == "webm" else "aac"
         self.stream = cast(AudioStream, target.add_stream(codec, rate=rate, layout=self.layout))
-        self.stream.bit_rate = bit_rate or (128_000 if codec == "aac" else 96_000) * channels
+        if codec in _BIT_RATES:
+            self.stream.bit_rate = bit_rate or _BIT_RATES[codec] * channels
         self.stream.codec_context.flags |= CodecFlags.bitexact.value
         self.stream.time_base = Fraction(1, rate)
-        self.position = round(start_s * rate)
+        self.position = 0
 
     def advance(self, time_s: float | None) -> None:
         """Encode up to half a second after `time_s`; one block if the time is unknown."""

@@ -78,13 +78,14 @@ class Picture(ABC):
     @abstractmethod
     def write(self, sound: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], sample_rate: int,
               target: str | os.PathLike[str], *, keep_sound: bool = False,
-              on_progress: OnFraction | None = None) -> Path:
+              audio_codec: str | None = None, on_progress: OnFraction | None = None) -> Path:
         """Write the picture with `sound` to `target`, atomically; returns that path.
 
         sound: (C, N) in -1..1, 1 or 2 channels, or an iterable of such blocks; its first sample sounds with the first
             picture. Padded with silence or cut to the picture's length.
         sample_rate: of the sound, Hz.
         keep_sound: keep the picture's own sound, if any; the new one becomes the track after it.
+        audio_codec: of the new sound: "aac", "opus", "flac" or "pcm" (24 bits); None: the container's usual one.
         on_progress: receives the finished share; an exception from it ends the work, and nothing is written.
 
         Raises MediaError.
@@ -113,10 +114,10 @@ class ClipPicture(Picture):
 
     def write(self, sound: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], sample_rate: int,
               target: str | os.PathLike[str], *, keep_sound: bool = False,
-              on_progress: OnFraction | None = None) -> Path:
+              audio_codec: str | None = None, on_progress: OnFraction | None = None) -> Path:
         """See `Picture` and `mux`."""
         return mux(self.path, sound, sample_rate, target, info=self._info, keep_sound=keep_sound,
-                   on_progress=on_progress)
+                   audio_codec=audio_codec, on_progress=on_progress)
 
     def _probed(self) -> VideoInfo:
         return probe(self.path)
@@ -156,10 +157,10 @@ class FramesPicture(Picture):
 
     def write(self, sound: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], sample_rate: int,
               target: str | os.PathLike[str], *, keep_sound: bool = False,
-              on_progress: OnFraction | None = None) -> Path:
+              audio_codec: str | None = None, on_progress: OnFraction | None = None) -> Path:
         """See `Picture` and `encode_pictures`. Such frames have no sound of their own to keep."""
         return encode_pictures(self._frames, self._times, self.info.duration_s, target, sound, sample_rate,
-                               encoding=Encoding(), on_progress=on_progress)
+                               encoding=Encoding(sound_codec=audio_codec), on_progress=on_progress)
 
     def _probed(self) -> VideoInfo:
         assert self._info is not None  # known from the start
@@ -195,7 +196,7 @@ class NoPicture(Picture):
 
     def write(self, sound: np.ndarray | Tensor | Iterable[np.ndarray | Tensor], sample_rate: int,
               target: str | os.PathLike[str], *, keep_sound: bool = False,
-              on_progress: OnFraction | None = None) -> Path:
+              audio_codec: str | None = None, on_progress: OnFraction | None = None) -> Path:
         """Raises MediaError: a file of sound alone ends in .wav."""
         raise MediaError(f"{target}: there is no picture to write; end the name in .wav or .flac")
 
