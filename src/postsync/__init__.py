@@ -10,7 +10,20 @@ from .versions import __version__
 if TYPE_CHECKING:
     from .errors import Cancelled, ConditionError, MediaError, PostsyncError, WeightsError
     from .features.envelope import Envelope
-    from .generation import ClipSession, Options, Progress, Result, Soundtrack, generate, open_clip
+    from .generation import (
+        ClipSession,
+        Options,
+        Progress,
+        Report,
+        Result,
+        Soundtrack,
+        generate,
+        generate_all,
+        open_clip,
+        open_result,
+        redo,
+        repeat,
+    )
     from .protocols.clip import Clip, Event
     from .protocols.guide import Guide, Step
     from .protocols.pipeline import Cue, Pipeline
@@ -20,7 +33,9 @@ if TYPE_CHECKING:
 
 _PLACES = {  # public name -> the module that defines it, and its name there if different
     "load": ".registry:load_pipeline", "SYSTEMS": ".registry", "TRAINABLES": ".registry",
-    "generate": ".generation", "open_clip": ".generation", "ClipSession": ".generation", "Options": ".generation",
+    "generate": ".generation", "generate_all": ".generation", "open_clip": ".generation",
+    "open_result": ".generation", "redo": ".generation", "repeat": ".generation", "Report": ".generation",
+    "ClipSession": ".generation", "Options": ".generation",
     "Progress": ".generation", "Result": ".generation", "Soundtrack": ".generation",
     "Timing": ".timing.timing", "Envelope": ".features.envelope",
     "Cue": ".protocols.pipeline", "Pipeline": ".protocols.pipeline", "Guide": ".protocols.guide",
@@ -30,8 +45,9 @@ _PLACES = {  # public name -> the module that defines it, and its name there if 
     "Clip": ".protocols.clip", "Event": ".protocols.clip",
 }
 __all__ = ["SYSTEMS", "TRAINABLES", "Cancelled", "Clip", "ClipSession", "ConditionError", "Cue", "Envelope", "Event",
-           "Guide", "MediaError", "Options", "Pipeline", "PostsyncError", "Progress", "Result", "Soundtrack", "Step",
-           "Timing", "WeightsError", "__version__", "generate", "load", "open_clip"]
+           "Guide", "MediaError", "Options", "Pipeline", "PostsyncError", "Progress", "Report", "Result", "Soundtrack",
+           "Step", "Timing", "WeightsError", "__version__", "generate", "generate_all", "load", "open_clip",
+           "open_result", "redo", "repeat"]
 
 
 def __getattr__(name: str) -> Any:

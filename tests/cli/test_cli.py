@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import types
@@ -19,7 +20,7 @@ from postsync import cli
 from postsync.cli import doctor, families, info
 from postsync.errors import MediaError
 from postsync.generation.words import new_words
-from postsync.scenes.families import FAMILIES
+from postsync.scenes.families import KNOWN
 
 
 def run_main(*arguments: str) -> int:
@@ -51,12 +52,12 @@ def test_help_lists_the_commands_and_imports_no_torch() -> None:
 def test_families_come_from_the_table_of_scenes_with_prompts_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main("families", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [one["name"] for one in listed] == list(FAMILIES)
+    assert [one["name"] for one in listed] == list(KNOWN)
     assert all(one["kind"] in families.KINDS and not new_words([one["prompt"]]) for one in listed)
-    assert len({one["prompt"] for one in listed}) == len(FAMILIES)
+    assert len({one["prompt"] for one in listed}) == len(KNOWN)
     assert run_main("families") == 0
     said = capsys.readouterr().out
-    assert f"The {len(FAMILIES)} families" in said
+    assert f"The {len(KNOWN)} families" in said
     assert "metal_strike" in said
 
 
@@ -93,12 +94,21 @@ def test_info_says_what_is_true_today(capsys: pytest.CaptureFixture[str]) -> Non
     assert all(b["megabytes"] <= 16 for b in facts["bundled"])
 
 
-def test_info_as_a_table() -> None:
-    result = CliRunner().invoke(cli.build_app("info"), ["info"], env={"COLUMNS": "200"})
-    assert result.exit_code == 0
-    assert "not yet" in result.stdout
-    assert "2510.05829" in result.stdout
-    assert "does not recognise objects" in " ".join(result.stdout.split())
+def test_info_is_short_and_tells_more_when_asked() -> None:
+    short, long = (CliRunner().invoke(cli.build_app("info"), ["info", *more], env={"COLUMNS": "200"})
+                   for more in ([], ["--all"]))
+    assert (short.exit_code, long.exit_code) == (0, 0)
+    assert len(short.stdout.splitlines()) <= 8
+    for text in ("not yet", "2510.05829"):
+        assert text in short.stdout
+    assert "does not recognise objects" in " ".join(long.stdout.split())
+    assert "licence" in long.stdout
+    assert "licences" not in short.stdout.replace("adds weights, licences", "")
+
+
+def test_doctor_measures_what_bfloat16_gains() -> None:
+    finding = next(f for f in doctor.examine() if f.name == "bfloat16")
+    assert re.search(r"takes [\d.]+ times as long as in float32", finding.text)
 
 
 @pytest.mark.parametrize(("name", "lowest", "tested", "state"), [

@@ -5,8 +5,10 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import timeit
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,11 +124,20 @@ def _devices() -> Iterator[Finding]:
 
 
 def _bfloat16() -> tuple[str, str]:
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
-    if "avx512_bf16" in flags or "amx_bf16" in flags:
-        return "ok", "instructions present: --dtype bfloat16 is about twice as fast"
-    return "ok", "no such instructions: stay with float32"
+    """What --dtype bfloat16 gains on this processor: measured, since instructions alone promise nothing."""
+    seconds = {dtype: min(timeit.repeat(partial(torch_product, dtype), number=1, repeat=5))
+               for dtype in ("float32", "bfloat16")}
+    cost = seconds["bfloat16"] / seconds["float32"]
+    advice = "--dtype bfloat16 may pay" if cost < 0.8 else "stay with float32"
+    return "ok", f"a product of matrices takes {cost:.1f} times as long as in float32: {advice}"
+
+
+def torch_product(dtype: str, size: int = 512) -> None:
+    """One product of square matrices on the processor."""
+    import torch
+
+    matrix = torch.ones(size, size, dtype=getattr(torch, dtype))
+    torch.mm(matrix, matrix)
 
 
 def _codecs() -> Finding:

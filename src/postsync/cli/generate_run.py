@@ -83,7 +83,7 @@ def _repeat_or_redo(videos: Sequence[Path], given: Mapping[str, Any], num_sample
     from .lean_imports import import_diffusers
 
     import_diffusers()
-    from ..generation.repeat import redo_run, repeat_run
+    from ..generation.repetition import redo_run, repeat_run
 
     if len(videos) > 1:
         raise ConditionError(f"--redo and --from take one clip or result at a time, not {len(videos)}.")

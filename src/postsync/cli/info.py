@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,38 +11,51 @@ from .. import registry, weights
 from ..versions import __version__
 from .tables import option_text
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show systems, presets, weights and licences."""
+
+def info(
+    all_: Annotated[bool, typer.Option("--all", help="Also weights, licences, options, and what can be trained.")]
+    = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Show the systems and which of them run."""
     facts = collect()
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
     from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(f"postsync {facts['version']}")
+    for s in facts["systems"]:
+        today = f"runs: {s['output']}; {', '.join(s['presets'])}" if s["available"] else "not yet"
+        console.print(f"  {s['name']:15} arXiv {s['arxiv']:11} {today}")
+    for module, reason in facts["unusable"].items():
+        console.print(f"A package that cannot be used: {module} ({reason})")
+    if all_:
+        _print_all(facts, console)
+    else:
+        console.print("`postsync info --all` adds weights, licences and options; `postsync families` lists the sounds.")
+
+
+def _print_all(facts: dict[str, Any], console: Console) -> None:
+    """What the short form leaves out."""
     from rich.table import Table
 
-    console = Console()
-    table = Table(title=f"postsync {facts['version']}: systems", show_lines=True)
-    for column in ("system", "arXiv", "today", "the paper's weights", "licences"):
+    table = Table(title="weights and licences", show_lines=True)
+    for column in ("system", "the paper's weights", "licences", "limits of the mini"):
         table.add_column(column, overflow="fold")
     for s in facts["systems"]:
-        today = f"runs ({s['output']}), presets: {', '.join(s['presets'])}" if s["available"] else "not yet"
-        table.add_row(s["name"], s["arxiv"], today, s["public"], s["licences"])
+        table.add_row(s["name"], s["public"], s["licences"], s["limits"])
     console.print(table)
-    bundled = Table(title="weights inside the package")
-    bundled.add_column("folder")
-    bundled.add_column("MB", justify="right")
-    for folder in facts["bundled"]:
-        bundled.add_row(folder["name"], f"{folder['megabytes']:.1f}")
-    console.print(bundled if facts["bundled"] else "No weights inside the package.")
+    console.print("Weights inside the package: " + (", ".join(
+        f"{folder['name']} {folder['megabytes']:.1f} MB" for folder in facts["bundled"]) or "none"))
     for s in facts["systems"]:
         if s["options"]:
             console.print(f"Options of {s['name']} (--set NAME=VALUE): " + "; ".join(s["options"].values()))
-    for module, reason in facts["unusable"].items():
-        console.print(f"A package that cannot be used: {module} ({reason})")
     console.print("Can be trained here: " + ", ".join(t["name"] for t in facts["trainables"]))
-    console.print("The mini models were trained on procedural scenes: "
-                  + "; ".join(f"{s['name']}: {s['limits']}" for s in facts["systems"] if s["limits"]) + ".")
 
 
 def collect() -> dict[str, Any]:

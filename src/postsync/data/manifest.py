@@ -31,8 +31,8 @@ MANIFEST, META = "manifest.jsonl", "manifest.meta.json"
 COLUMNS: dict[str, Any] = {  # column -> its value for "unknown"
     "clip_id": None, "dataset": None, "source_id": None, "split": None, "video_path": None, "audio_path": None,
     "start": 0.0, "end": None, "duration": None, "fps": None, "width": None, "height": None, "sample_rate": None,
-    "channels": None, "label": None, "labels": [], "captions": [], "caption_source": None, "events": [], "flags": [],
-    "stats": {}, "sha256": None, "license": None, "features": {},
+    "channels": None, "label": None, "labels": [], "heard_as": [], "captions": [], "caption_source": None, "events": [],
+    "flags": [], "stats": {}, "sha256": None, "license": None, "features": {},
 }
 _REQUIRED = ("clip_id", "dataset", "source_id", "split", "start", "end", "duration")
 _CLIP_ID = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*")

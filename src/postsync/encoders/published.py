@@ -6,8 +6,10 @@ once, to safetensors in a folder of the user's cache.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -40,6 +42,7 @@ class PublishedWeights:
     licence: str
     loader: str
     used_for: str = ""  # metrics
+    class_map: str | None = None  # a tagger's table of classes, column display_name, kept where it lies beside the file
 
 
 _ENTRIES = (
@@ -47,7 +50,12 @@ _ENTRIES = (
                      "Apache-2.0", "postsync.encoders.vggish:from_official", "FAD-VGGish, FAVD"),
     PublishedWeights("panns", "Cnn14_16k_mAP=0.438.pth", "https://zenodo.org/records/3987831",
                      "CC BY 4.0, unconfirmed (code: MIT)", "postsync.encoders.panns:from_official",
-                     "FD, KL, IS (PANNs)"),
+                     "FD, KL, IS, Heard (PANNs)", "class_labels_indices.csv"),
+    PublishedWeights("yamnet", "yamnet.h5",
+                     "https://storage.googleapis.com/audioset/yamnet.h5 (and yamnet_class_map.csv from "
+                     "https://github.com/tensorflow/models, folder research/audioset/yamnet)",
+                     "Apache-2.0", "postsync.encoders.yamnet:from_official", "Heard (YAMNet)",
+                     "yamnet_class_map.csv"),
     PublishedWeights("passt", "passt-s-f128-p16-s10-ap.476-swa.pt",
                      "https://github.com/kkoutini/PaSST/releases/tag/v0.0.1-audioset", "Apache-2.0, unconfirmed",
                      "postsync.encoders.passt:from_official", "FD, KL (PaSST)"),
@@ -128,6 +136,8 @@ def convert(name: str, file: Path) -> Path:
     try:
         with whole_folder(folder) as temporary:
             model.save_pretrained(temporary)
+            if entry.class_map is not None and (beside := file.with_name(entry.class_map)).is_file():
+                shutil.copyfile(beside, temporary / entry.class_map)
             provenance["files"] = {f.name: f.stat().st_size for f in sorted(temporary.iterdir())}
             (temporary / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
@@ -157,6 +167,24 @@ def load(name: str) -> nn.Module:
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: is damaged ({' '.join(str(error).split())[:200]}). "
                            f"{_convert_again(name)}") from error
+
+
+def class_names(name: str) -> tuple[str, ...]:
+    """The names of the classes of tagger `name`, in their order. Raises WeightsError where it was converted without
+    its class map, or the map is another one's."""
+    entry = entry_of(name)
+    path = cache_folder(name) / str(entry.class_map)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            names = tuple(row["display_name"] for row in csv.DictReader(file))
+    except (OSError, KeyError, csv.Error, UnicodeDecodeError) as error:
+        raise WeightsError(f"{name} was converted without the names of its classes: put {entry.class_map} beside "
+                           f"{entry.file}. {_convert_again(name)}") from error
+    classes = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))["classes"]
+    if len(names) != classes:
+        raise WeightsError(f"{path}: names {len(names)} classes, {name} has {classes}; put its own {entry.class_map} "
+                           f"beside {entry.file}. {_convert_again(name)}")
+    return names
 
 
 def weights_hash(name: str) -> str:

@@ -18,7 +18,8 @@ __all__ = ["SUITES", "Run", "Settings", "compare", "describe", "run", "suite", "
            "write_json", "write_plots"]
 
 SUITES = {  # name -> "module:function"; strings only, so that listing the names imports nothing
-    "scenes": "postsync.evaluation.suites:scenes", "vggsound": "postsync.evaluation.suites:vggsound",
+    "scenes": "postsync.evaluation.suites:scenes", "heard": "postsync.evaluation.suites:heard",
+    "vggsound": "postsync.evaluation.suites:vggsound",
     "av-benchmark": "postsync.evaluation.suites:av_benchmark",
     "greatest-hits": "postsync.evaluation.suites:greatest_hits",
     "sounding-video": "postsync.evaluation.suites:sounding_video",

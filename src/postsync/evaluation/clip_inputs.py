@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..encoders.published import class_names
 from ..features.envelope import frame_rms
 from ..features.flow import flow_magnitudes, luma, motion_peaks
 from ..features.onsets import audio_onsets, librosa_onsets
 from ..media.meter import integrated_lufs
 from ..metrics.alignment import FLOW_THRESHOLD, Variant
 from ..metrics.captions import bert_scores
+from ..metrics.heard import FIRST, accepted_places, heard_classes_of
 from ..metrics.onset_protocols import SAMPLE_RATE as ONSET_RATE
 from ..metrics.onset_protocols import OnsetHits, onset_hits
 from ..metrics.signals import RECIPES
@@ -100,6 +102,31 @@ def families(pair: Pair) -> tuple[list[str], list[str]]:
         raise Skipped(f"is labelled {label!r}, which is not a family of the scenes")
     logits = pair.generated.audio_features("scene_classifier")["logits"]
     return [known[int(logits.argmax())]], [label]
+
+
+def heard(pair: Pair, network: str, side: str = "generated") -> tuple[Tensor, list[int]]:
+    """A tagger's scores (C,) of a sound, and the places of the classes that are right. Raises Skipped for a clip of
+    which nothing is expected, or nothing that the tagger knows."""
+    names, facts = class_names(network), pair.facts
+    expected = facts.heard_as or heard_classes_of(facts.label)
+    if not expected:
+        raise Skipped(f"is labelled {facts.label!r} and names no classes in heard_as, so nothing is expected of it")
+    places = accepted_places(expected, names)
+    if not places:
+        raise Skipped(f"expects {', '.join(expected)}, none of which {network} knows by that name")
+    return _tagged(pair.generated if side == "generated" else pair.reference, network), places
+
+
+def heard_classes(network: str, pair: Pair) -> str:
+    """The five classes that a tagger hears most in the generated sound, with their scores."""
+    scores, names = _tagged(pair.generated, network), class_names(network)
+    return ", ".join(f"{names[place]} {scores[place]:.2f}" for place in scores.topk(FIRST).indices.tolist())
+
+
+def _tagged(clip: Observation, network: str) -> Tensor:
+    """Scores (C,) in 0..1 of a clip's sound, at its peak."""
+    features = clip.audio_features(network)
+    return features["scores"][0] if "scores" in features else features["logits"][0].sigmoid()
 
 
 def class_logits(pair: Pair, network: str) -> tuple[Tensor, Tensor]:

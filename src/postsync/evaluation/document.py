@@ -22,7 +22,7 @@ from .bootstrap import CONFIDENCE, SET_RESAMPLES, draw_clips, paired_difference
 from .job import Measured, Run
 from .observation import LARGE, SHORT_SIDE, SILENT_PEAK
 from .sides import SKIPPED_BY, Missing
-from .tally import Metric, SetTally, Tally
+from .tally import ClipTally, Metric, SetTally, Tally
 
 SCHEMA = 1
 RESAMPLER = {"published networks": "torchaudio's sinc (Hann, width 6, rolloff 0.99)", "all else": "soxr HQ"}
@@ -148,6 +148,7 @@ def _not_computed(run: Run, system: Measured, done: list[Tally]) -> list[dict[st
 
 def _clips(system: Measured, done: list[Tally]) -> list[dict[str, Any]]:
     per_clip = {tally.metric.name: tally.per_clip() for tally in done}
+    remarks = {tally.metric.name: tally.remarks for tally in done if isinstance(tally, ClipTally) and tally.remarks}
     made, real = system.side, system.reference
     clips = []
     for clip_id in system.ids:
@@ -164,7 +165,9 @@ def _clips(system: Measured, done: list[Tally]) -> list[dict[str, Any]]:
             "clip_id": clip_id, **paths,
             "video": _relative(shown.picture, folder) if shown and shown.picture and folder else None,
             "video_of": video_of, "label": facts.label, "caption": facts.captions[0] if facts.captions else None,
-            "values": {name: values[clip_id] for name, values in per_clip.items() if clip_id in values}})
+            "values": {name: values[clip_id] for name, values in per_clip.items() if clip_id in values},
+            **({"remarks": {name: texts[clip_id] for name, texts in remarks.items() if clip_id in texts}}
+               if remarks else {})})
     return clips
 
 

@@ -54,6 +54,7 @@ class ClipFiles:
     end_s: float | None = None
     label: str | None = None
     captions: tuple[str, ...] = ()
+    heard_as: tuple[str, ...] = ()  # names of a tagger's classes, any of which is right
     events: tuple[Event, ...] | None = None  # None: not annotated
     envelope: Path | None = None  # (M,) .npy, linear RMS at 100 Hz of the foreground
     flow: Path | None = None  # .npy (T - 1, 2, H, W), x and y, pixels a frame at 25 fps, shorter side 256
@@ -132,7 +133,8 @@ def _of_row(folder: Path, row: Mapping[str, Any]) -> ClipFiles:
     return ClipFiles(
         row["clip_id"], folder / row["audio_path"] if row["audio_path"] else None,
         folder / row["video_path"] if row["video_path"] else None, row["start"], row["end"], row["label"],
-        tuple(row["captions"]), events_of(row) if row["events"] or row["dataset"] == "scenes" else None,
+        tuple(row["captions"]), tuple(row["heard_as"]),
+        events_of(row) if row["events"] or row["dataset"] == "scenes" else None,
         folder / stored if stored else None,
         folder / flow if flow else _existing(folder / FLOW / f"{row['clip_id']}.npy"))
 

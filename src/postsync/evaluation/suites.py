@@ -14,6 +14,7 @@ import torch
 from ..errors import PostsyncError
 from ..features.flow import flow_backend
 from ..metrics import alignment, onset_protocols, onsets, signals
+from ..metrics import heard as heard_metrics
 from ..metrics.captions import LAYER, MAX_ORDER, TOKENISATION, BertScore, Bleu, CiderD, RougeL, Score
 from ..metrics.class_scores import InceptionScore, KLDivergence
 from ..metrics.frechet import FAVD, FVD, NUM_FRAMES, FrechetDistance
@@ -268,6 +269,26 @@ def _onset_metrics() -> tuple[Metric, ...]:
                    about=widest),
         ClipMetric("Invented-sounds@100ms", onsets.InventedOnsets(WIDEST_S), clips.onsets_and_events, unit="a clip",
                    about=widest))
+
+
+def heard() -> Suite:
+    """What independent taggers hear: classes, whatever network the sounds were trained with."""
+    return Suite("heard", "what a tagger of AudioSet hears: expected classes, of generated and real sound", tuple(
+        metric for tagger, shown in (("yamnet", "YAMNet"), ("panns", "PANNs")) for metric in _heard_by(tagger, shown)),
+        duration_s=30.0)
+
+
+def _heard_by(tagger: str, shown: str) -> tuple[Metric, ...]:
+    about = {"classes": "heard_as of the manifest, else those of the family (metrics/heard.py)",
+             "heard": f"among the first {heard_metrics.FIRST}, {heard_metrics.LEAST} or more"}
+    rest: dict[str, Any] = {"networks": (tagger,), "about": about}
+    return (
+        ClipMetric(f"Heard-{shown}", heard_metrics.Heard(), clips.heard, remark=partial(clips.heard_classes, tagger),
+                   settings={"network": tagger}, **rest),
+        ClipMetric(f"Heard-score-{shown}", heard_metrics.HeardScore(), clips.heard, settings={"network": tagger},
+                   **rest),
+        ClipMetric(f"Heard-score-{shown}-real", heard_metrics.HeardScore(), clips.heard,
+                   settings={"network": tagger, "side": "reference"}, **rest))
 
 
 def suite(name: str) -> Suite:

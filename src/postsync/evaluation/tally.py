@@ -52,6 +52,7 @@ class ClipMetric(Described):
     name: str
     metric: ClipSums
     inputs: Callable[..., tuple[Any, ...]]
+    remark: Callable[[Pair], str] | None = None  # what else is to be told of a clip
 
     @property
     def higher_is_better(self) -> bool | None:
@@ -86,6 +87,7 @@ class ClipTally:
         self.metric = metric
         self.terms: dict[str, Tensor] = {}  # clip -> (num_terms,) float64
         self.skipped: dict[tuple[str, str], str] = {}  # (clip, side) -> reason
+        self.remarks: dict[str, str] = {}  # by clip
 
     def add(self, pair: Pair) -> None:
         """Measure a clip; one that cannot be measured is recorded with the reason."""
@@ -99,6 +101,8 @@ class ClipTally:
             self.skipped[pair.clip_id, "generated"] = str(reason)
         else:
             self.terms[pair.clip_id] = terms
+            if self.metric.remark is not None:
+                self.remarks[pair.clip_id] = self.metric.remark(pair)
 
     @property
     def count(self) -> int:

@@ -56,6 +56,11 @@ def vggish() -> SpectrogramConfig:
                              floor_added=True, centred=False)
 
 
+def yamnet() -> SpectrogramConfig:
+    """YAMNet's: as VGGish's, but ln(mel + 0.001)."""
+    return replace(vggish(), floor=0.001)
+
+
 def panns() -> SpectrogramConfig:
     """That of PANNs' Cnn14 at 16 kHz: 512/160, 64 bins of power, 50 Hz to 8 kHz; times 10 / ln 10 it is dB."""
     return SpectrogramConfig(n_fft=512, window_length=512, f_min=50.0, power=2.0, floor=1e-10)

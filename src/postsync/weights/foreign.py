@@ -22,12 +22,14 @@ from ..errors import WeightsError
 
 
 def read_state(path: str | Path, containers: Sequence[str] = ("state_dict", "model", "module")) -> dict[str, Tensor]:
-    """State dict of a `.safetensors` file or of a checkpoint, where it may be nested under `containers`, which are
-    tried in this order, and within each other.
+    """State dict of a `.safetensors` file, of Keras weights (`.h5`), or of a checkpoint, where it may be nested under
+    `containers`, which are tried in this order, and within each other.
 
     Raises WeightsError as `read_pickle`, and if no tensors are found.
     """
     path = Path(path)
+    if path.suffix == ".h5" and path.is_file():
+        return read_keras(path)
     if path.suffix == ".safetensors" and path.is_file():
         try:
             return load_file(path)
@@ -41,6 +43,26 @@ def read_state(path: str | Path, containers: Sequence[str] = ("state_dict", "mod
     if not state:
         raise WeightsError(f"{path} holds no state dict: no tensors by name, neither directly nor under "
                            f"{', '.join(containers)}. Use the checkpoint as it was published.")
+    return state
+
+
+def read_keras(path: Path) -> dict[str, Tensor]:
+    """All arrays of a Keras file by their paths in it. Raises WeightsError where it is damaged, or h5py is missing."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise WeightsError(f"{path}: reading .h5 files needs h5py: pip install 'postsync[eval]'.") from error
+    state: dict[str, Tensor] = {}
+
+    def keep(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            state[name] = torch.from_numpy(np.asarray(item))
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(keep)
+    except (OSError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"{path} is damaged or no Keras file ({error}); download it again.") from error
     return state
 
 

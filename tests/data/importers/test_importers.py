@@ -143,7 +143,7 @@ def test_folder_with_captions(tmp_path, put) -> None:
     import_dataset("folder", tmp_path / "media", None, tmp_path / "out")
     rows = {row["source_id"]: row for row in read_manifest(tmp_path / "out")}
     assert rows["a clip"]["captions"] == ["rain, soft", "drops"]
-    assert rows["a clip"]["split"] == "test"
+    assert rows["a clip"]["split"] == "train"
     assert rows["b"]["flags"] == ["unannotated"]
     assert rows["c"]["flags"] == ["missing"]
     assert rows["b"]["video_path"] == "../media/b.mp4"

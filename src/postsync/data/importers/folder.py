@@ -14,10 +14,10 @@ from .entries import Entry, ImportOptions, named_rows, split_called
 def folder(path: Path, options: ImportOptions) -> Iterator[Entry]:
     """The clips of the folder `path`, or of the folder around the CSV file `path`; a name may have several captions.
 
-    Without a given split, the clips are a test set. Clips that the CSV does not name, and names without a clip, are
+    Without a given split, the clips are a training set. Clips that the CSV does not name, and names without a clip, are
     kept and flagged. Raises MediaError where no clip is named or found.
     """
-    split = split_called(options.split, "--split") if options.split else "test"
+    split = split_called(options.split, "--split") if options.split else "train"
     place, captions_file = (path, _only_csv(path)) if path.is_dir() else (path.parent, path)
     captions = _captions(captions_file) if captions_file else {}
     clips = {clip.stem for clip in place.rglob("*") if clip.suffix.lower() in VIDEO_SUFFIXES and clip.is_file()
