@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from postsync.errors import ConditionError
-from postsync.features.envelope import CAUSAL, Envelope
+from postsync.features.envelope import CAUSAL, Envelope, frame_rms
 from postsync.features.onsets import pick_onsets
 from postsync.timing.timing import Timing, ringing_envelope, strengths_in
 
@@ -19,12 +19,28 @@ STRENGTHS = torch.tensor([1.0, 0.5, 0.25])
 def test_hits_ring_at_their_times_and_as_loud_as_asked():
     envelope = ringing_envelope(TIMES, STRENGTHS, 3.0)
     assert envelope.shape == (300,)
-    assert torch.allclose(envelope[[50, 125]], torch.tensor([0.5, 0.25]), atol=1e-3)
-    assert envelope[58] == pytest.approx(0.5 * 2.718281828**-1, rel=1e-3)  # 80 ms later
-    assert not envelope[:49].any()
+    assert torch.allclose(envelope[[52, 127]], torch.tensor([0.5, 0.25]), atol=1e-3)  # the window is full of it
+    assert float(envelope[70] / envelope[62]) == pytest.approx(2.718281828**-1, rel=1e-3)  # 80 ms later
+    assert not envelope[:48].any()
+    assert 0 < float(envelope[49]) < 0.35  # the centred window already reaches the onset
     assert torch.allclose(pick_onsets(envelope), TIMES, atol=0.03)
     assert torch.allclose(strengths_in(envelope, TIMES), STRENGTHS, atol=0.02)
     assert not ringing_envelope(TIMES, STRENGTHS, 0.3).any()
+
+
+def test_the_envelope_of_a_hit_is_that_of_a_recorded_one():
+    time = torch.arange(48000) / 16000
+    burst = torch.where(time >= 1.0, torch.exp(-(time - 1.0) / 0.05), 0.0)
+    noise = torch.randn(64, 48000, generator=torch.Generator().manual_seed(0))
+    recorded = frame_rms(burst * noise, 16000).square().mean(0).sqrt()
+    drawn = ringing_envelope(torch.tensor([1.0], dtype=torch.float64), torch.ones(1), 3.0, ring_s=0.05)
+    assert torch.allclose(drawn, 0.5 * recorded / recorded.max(), atol=0.02)
+
+
+def test_a_hit_rises_and_rings_as_its_family_does():
+    slow = ringing_envelope(torch.tensor([0.5], dtype=torch.float64), torch.ones(1), 2.0, rise_s=0.2, ring_s=0.3)
+    assert 65 <= int(slow.argmax()) <= 75
+    assert float(slow.max()) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_hits_and_envelopes_make_the_same_timing():

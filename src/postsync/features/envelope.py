@@ -24,14 +24,16 @@ CAUSAL = "causal_window"  # `causal_window`, at audio rate
 class Envelope:
     """Loudness over time: `values` (M,) or (B, M), linear RMS in 0..1, value m at m / `rate` seconds, by `recipe`.
 
-    `estimated`: a coarse estimate, which may be followed loosely; otherwise it is followed exactly. Raises
-    ConditionError for another shape and for values outside 0..1.
+    `estimated`: a coarse estimate, which may be followed loosely; otherwise it is followed exactly. `hits_s` (K,):
+    times of hits, ascending, at which the sound is to rise at once. Raises ConditionError for another shape and for
+    values outside 0..1.
     """
 
     values: Tensor
     rate: float = ENVELOPE_RATE
     recipe: str = CENTRED
     estimated: bool = False
+    hits_s: Tensor | None = None
 
     def __post_init__(self) -> None:
         values = self.values

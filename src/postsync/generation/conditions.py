@@ -21,9 +21,11 @@ from ..media.watch import FramePlan, regular, spread, watch
 from ..notes import note
 from ..protocols.pipeline import OnProgress, Pipeline, stage
 from ..protocols.system import checked_options
+from ..scenes.captions import family_of
+from ..scenes.shapes import SHAPES, Shape
 from ..timing.files import read_envelope, read_onsets
 from ..timing.readers import ANALYSIS_SIZE, READERS, open_reader, reader_name
-from ..timing.timing import Timing
+from ..timing.timing import RING_S, Timing
 from .options import Options, of_system
 from .steady import with_steady_sounds
 
@@ -173,7 +175,8 @@ def read_timing_file(options: Options, duration_s: float) -> Timing:
     if beyond:
         note(log, "%s: %d hits lie beyond the end of the clip at %.2f s and are dropped", options.onsets, beyond,
              duration_s)
-    return Timing.of_hits(onsets, duration_s, strengths)
+    shape = SHAPES.get(family_of(options.prompt or "") or "", Shape(0.0, RING_S))
+    return Timing.of_hits(onsets, duration_s, strengths, rise_s=shape.rise_s, ring_s=shape.ring_s)
 
 
 def check_accepted(pipeline: Pipeline, options: Options, more: Iterable[str] = ()) -> None:

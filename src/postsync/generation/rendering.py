@@ -21,6 +21,7 @@ from .requests import cues_within
 from .result import Result
 from .sidecar import values_used, weight_folders
 from .soundtrack import Recipe, Soundtrack
+from .steady import is_hit
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept
         if timing.silent(start_s, end_s):
             num_samples = round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)
             return Rendered(np.zeros((pipeline.channels, num_samples), np.float32), None)
-        arguments["envelope"] = timing.part(start_s, end_s)
+        arguments["envelope"] = timing.part(start_s, end_s, hits=is_hit(options.prompt))
     if built := [*_named_guides(options, pipeline), *guides]:
         arguments["guides"] = built
     if "callback_on_step_end" in pipeline.accepts:

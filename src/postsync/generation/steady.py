@@ -1,13 +1,14 @@
-"""Sounds that go on while nothing moves: rain, an engine. A still picture does not silence them.
+"""Which words name sounds that go on while nothing moves, such as rain, and which name hits, that sound at once.
 
 Timing readers follow what moves. Where the words name a steady sound, the loudness read from the picture is kept within
-a few decibels of its peak.
+a few decibels of its peak, and a still picture does not silence it.
 """
 
 from __future__ import annotations
 
 from ..protocols.pipeline import Cue
-from ..scenes.captions import stem_of, stems_of, stems_of_kinds, words_of
+from ..scenes.captions import family_of, stem_of, stems_of, stems_of_kinds, words_of
+from ..scenes.shapes import SHAPES
 from ..timing.timing import Timing
 from .options import Options
 from .requests import cues_within
@@ -34,3 +35,9 @@ def is_steady(prompt: str) -> bool:
     textures, others = stems_of_kinds("texture")
     stems = stems_of(prompt)
     return sum(s in _STEADY for s in stems) > sum(s in others - textures - _STEADY for s in stems)
+
+
+def is_hit(prompt: str | None) -> bool:
+    """Whether a prompt names a sound that is at its loudest at once, such as a hammer's."""
+    shape = SHAPES.get(family_of(prompt or "") or "")
+    return shape is not None and shape.impulsive

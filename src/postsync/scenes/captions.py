@@ -6,8 +6,10 @@ the understanding of sentences, not the knowledge of untaught words.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from itertools import chain
+from math import log, sqrt
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from .recorded_words import RECORDED_WORDS
 WORDS = DRAWN_WORDS | RECORDED_WORDS
 
 PARAPHRASES = 30
+SPECIFIC = 4.0  # least score of a prompt that names a family: a stem of two families or fewer
 HELD_OUT = PARAPHRASES // 5
 SETTINGS = ("in a quiet room", "outdoors", "up close", "in a large hall", "far away", "in the background")
 OPENINGS = ("the sound of", "a recording of", "sound effect of", "we hear", "foley of")
@@ -57,6 +60,25 @@ def words_of(sentence: str) -> list[str]:
 STOP_WORDS = frozenset(words_of(
     "a an the and or but of in on at by to from with without into onto over under against off up down out for as is "
     "are was be being it its his her their this that some no not very while then again"))
+
+
+def family_of(prompt: str) -> str | None:
+    """The family whose training captions have most in common with a prompt: stems weigh more the fewer families have
+    them. None where nothing specific is shared."""
+    counts, weights = _family_stems()
+    scores = {family: sum(weights[stem] * sqrt(own[stem]) for stem in stems_of(prompt) if stem in own)
+              for family, own in counts.items()}
+    best = max(scores, key=lambda family: scores[family])
+    return best if scores[best] >= SPECIFIC else None
+
+
+@cache
+def _family_stems() -> tuple[dict[str, Counter[str]], dict[str, float]]:
+    """In how many training captions of each family a stem occurs, and its weight, the log of the rarity."""
+    counts = {family: Counter(stem for sentence in paraphrases(family)[0] for stem in set(stems_of(sentence)))
+              for family in WORDS}
+    owners = Counter(stem for own in counts.values() for stem in own)
+    return counts, {stem: log(len(counts) / number) for stem, number in owners.items()}
 
 
 @cache

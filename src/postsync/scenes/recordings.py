@@ -128,6 +128,11 @@ class RecordingBank:
         sounds = _separate(waveform, self.sample_rate)
         return sounds[pick % len(sounds)]
 
+    def sounds(self, family: str, most: int) -> list[np.ndarray]:
+        """The single sounds (L,) of all recordings of a family, `most` of each at most."""
+        return [sound for recording in self._by_family.get(family, ())
+                for sound in _separate(self.load(recording), self.sample_rate)[:most]]
+
     def excerpt(self, rng: Rng, seconds: float) -> np.ndarray:
         """A random stretch (round(16000 * seconds),) float32 of any recording; short ones return, with pauses of up to
         0.3 s."""

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import ConditionError
-from ..features.envelope import CENTRED, ENVELOPE_RATE, Envelope
+from ..features.envelope import CENTRED, ENVELOPE_RATE, Envelope, frame_rms
 from ..features.onsets import pick_onsets
 
-ATTACK_S = 0.005
 RING_S = 0.08  # decay time of a hit
 STEADY_DB = 6.0  # how far a steady sound's loudness falls while the picture rests
+_FINE_RATE = 1000.0  # at which the amplitude of hits is drawn
 PEAK = 0.5  # RMS of a hit of strength 1, as MotionEnvelope's loudest
 
 
@@ -50,15 +50,17 @@ class Timing:
 
     @classmethod
     def of_hits(cls, onsets_s: Tensor | np.ndarray | Sequence[float], duration_s: float,
-                strengths: Tensor | np.ndarray | Sequence[float] | None = None) -> Timing:
-        """The timing of hits (K,) seconds with strengths (K,) in 0..1 (1 if none are given), each of which rings;
-        those beyond `duration_s` are dropped."""
+                strengths: Tensor | np.ndarray | Sequence[float] | None = None, *, rise_s: float = 0.0,
+                ring_s: float = RING_S) -> Timing:
+        """The timing of hits (K,) seconds with strengths (K,) in 0..1 (1 if none are given), each of which rises within
+        `rise_s` and rings for `ring_s`, to 1/e; those beyond `duration_s` are dropped."""
         onsets = torch.as_tensor(onsets_s, dtype=torch.float64)
         strong = torch.ones(len(onsets)) if strengths is None else torch.as_tensor(strengths, dtype=torch.float32)
         if onsets.dim() != 1 or strong.shape != onsets.shape:
             raise ConditionError(f"hits are (K,) seconds with as many strengths, not {tuple(onsets.shape)} and "
                                  f"{tuple(strong.shape)}.")
-        return cls(Envelope(ringing_envelope(onsets, strong, duration_s)), onsets[onsets < duration_s])
+        envelope = Envelope(ringing_envelope(onsets, strong, duration_s, rise_s, ring_s))
+        return cls(envelope, onsets[onsets < duration_s])
 
     @property
     def estimated(self) -> bool:
@@ -126,24 +128,36 @@ class Timing:
         """Whether nothing sounds between two times."""
         return not bool((self.part(start_s, end_s).values > 0).any())
 
-    def part(self, start_s: float, end_s: float) -> Envelope:
-        """The envelope of a part of the clip, which starts at 0."""
+    def part(self, start_s: float, end_s: float, *, hits: bool = False) -> Envelope:
+        """The envelope of a part of the clip, which starts at 0; with `hits`, its onsets are hits that rise at once."""
         first, last = round(start_s * ENVELOPE_RATE), round(end_s * ENVELOPE_RATE)
-        return replace(self.envelope, values=self.envelope.values[first:last])
+        inside = self.onsets_s[(self.onsets_s >= start_s) & (self.onsets_s < end_s)] - start_s
+        return replace(self.envelope, values=self.envelope.values[first:last], hits_s=inside if hits else None)
 
     def _with(self, values: Tensor, onsets_s: Tensor) -> Timing:
         return Timing(replace(self.envelope, values=values), onsets_s)
 
 
-def ringing_envelope(onsets_s: Tensor, strengths: Tensor, duration_s: float) -> Tensor:
-    """Envelope (M,) float32 at 100 Hz of hits that ring: 5 ms of attack before the onset, 80 ms of decay after it."""
-    grid = torch.arange(round(duration_s * ENVELOPE_RATE), dtype=torch.float64) / ENVELOPE_RATE
-    envelope = torch.zeros_like(grid)
+def ringing_envelope(onsets_s: Tensor, strengths: Tensor, duration_s: float, rise_s: float = 0.0,
+                     ring_s: float = RING_S) -> Tensor:
+    """Envelope (M,) float32 at 100 Hz of hits that rise within `rise_s` of their onsets, then decay.
+
+    By the recipe of all envelopes, the RMS of a window of 40 ms, so it begins to rise 20 ms before an onset, as that of
+    a recorded hit does; its peak is 0.5 at strength 1.
+    """
+    fine = torch.arange(round(duration_s * _FINE_RATE), dtype=torch.float64) / _FINE_RATE
+    amplitude = torch.zeros_like(fine)
     for onset, strength in zip(onsets_s.tolist(), strengths.tolist()):
-        since = grid - onset
-        attack, decay = (since / ATTACK_S + 1).clamp(0, 1), torch.exp(-since.clamp_min(0) / RING_S)
-        envelope = torch.maximum(envelope, PEAK * strength * torch.minimum(attack, decay))
-    return envelope.float()
+        since = fine - onset
+        amplitude = torch.maximum(amplitude, strength * _hit(since, rise_s, ring_s))
+    alone = frame_rms(_hit(torch.arange(-100, 1000, dtype=torch.float64) / _FINE_RATE, rise_s, ring_s), _FINE_RATE)
+    return (frame_rms(amplitude, _FINE_RATE) * (PEAK / float(alone.max()))).clamp_max(1.0).float()
+
+
+def _hit(since_s: Tensor, rise_s: float, ring_s: float) -> Tensor:
+    """Amplitude of a hit, 1 at its peak, at times since its onset."""
+    rising = (since_s / rise_s).clamp(0, 1) if rise_s > 0 else (since_s >= 0).double()
+    return rising * torch.exp(-(since_s - rise_s).clamp_min(0) / ring_s)
 
 
 def strengths_in(envelope: Tensor, onsets_s: Tensor) -> Tensor:

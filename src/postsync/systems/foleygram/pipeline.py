@@ -23,6 +23,7 @@ from ...diffusion.solvers import draw_noise, one_generator_each, polyexponential
 from ...diffusion.windows import average_windows, plan_windows
 from ...encoders.gram import GramEncoder
 from ...errors import ConditionError, WeightsError
+from ...features.attacks import sharpen_attacks
 from ...features.envelope import CENTRED, ENVELOPE_RATE, Envelope
 from ...protocols.codec import Codec
 from ...protocols.guide import Guide
@@ -172,6 +173,8 @@ class FoleyGRAMPipeline(LatentPipeline):
         if curve is not None and curve.recipe == CENTRED and output_type != "latent":
             limit_db = settings.fader_db * min(control_scale, 1.0)
             audios = ride_fader(audios, at_rate(curve, ENVELOPE_RATE), self.sampling_rate, limit_db)
+            if curve.hits_s is not None and settings.sharp_attacks:
+                audios = sharpen_attacks(audios, curve.hits_s, self.sampling_rate)
         return self._output(audios, output_type)
 
     def _conditioner(self, settings: SamplerDefaults) -> WindowConditioner:
