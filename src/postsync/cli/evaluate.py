@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..evaluation import SUITES
+from ..protocols.system import read_pairs
 
 SUITE_HELP = f"one of {', '.join(SUITES)}"
 
@@ -31,11 +32,17 @@ def evaluate(
                                                    show_default=False)] = None,
     resamples: Annotated[int, typer.Option(help="of the bootstrap over clips")] = 1000,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps")] = "cpu",
+    part: Annotated[list[str] | None, typer.Option(metavar="NAME=FOLDER", help="trained network in place of a bundled "
+                    "one (scene_classifier, gram); may be repeated", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no table, no progress")] = False,
 ) -> None:
     """Measure generated clips: one table, and one JSON from which others can reproduce it."""
+    from ..registry import checked_parts
     from . import evaluate_run
 
+    folders = read_pairs(part or (), "--part NAME=FOLDER")
+    parts = checked_parts("evaluate", folders, folders)
     evaluate_run.evaluate(
-        generated, reference, suite, {"seed": seed, "duration_s": duration, "resamples": resamples, "device": device},
+        generated, reference, suite, {"seed": seed, "duration_s": duration, "resamples": resamples, "device": device,
+                                       "parts": parts},
         evaluate_run.Written(json_, plot, html, num_clips, sort_by), strict=strict, quiet=quiet)

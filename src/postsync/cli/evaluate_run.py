@@ -79,6 +79,7 @@ def _command(systems: Sequence[Path], reference: Path, suite: str, asked: Mappin
     options = {"reference": reference, "suite": suite, "seed": asked["seed"], "duration": asked["duration_s"],
                "resamples": asked["resamples"], "device": asked["device"]}
     words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    words += [word for name, folder in asked["parts"].items() for word in ("--part", f"{name}={folder}")]
     return shlex.join(["postsync", "evaluate", *map(str, systems), *words])
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ConditionError
 from .bootstrap import RESAMPLES
-from .networks import Networks
+from .networks import BUNDLED, Networks
 from .observation import Decoded, Observation, Pair, decode, prefetch
 from .sides import ClipFiles, Missing, Side, read_side
 from .suites import Suite
@@ -20,16 +20,20 @@ LONGEST_S = 600.0
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a run besides suite and folders. `duration_s`: None for the suite's."""
+    """Settings of a run besides suite and folders. `duration_s`: None for the suite's. `parts`: folders of trained
+    networks that replace the bundled ones, by name."""
 
     seed: int = 0
     duration_s: float | None = None
     resamples: int = RESAMPLES
     device: str = "cpu"
+    parts: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.duration_s is not None and not 0 < self.duration_s <= LONGEST_S:
             raise ConditionError(f"a duration of {self.duration_s:g} s; it must be between 0 and {LONGEST_S:g} s")
+        if unknown := sorted(set(self.parts) - set(BUNDLED)):
+            raise ConditionError(f"no network {', '.join(unknown)} can be replaced; these can: {', '.join(BUNDLED)}")
         if self.seed < 0:
             raise ConditionError(f"seed {self.seed}; it must be 0 or more")
         if not 10 <= self.resamples <= 100_000:
@@ -77,7 +81,7 @@ def run(systems: Sequence[Path], reference: Path, suite: Suite, settings: Settin
     where the two sides have no clip in common.
     """
     settings = settings or Settings()
-    duration_s, networks = settings.duration_s or suite.duration_s, Networks(settings.device)
+    duration_s, networks = settings.duration_s or suite.duration_s, Networks(settings.device, settings.parts)
     real, made = read_side(reference, "reference"), [read_side(folder, "generated") for folder in systems]
     for side in made:
         if not side.clips.keys() & real.clips.keys():

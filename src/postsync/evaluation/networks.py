@@ -6,11 +6,13 @@ Each takes the sound, the pictures or the caption of one clip at a time and retu
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from .. import weights
@@ -144,10 +146,10 @@ class _Gram(Network):
 
 
 class Networks:
-    """Networks by name, each loaded once."""
+    """Networks by name, each loaded once. `parts`: folders that replace the bundled ones, by name."""
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
+    def __init__(self, device: str = "cpu", parts: Mapping[str, Path] | None = None) -> None:
+        self.device, self.parts = device, parts or {}
         self._loaded: dict[str, Network] = {}
 
     def missing(self, name: str, with_tokenizer: bool = False) -> str | None:
@@ -187,9 +189,13 @@ class Networks:
         from ..encoders.gram import GramEncoder
         from ..metrics.scene_classifier import SceneClassifier
 
-        folder = weights.bundled(name)
+        folder = self.parts[name] if name in self.parts else weights.bundled(name)
         kind, network = (GramEncoder, _Gram) if name == "gram" else (SceneClassifier, _Classifier)
-        model = kind.from_pretrained(folder).float().eval()
+        try:
+            model = kind.from_pretrained(folder).float().eval()
+        except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+            raise WeightsError(f"{folder} holds no readable {name} ({' '.join(str(error).split())[:200]}); name a "
+                               f"folder that postsync train {name} exported.") from error
         return network(name, model, sha256_of(next(folder.glob("*.safetensors"))), "Apache-2.0", self.device)
 
     def _roberta(self) -> Network:
