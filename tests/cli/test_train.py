@@ -120,6 +120,7 @@ def test_help_names_presets_and_parts_from_the_tables(command: tuple[str, ...]) 
     result = CliRunner().invoke(cli.build_app(command[0]), [*command, "--help"], env={"COLUMNS": "300"})
     said = " ".join(result.stdout.replace("│", " ").split())
     assert "base (foleygram_control)" in said
-    assert "codec, cavp, video_features (mgaudio)" in said
+    assert "cavp, video_features (mgaudio)" in said
+    assert "codec (vocoder, foleygram_base, foleygram_control, mgaudio)" in said
     assert "paper-L, paper-XL (mgaudio)" in said
     assert "Sizes: mini; tiny (vae, vocoder" in said

@@ -149,3 +149,60 @@ def test_a_file_that_is_no_sound_is_named_when_it_is_drawn(tmp_path: Path, conte
     (tmp_path / "bark" / "broken.wav").write_bytes(content)
     with pytest.raises(MediaError, match=r"broken\.wav: cannot be read as sound"):
         RecordingBank(tmp_path).draw("bark", np.random.default_rng(0))
+
+
+def test_silent_and_clipped_recordings_are_named_once_and_left_out(tmp_path: Path, caplog) -> None:
+    (tmp_path / "bark").mkdir()
+    bark = blip(500, (0.1,), 0.5, 16000)
+    for name, waveform in (("a", 0.001 * bark), ("b", np.clip(50 * bark, -1, 1)), ("c", bark)):
+        soundfile.write(tmp_path / "bark" / f"{name}.wav", waveform, 16000)
+    bank = RecordingBank(tmp_path)
+    with caplog.at_level("WARNING"):
+        drawn = [bank.draw("bark", np.random.default_rng(seed)) for seed in range(12)]
+    assert all(np.array_equal(sound, drawn[0]) for sound in drawn)
+    said = [message.split(".wav: ")[1] for message in caplog.messages if ".wav: " in message]
+    assert sorted(sentence.split(" (")[0] for sentence in said) == ["is clipped", "is silent"]
+    again = RecordingBank(tmp_path)  # what is drawn does not depend on what was drawn before
+    assert np.array_equal(again.draw("bark", np.random.default_rng(11)), drawn[11])
+
+
+def test_a_family_of_silent_recordings_alone_is_none(tmp_path: Path) -> None:
+    (tmp_path / "bark").mkdir()
+    soundfile.write(tmp_path / "bark" / "a.wav", np.zeros(8000), 16000)
+    bank = RecordingBank(tmp_path)
+    assert bank.draw("bark", np.random.default_rng(0)) is None
+    with pytest.raises(MediaError, match="every recording is silent or clipped"):
+        bank.excerpt(np.random.default_rng(0), 1.0)
+
+
+def test_recordings_without_a_licence_are_named_and_the_others_credited(folder: Path, caplog) -> None:
+    with caplog.at_level("WARNING"):
+        assert RecordingBank(folder).credits() == []
+    assert "3 recordings state no licence" in caplog.text
+    caplog.clear()
+    lines = [json.loads(line) for line in (folder / "sounds.jsonl").read_text().splitlines()]
+    lines = [line | {"licence": "CC-BY-3.0", "author": "A. Recordist", "title": line["file"], "source_id": "here",
+                     "edits": "mono"} for line in lines]
+    (folder / "sounds.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    with caplog.at_level("WARNING"):
+        credits = RecordingBank(folder).credits()
+    assert not caplog.messages
+    assert credits[0] == '"bark.wav" by A. Recordist, CC-BY-3.0, here; edited: mono'
+    assert len(credits) == 3
+
+
+def test_labels_that_gather_several_families_are_told_apart_by_their_captions(tmp_path: Path) -> None:
+    captions = {"a": "a cow mooing", "b": "a horse neighing", "c": "a camel"}
+    for name in captions:
+        soundfile.write(tmp_path / f"{name}.wav", blip(500, (0.1,), 0.5, 16000), 16000)
+    (tmp_path / "sounds.jsonl").write_text("\n".join(
+        json.dumps({"file": f"{name}.wav", "label": "farm animal", "caption": text, "licence": "CC0"})
+        for name, text in captions.items()))
+    assert RecordingBank(tmp_path).families == ("cow", "farm animal", "horse")
+
+
+def test_several_folders_make_one_bank(folder: Path, tmp_path_factory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (other / "cat").mkdir()
+    soundfile.write(other / "cat" / "a.wav", blip(500, (0.1,), 0.5, 16000), 16000)
+    assert set(RecordingBank(folder, other).families) == {"bark", "cat", "rain", "rooster"}

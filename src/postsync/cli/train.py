@@ -102,7 +102,17 @@ def train(
                      **{key: value for key, value in changes.items() if value is not None})
     export = run(objective, dataset, config, out, resume=resume, workers=workers, key=key, tracker=tracker, cpu=cpu,
                  progress=not quiet)
+    if recordings:
+        write_credits(recordings, export)
     typer.echo(str(export))
+
+
+def write_credits(recordings: Iterable[Path], export: Path) -> None:
+    """Write `credits.txt` beside trained weights: whose recordings they were trained on."""
+    from ..scenes.recordings import RecordingBank
+
+    lines = RecordingBank(*recordings).credits()
+    (export / "credits.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def manifest_features(name: str, objective: Objective, manifest: Path, split: str = "train",

@@ -1,16 +1,19 @@
 """A bank of labelled recordings: a second source of sound for the scenes, and material for the codec.
 
-Two layouts: a folder with `sounds.jsonl` (one JSON object a line: file, label, kind, fold), or any folder whose
-subfolders are labels. Recordings are read when first drawn and kept as float16 mono at 16 kHz.
+Two layouts: a folder with `sounds.jsonl` (one JSON object a line: file, label, kind, fold, and for the credits licence,
+source, author, title, edits), or any folder whose subfolders are labels. Recordings are read when first drawn and kept
+as float16 mono at 16 kHz; silent and clipped ones are named and left out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +23,9 @@ from .families import KNOWN
 Rng = np.random.Generator
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 MANIFEST = "sounds.jsonl"
+QUIETEST = 10 ** (-50 / 20)  # peak below which a recording counts as silent
+MOST_CLIPPED = 0.02  # share of samples at full scale
+log = logging.getLogger(__name__)
 
 FAMILY_OF_LABEL = {  # recorded label -> family it belongs to
     "dog bark": "bark", "dog": "bark", "sea waves": "waves", "fire crackling": "fire", "crackling fire": "fire",
@@ -63,6 +69,7 @@ class Recording:
     family: str
     kind: str  # "impact" | "event" | "texture"
     fold: int
+    credit: str | None = None  # title, author, licence and source, as far as they are known; None without a licence
 
 
 class RecordingBank:
@@ -78,7 +85,12 @@ class RecordingBank:
     def __init__(self, *folders: str | Path, folds: Sequence[int] = (1, 2, 3, 4)) -> None:
         self.folders, self.folds = tuple(Path(folder) for folder in folders), tuple(folds)
         self.recordings = tuple(chain.from_iterable(map(self._listed, self.folders)))
+        if uncredited := [recording for recording in self.recordings if recording.credit is None]:
+            log.warning("%s: %d recordings state no licence (the first: %s); before weights trained on them are "
+                        "published, add licence, author and source to %s", uncredited[0].path.parent, len(uncredited),
+                        uncredited[0].path.name, MANIFEST)
         self._cache: dict[Path, np.ndarray] = {}
+        self._unfit: set[Path] = set()
         self._by_family: dict[str, list[Recording]] = {}
         for recording in self.recordings:
             self._by_family.setdefault(recording.family, []).append(recording)
@@ -120,13 +132,36 @@ class RecordingBank:
         choice = self._by_family.get(family)
         if not choice:
             return None
-        recording = choice[int(rng.integers(len(choice)))]
+        recording = self._fit(choice, rng)
+        if recording is None:
+            return None
         waveform = self.load(recording)
         pick = int(rng.integers(1 << 30))
         if recording.kind == "texture":
             return _trim(waveform)
         sounds = _separate(waveform, self.sample_rate)
         return sounds[pick % len(sounds)]
+
+    def _fit(self, choice: Sequence[Recording], rng: Rng) -> Recording | None:
+        """A drawn one of the recordings, or where that is silent or clipped the next that is not; None if none is."""
+        first = int(rng.integers(len(choice)))
+        return next((one for one in (*choice[first:], *choice[:first])
+                     if one.path not in self._unfit and not self._flaw(one)), None)
+
+    def _flaw(self, recording: Recording) -> bool:
+        """Whether a recording cannot be used, which is said once."""
+        waveform = np.abs(self.load(recording))
+        clipped = float(np.mean(waveform >= 0.999))
+        reason = (f"silent (peak {waveform.max():.4f})" if waveform.max() < QUIETEST else
+                  f"clipped ({100 * clipped:.0f} % of its samples at full scale)" if clipped > MOST_CLIPPED else None)
+        if reason is not None:
+            log.warning("%s: is %s and is left out; record it again, or remove it", recording.path, reason)
+            self._unfit.add(recording.path)
+        return reason is not None
+
+    def credits(self) -> list[str]:
+        """A line for each recording whose licence is known: what whoever publishes weights trained on them lists."""
+        return sorted({recording.credit for recording in self.recordings if recording.credit is not None})
 
     def sounds(self, family: str, most: int) -> list[np.ndarray]:
         """The single sounds (L,) of all recordings of a family, `most` of each at most."""
@@ -136,7 +171,10 @@ class RecordingBank:
     def excerpt(self, rng: Rng, seconds: float) -> np.ndarray:
         """A random stretch (round(16000 * seconds),) float32 of any recording; short ones return, with pauses of up to
         0.3 s."""
-        waveform = self.load(self.recordings[int(rng.integers(len(self.recordings)))])
+        recording = self._fit(self.recordings, rng)
+        if recording is None:
+            raise MediaError(f"{self.folders[0]}: every recording is silent or clipped; give others")
+        waveform = self.load(recording)
         n, parts = round(seconds * self.sample_rate), [waveform]
         while sum(map(len, parts)) < n:
             parts += [np.zeros(int(rng.uniform(0.02, 0.3) * self.sample_rate), np.float32), waveform]
@@ -175,8 +213,19 @@ def _from_manifest(folder: Path) -> list[Recording]:
                              "JSON object with file and label") from error
         if not path.is_file():
             raise MediaError(f"{folder / MANIFEST}, line {number}: {path} is missing; restore it or delete the line")
-        recordings.append(Recording(path, label, _family(label, str(entry.get("caption", ""))), kind, fold))
+        recordings.append(Recording(path, label, _family(label, str(entry.get("caption", ""))), kind, fold,
+                                    _credit(entry)))
     return recordings
+
+
+def _credit(entry: Mapping[str, Any]) -> str | None:
+    """The credit of a manifest's entry; None where it states no licence."""
+    if not entry.get("licence"):
+        return None
+    title = entry.get("title") or entry.get("caption") or entry["file"]
+    by = f" by {entry['author']}" if entry.get("author") else ""
+    edits = f"; edited: {entry['edits']}" if entry.get("edits") else ""
+    return f'"{title}"{by}, {entry["licence"]}, {entry.get("source_id") or entry.get("source") or entry["file"]}{edits}'
 
 
 def _from_subfolders(folder: Path) -> list[Recording]:
