@@ -2,6 +2,9 @@
 
 Multi-resolution log-STFT distance (512/1024/2048, floor 1e-5; smaller is better) of Griffin-Lim (mel inverted by NNLS,
 60 rounds, momentum 0.99), of the vocoder on true mels, and of codec and vocoder together.
+
+With `--ear CASES.jsonl` (a line a recording: its file below `--recordings`, and `accept`, the classes that are right)
+it prints, by class, a tagger's score of the right one instead, real and through the codec, beside the distance.
 """
 
 from __future__ import annotations
@@ -13,17 +16,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from postsync.codecs.mel_vae import HOP_LENGTH, MelCodec
-from postsync.codecs.stft import griffin_lim, invert_mel
+from postsync.codecs.stft import griffin_lim, invert_mel, log_stft_distance
+from postsync.encoders import published
 from postsync.features.spectrogram import audioldm, mel_filters
+from postsync.metrics.heard import accepted_places
 from postsync.metrics.signals import LogSTFTDistance
 from postsync.scenes.events import plan_score
 from postsync.scenes.families import FAMILIES
+from postsync.scenes.recordings import read_mono
 from postsync.scenes.render import HELD_OUT_SEED
 from postsync.scenes.sounds import SoundConfig, render_sound
 from postsync.weights import bundled
@@ -43,24 +48,12 @@ def scene_sounds(count: int, seed: int, noise: float) -> Iterator[Tensor]:
 
 def recorded_sounds(folder: Path, count: int, seed: int) -> Iterator[Tensor]:
     """Recordings of the validation fold (N,), drawn without repetition as long as they last."""
-    import av
-
     rows = [json.loads(line) for line in (folder / "sounds.jsonl").read_text().splitlines()]
     rows = [row for row in rows if row["fold"] == VALIDATION_FOLD]
     order = np.random.default_rng(seed).permutation(len(rows))
     for index in range(count):
-        with av.open(str(folder / rows[order[index % len(rows)]]["file"])) as container:
-            rate = container.streams.audio[0].rate
-            frames = [f.to_ndarray().reshape(-1) for f in _mono(container, rate)]
-        yield torch.from_numpy(soxr.resample(np.concatenate(frames), rate, 16000).astype(np.float32))
-
-
-def _mono(container, rate: int) -> Iterator:  # type: ignore[no-untyped-def]
-    import av
-
-    resampler = av.AudioResampler("fltp", "mono", rate)
-    for frame in [*container.decode(audio=0), None]:
-        yield from resampler.resample(frame)
+        sound = read_mono(folder / rows[order[index % len(rows)]]["file"], 16000)
+        yield torch.from_numpy(sound.astype(np.float32))
 
 
 @torch.no_grad()
@@ -90,8 +83,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--noise", type=float, default=1.0, help="background noise of the scenes, 0..1")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ear", type=Path, help="cases for a converted tagger (postsync weights list)")
+    parser.add_argument("--tagger", default="yamnet")
     args = parser.parse_args()
     codec = MelCodec.from_pretrained(args.codec or bundled("mel_codec"))
+    if args.ear is not None:
+        listen(codec, args.ear, args.recordings, args.tagger)
+        return
     recorded = args.count // 2 if args.recordings else 0
     sources = {"scenes": (args.count - recorded, scene_sounds(args.count - recorded, args.seed, args.noise))}
     if args.recordings:
@@ -107,6 +105,26 @@ def main() -> None:
         _row(name, count, found)
     if len(sources) > 1:
         _row("all", args.count, {key: value / args.count for key, value in totals.items()})
+
+
+@torch.no_grad()
+def listen(codec: MelCodec, cases: Path, folder: Path, tagger: str) -> None:
+    """Prints, by the first class that each case accepts, the tagger's mean scores and the log-STFT distance."""
+    network, names = published.load(tagger), published.class_names(tagger)
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for line in cases.read_text(encoding="utf-8").splitlines():
+        case = json.loads(line)
+        sound = torch.from_numpy(read_mono(folder / case["file"], 16000).astype(np.float32))
+        made = codec.decode(codec.encode(sound[None, None]).mean, len(sound))[0, 0]
+        places = accepted_places(case["accept"], names)
+        scores = [float(network.features(one[None])["scores"][0][places].max()) for one in (sound, made)]
+        distance = float(log_stft_distance(made[None], sound[None]))
+        found.setdefault(case["accept"][0], []).append((*scores, distance))
+    print(f"{tagger}, {len(cases.read_text().splitlines())} recordings\nclass             count   real  codec  log-STFT")
+    found["all"] = [row for rows in found.values() for row in rows]
+    for name, rows in found.items():
+        real, made, distance = np.mean(rows, axis=0)
+        print(f"{name:16} {len(rows):6d} {real:6.2f} {made:6.2f} {distance:9.3f}", flush=True)
 
 
 def _row(name: str, count: int, found: dict[str, float]) -> None:

@@ -48,7 +48,7 @@ class SpectrogramDiscriminator(nn.Module):
 class Discriminators(nn.ModuleList):
     """One discriminator a resolution; calling it gives the scores and the features of all."""
 
-    def __init__(self, resolutions: Sequence[int] = (256, 512, 1024, 2048), channels: int = 16) -> None:
+    def __init__(self, resolutions: Sequence[int] = (256, 512, 1024), channels: int = 16) -> None:
         super().__init__(SpectrogramDiscriminator(n_fft, channels) for n_fft in resolutions)
 
     def forward(self, waveform: Tensor) -> tuple[list[Tensor], list[Tensor]]:

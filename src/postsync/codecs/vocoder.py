@@ -3,10 +3,11 @@
 After Siuzdak, "Vocos: Closing the gap between time-domain and Fourier-based neural vocoders", ICLR 2024, section 3.
 Called as AudioLDM's `SpeechT5HifiGan` is. Two additions make it train in minutes on a CPU: magnitudes start from the
 interpolated mel energies and the network only corrects them, so levels (and silence) are right from the first step;
-and white noise, shaped by magnitudes of its own, is added to the part whose phases are predicted: a convolution over
-steady mels can only repeat itself every frame, which sounds like a buzz where there should be noise. The noise is a
-function of the place in the sound alone, so that parts fit together and results repeat. The network also gets the
-deviation of the shaped noise's mels, so it can compensate the noise's random peaks.
+and white noise, shaped by magnitudes of its own, is added to the part whose phases are predicted. A convolution over
+steady mels can only repeat itself every frame, which sounds like a buzz, so phases are predicted relative to carriers,
+a sinusoid at the centre of each bin: steady outputs make steady tones. Noise and carriers are functions of the place in
+the sound alone, so that parts fit together and results repeat. The network also gets the deviation of the shaped
+noise's mels, so it can compensate the noise's random peaks.
 """
 
 from __future__ import annotations
@@ -85,9 +86,16 @@ class VocosVocoder(ModelMixin, ConfigMixin):
             x = block(x)
         tonal, noisy, phase = self.head(self.norm_out(x.transpose(1, 2))).float().chunk(3, dim=-1)
         top = math.log(1e3)
-        tonal = (base + 2.0 * tonal - 3.0).clamp(max=top).exp()
+        tonal = (base + 2.0 * tonal - 1.5).clamp(max=top).exp()
         noisy = (base + 2.0 * noisy).clamp(max=top).exp()
-        return self._synthesise(torch.polar(tonal, phase) + noisy * noise)
+        return self._synthesise(torch.polar(tonal, phase + self._carriers(first_frame, len(noise))) + noisy * noise)
+
+    def _carriers(self, first_frame: int, num_frames: int) -> Tensor:
+        """(num_frames, bins) phases, from frame `first_frame` on, of sinusoids at the centres of the bins."""
+        n_fft, hop_length = self.config.n_fft, self.config.hop_length
+        frames = torch.arange(first_frame, first_frame + num_frames, device=self.window.device)
+        turns = frames[:, None] * hop_length * torch.arange(n_fft // 2 + 1, device=self.window.device)
+        return (turns % n_fft) * (2 * math.pi / n_fft)
 
     def _synthesise(self, spectrum: Tensor) -> Tensor:
         """(B, T + 1, bins) complex -> waveform (B, T * hop_length)."""

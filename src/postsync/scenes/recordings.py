@@ -120,7 +120,7 @@ class RecordingBank:
     def load(self, recording: Recording) -> np.ndarray:
         """The whole recording: (L,) float32 mono at 16 kHz in -1..1. Raises MediaError if the file cannot be read."""
         if recording.path not in self._cache:
-            self._cache[recording.path] = _read_mono(recording.path, self.sample_rate).astype(np.float16)
+            self._cache[recording.path] = read_mono(recording.path, self.sample_rate).astype(np.float16)
         return self._cache[recording.path].astype(np.float32)
 
     def draw(self, family: str, rng: Rng) -> np.ndarray | None:
@@ -240,7 +240,8 @@ def _from_subfolders(folder: Path) -> list[Recording]:
     return recordings
 
 
-def _read_mono(path: Path, sample_rate: int) -> np.ndarray:
+def read_mono(path: Path, sample_rate: int) -> np.ndarray:
+    """A sound file (L,) mixed down, at `sample_rate`, in -1..1. Raises MediaError where it cannot be read."""
     # PyAV for every format: libsndfile refuses some sound Opus files as malformed
     import av
 
