@@ -120,7 +120,8 @@ def listen(codec: MelCodec, cases: Path, folder: Path, tagger: str) -> None:
         scores = [float(network.features(one[None])["scores"][0][places].max()) for one in (sound, made)]
         distance = float(log_stft_distance(made[None], sound[None]))
         found.setdefault(case["accept"][0], []).append((*scores, distance))
-    print(f"{tagger}, {len(cases.read_text().splitlines())} recordings\nclass             count   real  codec  log-STFT")
+    print(f"{tagger}, {len(cases.read_text().splitlines())} recordings")
+    print("class             count   real  codec  log-STFT")
     found["all"] = [row for rows in found.values() for row in rows]
     for name, rows in found.items():
         real, made, distance = np.mean(rows, axis=0)

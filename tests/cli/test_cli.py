@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 import postsync
 import postsync.training.loop  # slow: not within a test
-from postsync import cli
+from postsync import cli, weights
 from postsync.cli import doctor, families, info
 from postsync.errors import MediaError
 from postsync.generation.words import new_words
-from postsync.scenes.families import KNOWN
+from postsync.scenes.families import FAMILIES
 
 
 def run_main(*arguments: str) -> int:
@@ -49,15 +49,20 @@ def test_help_lists_the_commands_and_imports_no_torch() -> None:
         assert name in done.stdout
 
 
+def taught() -> list[str]:
+    """The families that the bundled weights name."""
+    return list(weights.taught_families(weights.bundled("foleygram")) or FAMILIES)
+
+
 def test_families_come_from_the_table_of_scenes_with_prompts_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main("families", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [one["name"] for one in listed] == list(KNOWN)
+    assert [one["name"] for one in listed] == taught()
     assert all(one["kind"] in families.KINDS and not new_words([one["prompt"]]) for one in listed)
-    assert len({one["prompt"] for one in listed}) == len(KNOWN)
+    assert len({one["prompt"] for one in listed}) == len(taught())
     assert run_main("families") == 0
     said = capsys.readouterr().out
-    assert f"The {len(KNOWN)} families" in said
+    assert f"The {len(taught())} families" in said
     assert "metal_strike" in said
 
 

@@ -1,7 +1,8 @@
 import pytest
 
-from postsync.generation.words import new_words, stem_of
+from postsync.generation.words import known_families, new_words, stem_of
 from postsync.scenes.captions import vocabulary_words
+from postsync.scenes.families import FAMILIES
 
 
 def test_words_of_captions_and_small_words_are_known():
@@ -26,3 +27,13 @@ def test_stems():
     assert len({stem_of(w) for w in ("hammer", "hammers", "hammering", "hammered")}) == 1
     assert stem_of("hitting") == stem_of("hit")
     assert stem_of("ring") == "ring"
+
+
+def test_words_are_those_of_the_families_that_the_weights_were_taught(pipe, tmp_path, monkeypatch):
+    assert "meows" in new_words(["a cat meows"])
+    assert "meows" not in new_words(["a cat meows"], ["cat"])
+    (tmp_path / "training.json").write_text('{"families": ["cat", "rain"]}')
+    monkeypatch.setattr(type(pipe), "weights", property(lambda _: {"x": tmp_path}))
+    assert known_families(pipe) == ("cat", "rain")
+    (tmp_path / "training.json").write_text("{}")
+    assert known_families(pipe) == tuple(FAMILIES)

@@ -30,7 +30,9 @@ def families(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
 def collect() -> list[dict[str, Any]]:
     """Every family: its name, kind and a prompt, as plain values for JSON."""
+    from .. import weights
     from ..scenes.captions import paraphrases
-    from ..scenes.families import KNOWN
+    from ..scenes.families import FAMILIES, KNOWN
 
-    return [{"name": name, "kind": family.kind, "prompt": paraphrases(name)[0][0]} for name, family in KNOWN.items()]
+    taught = weights.taught_families(weights.bundled("foleygram")) or tuple(FAMILIES)
+    return [{"name": name, "kind": KNOWN[name].kind, "prompt": paraphrases(name)[0][0]} for name in taught]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -102,17 +103,23 @@ def train(
                      **{key: value for key, value in changes.items() if value is not None})
     export = run(objective, dataset, config, out, resume=resume, workers=workers, key=key, tracker=tracker, cpu=cpu,
                  progress=not quiet)
-    if recordings:
-        write_credits(recordings, export)
+    if data is None:
+        write_material(dataset.config.families, recordings or (), export)
     typer.echo(str(export))
 
 
-def write_credits(recordings: Iterable[Path], export: Path) -> None:
-    """Write `credits.txt` beside trained weights: whose recordings they were trained on."""
+def write_material(families: Iterable[str], recordings: Iterable[Path], export: Path) -> None:
+    """Write beside trained weights what they were trained on: families into `training.json`, and whose recordings into
+    `credits.txt`."""
     from ..scenes.recordings import RecordingBank
 
-    lines = RecordingBank(*recordings).credits()
-    (export / "credits.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    training = export / "training.json"
+    known = json.loads(training.read_text(encoding="utf-8")) | {"families": list(families)}
+    training.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    folders = tuple(recordings)
+    if folders:
+        lines = RecordingBank(*folders).credits()
+        (export / "credits.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def manifest_features(name: str, objective: Objective, manifest: Path, split: str = "train",

@@ -12,6 +12,8 @@ from difflib import SequenceMatcher
 
 from ..protocols.pipeline import Pipeline
 from ..scenes.captions import STOP_WORDS, stem_of, vocabulary_words, words_of
+from ..scenes.families import FAMILIES
+from ..weights import taught_families
 from .conditions import pipeline_arguments
 from .options import Options
 
@@ -33,8 +35,9 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
     sentences = []
     takes_words = "prompt" in pipeline.accepts
     if takes_words:
-        new = new_words(text for options in runs for text in
-                        (options.prompt, options.negative_prompt, *(cue.text for cue in options.cues)) if text)
+        new = new_words((text for options in runs for text in
+                         (options.prompt, options.negative_prompt, *(cue.text for cue in options.cues)) if text),
+                        known_families(pipeline))
         named = "; ".join(f"'{word}'" + (f" (nearest: {', '.join(near)})" if near else "")
                           for word, near in new.items())
         if new:
@@ -46,12 +49,19 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
     return sentences
 
 
-def new_words(prompts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Words of the prompts that are not known, each with up to three known words: first of its stem, then by spelling.
+def known_families(pipeline: Pipeline) -> tuple[str, ...]:
+    """The sound families that a pipeline's weights were trained on; the drawn ones where they do not say."""
+    found = (taught_families(folder) for folder in pipeline.weights.values())
+    return next((families for families in found if families is not None), tuple(FAMILIES))
+
+
+def new_words(prompts: Iterable[str], families: Iterable[str] = tuple(FAMILIES)) -> dict[str, tuple[str, ...]]:
+    """Words of the prompts that are not in the captions of `families`, each with up to three that are: first of its
+    stem, then by spelling.
 
     Articles, prepositions, similar words, and numbers are skipped.
     """
-    known = vocabulary_words()
+    known = vocabulary_words(families)
     words = dict.fromkeys(word for prompt in prompts for word in words_of(prompt))
     return {word: _nearest(word, known) for word in words
             if word not in known and word not in STOP_WORDS and not word.isdigit()}

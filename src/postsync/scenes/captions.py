@@ -7,6 +7,7 @@ the understanding of sentences, not the knowledge of untaught words.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from itertools import chain
 from math import log, sqrt
@@ -46,9 +47,11 @@ def paraphrases(family: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(s for s in sentences if s not in held_out), held_out
 
 
-def vocabulary_words() -> tuple[str, ...]:
-    """Every different word of all captions, sorted."""
-    sentences = chain(*(_sentences(words, offset) for offset, words in enumerate(WORDS.values())))
+def vocabulary_words(families: Iterable[str] = tuple(WORDS)) -> tuple[str, ...]:
+    """Every different word of the captions of `families`, sorted."""
+    chosen = set(families)
+    sentences = chain(*(_sentences(words, offset) for offset, (name, words) in enumerate(WORDS.items())
+                        if name in chosen))
     return tuple(sorted({word for sentence in sentences for word in words_of(sentence)}))
 
 

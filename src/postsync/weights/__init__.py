@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from ..errors import WeightsError
@@ -16,6 +17,15 @@ def bundled(name: str) -> Path:
         raise WeightsError(f"no bundled weights named '{name}'; there are: {', '.join(available()) or 'none'}. "
                            "Reinstall postsync, or name a folder with weights.")
     return folder
+
+
+def taught_families(folder: Path) -> tuple[str, ...] | None:
+    """The sound families of the scenes that the weights in `folder` were trained on; None where it does not say."""
+    training = folder / "training.json"
+    if not training.is_file():
+        return None
+    found = json.loads(training.read_text(encoding="utf-8")).get("families")
+    return None if found is None else tuple(found)
 
 
 def available() -> list[str]:
