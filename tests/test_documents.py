@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_page_for_python_runs_from_top_to_bottom(folder: Path, pipe: object,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postsync, "load", lambda name: pipe, raising=False)
+    monkeypatch.setattr(postsync, "load", lambda name, progress_bar: pipe, raising=False)
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, object] = {}
     for number, block in enumerate(blocks):

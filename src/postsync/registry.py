@@ -6,7 +6,8 @@ entry point `postsync.systems`. Tables are plain data (see `protocols/system.py`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -86,7 +87,8 @@ def trainable(name: str) -> Trainable:
 
 
 def load_pipeline(name: str | None = None, preset: str = "mini", *, device: str = "cpu",
-                  dtype: str | torch.dtype = "float32", parts: Mapping[str, str | Path] | None = None) -> Pipeline:
+                  dtype: str | torch.dtype = "float32", parts: Mapping[str, str | Path] | None = None,
+                  progress_bar: bool = True) -> Pipeline:
     """The pipeline of a system, its weights frozen.
 
     Args:
@@ -94,6 +96,7 @@ def load_pipeline(name: str | None = None, preset: str = "mini", *, device: str 
         preset: a preset's name, or the folder of a saved pipeline.
         dtype: "float32", "bfloat16", or a torch dtype.
         parts: folders that replace parts the system shares with others, by the part's name.
+        progress_bar: whether diffusers' bars are shown, while loading and while generating.
 
     Raises PostsyncError for a system or preset that does not exist or is not available yet, ConditionError for an
     unknown device or part, WeightsError for absent or wrong weights.
@@ -107,7 +110,9 @@ def load_pipeline(name: str | None = None, preset: str = "mini", *, device: str 
     pipeline_class, wanted = resolve(entry.pipeline), torch_dtype(dtype)
     try:
         folder = _preset_folder(entry, preset)
-        pipeline = pipeline_class.from_pretrained(folder, torch_dtype=wanted, **({"parts": folders} if folders else {}))
+        with nullcontext() if progress_bar else _without_bars():
+            pipeline = pipeline_class.from_pretrained(folder, torch_dtype=wanted,
+                                                      **({"parts": folders} if folders else {}))
     except (PostsyncError, MemoryError):
         raise
     except Exception as error:  # whatever the loaders make of a damaged folder
@@ -117,7 +122,23 @@ def load_pipeline(name: str | None = None, preset: str = "mini", *, device: str 
     pipeline.origin = Origin(preset, device, str(torch_dtype(dtype)).removeprefix("torch."),
                              {name: str(folder) for name, folder in folders.items()})
     freeze(pipeline)
+    if not progress_bar and hasattr(pipeline, "set_progress_bar_config"):  # diffusers'
+        pipeline.set_progress_bar_config(disable=True)
     return pipeline if device == "cpu" else pipeline.to(device)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Within the block diffusers shows no bars of loading."""
+    from diffusers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _preset_folder(entry: System, preset: str) -> Path:

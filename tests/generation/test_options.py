@@ -3,7 +3,8 @@ import json
 import pytest
 
 from postsync.errors import ConditionError
-from postsync.generation.options import Options
+from postsync.generation import generate
+from postsync.generation.options import Options, OptionValues
 
 
 def test_options_come_back_from_json_as_they_were():
@@ -32,3 +33,10 @@ def test_a_value_out_of_range_is_named(change, word):
 def test_json_that_holds_no_options_is_refused(data):
     with pytest.raises(ConditionError):
         Options.from_json(data)
+
+
+def test_editors_are_shown_every_option():
+    named = {"prompt", "seed", "envelope", "guides"}  # arguments of their own
+    assert set(OptionValues.__annotations__) == set(Options.model_fields) - named
+    listed = generate.__doc__ + " system preset parts device dtype settings"
+    assert all(name in listed for name in OptionValues.__annotations__)

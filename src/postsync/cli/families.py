@@ -30,9 +30,10 @@ def families(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
 def collect() -> list[dict[str, Any]]:
     """Every family: its name, kind and a prompt, as plain values for JSON."""
-    from .. import weights
+    from .. import registry, weights
     from ..scenes.captions import paraphrases
     from ..scenes.families import FAMILIES, KNOWN
 
-    taught = weights.taught_families(weights.bundled("foleygram")) or tuple(FAMILIES)
+    folder = weights.bundled(registry.system(registry.default_system()).presets["mini"])
+    taught = weights.taught_families(folder) or tuple(FAMILIES)
     return [{"name": name, "kind": KNOWN[name].kind, "prompt": paraphrases(name)[0][0]} for name in taught]

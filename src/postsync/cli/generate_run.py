@@ -114,16 +114,9 @@ class _Reporter:
 
     def load(self, options: Options) -> Pipeline:
         """The options' pipeline."""
-        from diffusers.utils import logging as diffusers_logging
-
         from ..generation.session import load_for
 
-        diffusers_logging.disable_progress_bar()  # of loading, which takes less than a second
-        pipeline = load_for(options)
-        silence = getattr(pipeline, "set_progress_bar_config", None)  # of diffusers; the bar here shows every stage
-        if silence is not None:
-            silence(disable=True)
-        return pipeline
+        return load_for(options, progress_bar=False)  # the bar here shows every stage
 
     def on_progress(self, progress: Progress) -> None:
         """Show the stage."""

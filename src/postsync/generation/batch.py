@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ..errors import Cancelled, PostsyncError
 from ..media.container import check_readable, sha256_of
 from ..media.picture import ClipPicture
 from ..protocols.pipeline import OnProgress, Pipeline
 from .naming import lossless_path, sidecar_path
-from .options import Options
+from .options import Options, OptionValues
 from .outputs import Outputs, Planned, make_folder
 from .requests import read_all_requests
 from .result import Result, publish
@@ -100,22 +100,23 @@ def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, s
 def generate_all(clips: Sequence[str | Path], prompt: str | None = None, *, output: str | Path | None = None,
                  pipeline: Pipeline | None = None, num_samples: int = 1, skip_existing: bool = False,
                  force: bool = False, on_result: OnResult | None = None, on_progress: OnProgress | None = None,
-                 **options: Any) -> Report:
+                 seed: int = -1, **options: Unpack[OptionValues]) -> Report:
     """Put sound to many clips: files, folders of clips, and CSV files `video,prompt[,...]`; each result is written as
     soon as it is ready, with its sidecar.
 
     Args:
         output: folder of the results; None: beside each clip.
         pipeline: None loads that which `options` name, once.
-        num_samples: takes of each clip. skip_existing: leave out those whose file exists; force: overwrite them; else
-            a new result gets a number.
+        seed: of the first take of each clip without its own; -1 draws one.
+        num_samples: takes of each clip.
+        skip_existing: leave out those whose file exists; force: overwrite them; else a new result gets a number.
         on_result: called with the entry of each result as it is written.
         options: fields of `Options`, and the system's own options, of all clips.
 
     Returns the report: results, skipped ones, and errors, which stop nothing but their own clip. Raises PostsyncError
     for options or lists that cannot be used at all; Cancelled if a callback raises it.
     """
-    base = options_for(pipeline, {"prompt": prompt, **options})
+    base = options_for(pipeline, {"prompt": prompt, "seed": seed, **options})
     paths = [Path(clip) for clip in clips]
     requests = read_all_requests(paths, base)
     outputs = Outputs(output=None if output is None else Path(output), force=force)

@@ -38,13 +38,14 @@ def repeat(path: str | Path, video: str | Path | None = None, pipeline: Pipeline
 
 def redo(earlier: Result | str | Path, start_s: float, end_s: float, *, pipeline: Pipeline | None = None,
          seed: int = -1, envelope: EnvelopeLike | None = None, on_progress: OnProgress | None = None,
-         **changes: Any) -> Result:
+         prompt: str | None = None, **changes: Any) -> Result:
     """An earlier result, or that in a file, with the span between two times regenerated.
 
     Args:
         pipeline: that which made it; None loads it.
         seed: of the new span; -1 draws one.
         envelope: another timing, of the whole clip; None keeps the earlier one.
+        prompt: other words; None keeps the earlier ones.
         changes: fields of `Options` and the system's own options that differ from the earlier ones.
 
     Only the span's samples change. Raises ConditionError for a span outside the clip, and for options that are unknown
@@ -56,6 +57,7 @@ def redo(earlier: Result | str | Path, start_s: float, end_s: float, *, pipeline
     timing, path = timing_or_path(envelope)
     if timing is not None and (clash := sorted({"timing", "onsets"} & changes.keys())):
         raise ConditionError(f"a timing was given, and {' and '.join(clash)} names another; give one of them.")
-    given = changes | ({} if path is None else {"envelope": path}) | {"seed": seed if seed >= 0 else fresh_seed()}
+    given: dict[str, Any] = {**changes, "seed": seed if seed >= 0 else fresh_seed()}
+    given |= {name: value for name, value in (("envelope", path), ("prompt", prompt)) if value is not None}
     return repetition.redo(earlier, start_s, end_s, given, pipeline or load_for(earlier.options), on_progress,
                         timing=timing)

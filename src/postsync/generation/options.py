@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -14,6 +15,35 @@ from ..protocols.system import Option, checked_options
 from ..timing.readers import READERS
 
 Setting = bool | int | float | str
+
+
+class OptionValues(TypedDict, total=False):
+    """The options of a call that is given a clip, by keyword: the fields of `Options`, which tells their ranges.
+
+    The system's own options, such as `eta`, may be given by keyword too; type checkers know them as `settings`.
+    """
+
+    system: str
+    preset: str
+    parts: Mapping[str, str]
+    device: str
+    dtype: str
+    negative_prompt: str
+    cues: Sequence[Cue | tuple[float, float, str]]
+    reference: str | Path
+    num_inference_steps: int
+    guidance_scale: float
+    control_scale: float
+    settings: Mapping[str, Setting]
+    timing: str
+    onsets: str | Path
+    offset_ms: float
+    start_s: float
+    duration_s: float
+    target_lufs: float
+    sound: Literal["replace", "mix", "keep"]
+    audio_codec: Literal["aac", "opus", "flac", "pcm"]
+    mix_db: float
 
 
 class Options(BaseModel):

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from torch import Tensor
@@ -32,7 +32,7 @@ from .conditions import (
     read_picture,
     timing_source,
 )
-from .options import Options, with_settings
+from .options import Options, OptionValues, with_settings
 from .rendering import make_result
 from .result import Result
 from .words import advice, announce
@@ -77,7 +77,7 @@ class ClipSession:
     def takes(self, prompt: str | None = None, *, num_samples: int = 1, seed: int = -1,
               envelope: EnvelopeLike | None = None, guides: Sequence[Guide | str] = (),
               callback_on_step_end: Callback | None = None, on_progress: OnProgress | None = None,
-              **options: Any) -> Iterator[Result]:
+              **options: Unpack[OptionValues]) -> Iterator[Result]:
         """Soundtracks, one at a time: take k equals a single run with seed + k.
 
         Args:
@@ -87,7 +87,7 @@ class ClipSession:
                 100 Hz, or a file.
             guides: objects that move the latents while they are denoised, or names of guides.
             on_progress: called with the progress of the run; one that raises Cancelled ends it.
-            options: fields of `Options`, and the system's own options, such as `guidance_scale` or `cues`.
+            options: fields of `Options` (listed by `OptionValues`), and the system's own options.
 
         Raises ConditionError for options that are unknown, out of range, or not accepted by the system,
         MediaError for unreadable files (with the first take).
@@ -97,7 +97,7 @@ class ClipSession:
         timing, path = timing_or_path(envelope)
         names = tuple(guide for guide in guides if isinstance(guide, str))
         asked = options_for(self.pipeline, {"prompt": prompt, "seed": seed, "envelope": path,
-                                            "guides": names or None} | options)
+                                            "guides": names or None} | dict(options))
         if timing is not None and (asked.timing or asked.onsets):
             raise ConditionError("a timing was given, and timing or onsets name another; give one of them.")
         objects = [guide for guide in guides if not isinstance(guide, str)]
@@ -155,11 +155,13 @@ def generate(video: Source | None, prompt: str | None = None, *, pipeline: Pipel
              fps: float | None = None, seed: int = -1,
              envelope: EnvelopeLike | None = None, guides: Sequence[Guide | str] = (),
              callback_on_step_end: Callback | None = None, on_progress: OnProgress | None = None,
-             **options: Any) -> Result:
+             **options: Unpack[OptionValues]) -> Result:
     """Sound for a silent clip; the clip's own audio is never listened to.
 
-    Arguments are those of `open_clip` and `ClipSession.takes`. Without a `pipeline`, `options` name its system, preset,
-    parts, device and dtype. With `video` None, `duration_s` is the length of the sound.
+    Arguments are those of `open_clip` and `ClipSession.takes`; options by keyword: negative_prompt, cues, reference,
+    num_inference_steps, guidance_scale, control_scale, timing, onsets, offset_ms, start_s, duration_s, target_lufs,
+    sound, audio_codec, mix_db, and the system's own (`pipeline.options`). Without a `pipeline`: system, preset, parts,
+    device, dtype. With `video` None, `duration_s` is the length of the sound.
 
     Returns:
         Result with a waveform of exactly the clip's length at 48 kHz.
@@ -177,11 +179,14 @@ def generate(video: Source | None, prompt: str | None = None, *, pipeline: Pipel
         on_progress=on_progress, **options))
 
 
-def load_for(options: Options) -> Pipeline:
-    """The pipeline that the options name. Raises PostsyncError, ConditionError for an unavailable device."""
+def load_for(options: Options, *, progress_bar: bool = True) -> Pipeline:
+    """The pipeline that the options name; `progress_bar`: see `postsync.load`.
+
+    Raises PostsyncError, ConditionError for an unavailable device.
+    """
     parts = {name: folder for name, folder in options.parts.items() if name != TIMING_PART}
     return registry.load_pipeline(options.system, options.preset, device=options.device, dtype=options.dtype,
-                                  parts=parts)
+                                  parts=parts, progress_bar=progress_bar)
 
 
 def options_for(pipeline: Pipeline | None, given: Mapping[str, Any]) -> Options:
