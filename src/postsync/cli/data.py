@@ -106,6 +106,31 @@ def cache(
         raise typer.Exit(2)
 
 
+@app.command()
+def embed(
+    recordings: Annotated[list[Path], typer.Argument(help="folders of labelled recordings")],
+    out: Annotated[Path, typer.Option(help="folder of the GRAM towers that the embeddings are written into")],
+    gram: Annotated[Path | None, typer.Option(help="the towers that embed; default: those of OUT")] = None,
+    count: Annotated[int, typer.Option(min=1, help="scores that each family's recordings are placed on")] = 24,
+) -> None:
+    """Write the mean embedding of each family's recordings beside GRAM's weights: they stand in for a reference."""
+    import torch
+
+    from ..encoders.gram import SAMPLE_RATE, GramEncoder
+    from ..encoders.stand_ins import StandIns
+    from ..scenes.families import KNOWN
+    from ..scenes.recordings import RecordingBank
+    from ..scenes.sounds import recorded_sounds
+
+    bank = RecordingBank(*recordings)
+    sounds = {family: (torch.from_numpy(sound) for sound in recorded_sounds(family, bank, count))
+              for family in KNOWN if family in bank.families}
+    towers = GramEncoder.from_pretrained(gram or out).float().eval()
+    path = StandIns.of_sounds(towers, sounds, SAMPLE_RATE).save(out)
+    (out / "credits.txt").write_text("\n".join(bank.credits()) + "\n", encoding="utf-8")
+    typer.echo(f"{path}: {len(sounds)} families")
+
+
 def _print_flags(counts: Mapping[str, int]) -> None:
     from ..data.flags import FLAGS
 

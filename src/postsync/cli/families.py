@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +35,8 @@ def collect() -> list[dict[str, Any]]:
     from ..scenes.captions import paraphrases
     from ..scenes.families import FAMILIES, KNOWN
 
-    folder = weights.bundled(registry.system(registry.default_system()).presets["mini"])
-    taught = weights.taught_families(folder) or tuple(FAMILIES)
+    system = registry.system(registry.default_system())
+    taught = weights.taught_families(weights.bundled(system.presets["mini"])) or tuple(FAMILIES)
+    parts = (weights.taught_families(weights.bundled(folder)) or () for folder in system.parts.values())
+    taught = tuple(dict.fromkeys(chain(taught, *parts)))
     return [{"name": name, "kind": KNOWN[name].kind, "prompt": paraphrases(name)[0][0]} for name in taught]

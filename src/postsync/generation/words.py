@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
+from itertools import chain
 
 from ..protocols.pipeline import Pipeline
 from ..scenes.captions import STOP_WORDS, stem_of, vocabulary_words, words_of
@@ -50,9 +51,10 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
 
 
 def known_families(pipeline: Pipeline) -> tuple[str, ...]:
-    """The sound families that a pipeline's weights were trained on; the drawn ones where they do not say."""
-    found = (taught_families(folder) for folder in pipeline.weights.values())
-    return next((families for families in found if families is not None), tuple(FAMILIES))
+    """The sound families that a pipeline's weights know: those that its own folder names, the drawn ones where it does
+    not say, and those whose recordings its parts hold."""
+    own, *parts = [taught_families(folder) for folder in pipeline.weights.values()] or [None]
+    return tuple(dict.fromkeys(chain(own or FAMILIES, *(families or () for families in parts))))
 
 
 def new_words(prompts: Iterable[str], families: Iterable[str] = tuple(FAMILIES)) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from . import modal, rooms, signals
 from .event_sounds import EVENT_SOUNDS
-from .events import LENGTHS_S, Score
+from .events import LENGTHS_S, Score, plan_score
 from .families import KNOWN, RECORDED
 from .textures import TEXTURES
 
@@ -76,6 +77,15 @@ def render_tracks(score: Score, rng: Rng, sample_rate: int = 16000, bank: Bank |
         mix = foreground + level * rooms.background(noise_rng, len(foreground), sample_rate)
     gain = mix_rng.uniform(config.quietest_peak, 1.0) * 0.999 / max(float(np.max(np.abs(mix))), 1e-9)
     return (gain * foreground).astype(np.float32), (gain * mix).astype(np.float32)
+
+
+def recorded_sounds(family: str, bank: Bank, count: int, duration_s: float = 8.16) -> Iterator[np.ndarray]:
+    """A family's recordings placed on `count` scores, each (N,) float32 at the bank's rate, without noise; always the
+    same ones."""
+    config = SoundConfig(noise=0.0, room=0.3, recordings=1.0)
+    for seed in range(count):
+        score = plan_score(family, duration_s, np.random.default_rng(seed))
+        yield render_sound(score, np.random.default_rng(seed), bank.sample_rate, bank, config)
 
 
 def render_dry(score: Score, rng: Rng, sample_rate: int = 16000) -> np.ndarray:

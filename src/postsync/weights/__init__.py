@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from safetensors import safe_open
+
 from ..errors import WeightsError
 
 ROOT = Path(__file__).parent
+STAND_INS = "recordings.safetensors"  # beside GRAM's weights: embeddings of recordings, by family
 
 
 def bundled(name: str) -> Path:
@@ -20,12 +23,14 @@ def bundled(name: str) -> Path:
 
 
 def taught_families(folder: Path) -> tuple[str, ...] | None:
-    """The sound families of the scenes that the weights in `folder` were trained on; None where it does not say."""
-    training = folder / "training.json"
-    if not training.is_file():
-        return None
-    found = json.loads(training.read_text(encoding="utf-8")).get("families")
-    return None if found is None else tuple(found)
+    """The sound families that the weights in `folder` were trained on, or hold embeddings of recordings of; None where
+    it names none."""
+    training, stand_ins = folder / "training.json", folder / STAND_INS
+    families = json.loads(training.read_text(encoding="utf-8")).get("families", ()) if training.is_file() else ()
+    if stand_ins.is_file():
+        with safe_open(stand_ins, framework="numpy") as file:
+            families = (*families, *file.keys())
+    return tuple(dict.fromkeys(families)) or None
 
 
 def available() -> list[str]:

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from postsync.codecs import oobleck
+from postsync.encoders.stand_ins import embed_recording
 from postsync.errors import ConditionError
 from postsync.features.envelope import CAUSAL, CENTRED, Envelope, causal_window, frame_rms
 from postsync.media.audio import resample
 from postsync.protocols.clip import Clip
 from postsync.systems.foleygram import presets
-from postsync.systems.foleygram.conditions import embed_recording, envelope_latents, read_envelope
+from postsync.systems.foleygram.conditions import envelope_latents, read_envelope
 from postsync.systems.foleygram.controlnet import DiTControlNet
 from postsync.systems.foleygram.objective import FoleyGRAMObjective
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline

@@ -11,6 +11,8 @@ OPTIONS = {
     "eta": Option(float, "share of new noise at every step: 0 none, 1 as the solver was published", low=0.0, high=1.0),
     "fader_db": Option(float, "how far a fader may move after decoding to match the envelope", low=0.0, high=60.0,
                        unit="dB"),
+    "stand_in": Option(str, "what takes the place of a reference that is not given: recordings of what the words name",
+                       choices=("none", "recordings")),
     "sharp_attacks": Option(bool, "whether hits rise at once, where the timing names them"),
     "picture": Option(str, "whether to condition on the picture; auto: where the weights know film, or neither words "
                       "nor a reference are given", default="auto", choices=("auto", "always", "never")),

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...diffusion.windows import Window
-from ...encoders.gram import SAMPLE_RATE, GramEncoder, pick_frames
+from ...encoders.gram import GramEncoder, pick_frames
+from ...encoders.stand_ins import StandIns, embed_recording
 from ...errors import ConditionError
 from ...features.envelope import CAUSAL, CENTRED, ENVELOPE_RATE, Envelope, resample_linear, to_causal_window
-from ...media.audio import resample
 from ...protocols.codec import Codec
 from ...protocols.pipeline import Cue
 from .conditioning import FoleyConditioner
@@ -61,6 +61,7 @@ class WindowConditioner:
     dtype: torch.dtype
     native_s: float
     guide_envelope: bool
+    stand_ins: StandIns | None = None  # for the audio token, where no reference is given
 
     def read(self, asked: RunConditions, windows: Sequence[Window], frames: int) -> dict[Window, WindowConditions]:
         """All inputs of the model, by window; the windows hold a clip of `frames` latent frames.
@@ -77,12 +78,19 @@ class WindowConditioner:
         for window in windows:
             times = (torch.arange(window.start, window.stop) + 0.5) / self.codec.latent_rate
             texts, shares = zip(*(cue_weights(cues, times) for cues in asked.sounds), strict=True)
-            given = {"audio": audio, "video": self._embed_video(asked.video, window, frames)}
-            tokens = [conditioner.tokens(given | {"text": self._embed_texts(row)}, count) for row in zip(*texts)]
+            video = self._embed_video(asked.video, window, frames)
+            tokens = [conditioner.tokens({"video": video} | self._sound(row, audio), count) for row in zip(*texts)]
             result[window] = WindowConditions(torch.stack(tokens), shares[0].to(self.device), unconditional,
                                               global_cond, _cut(control, window, total), _cut(absent, window, total),
                                               asked.envelope is not None and asked.envelope.estimated)
         return result
+
+    def _sound(self, prompts: Sequence[str | None], audio: Tensor | None) -> dict[str, Tensor | None]:
+        """Embeddings of words and of the reference, or of what stands in for one."""
+        texts = self._embed_texts(prompts)
+        if audio is None and self.stand_ins is not None:
+            audio, texts = self.stand_ins.tokens(prompts, texts)
+        return {"audio": audio, "text": texts}
 
     def _control(self, envelope: Envelope | None, total: int, count: int) -> Tensor | None:
         """The branch's input envelope over `total` latent frames: silence after its end, -1 without one."""
@@ -150,19 +158,6 @@ class WindowConditioner:
         if self.gram is None:
             raise ConditionError("this pipeline was loaded without GRAM, so it takes no video, prompt or reference.")
         return self.gram
-
-
-def embed_recording(gram: GramEncoder, audio: Tensor, rate: int, device: torch.device | None = None) -> Tensor:
-    """Embedding (1, D) of a recording (N,) or (C, N) at `rate` Hz, mixed down and at full level; GRAM takes 16 kHz."""
-    mono = at_gram_rate(audio.float().reshape(-1, audio.shape[-1]).mean(0), rate)
-    return gram.encode_audio((mono / mono.abs().max().clamp(min=1e-4))[None].to(device or mono.device))
-
-
-def at_gram_rate(sound: Tensor, rate: int) -> Tensor:
-    """Sound (N,) at `rate` Hz resampled to GRAM's 16 kHz."""
-    if rate == SAMPLE_RATE:
-        return sound
-    return torch.from_numpy(resample(sound.cpu().numpy()[None], rate, SAMPLE_RATE))[0].to(sound.device)
 
 
 def envelope_latents(codec: Codec, wave: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch.nn import functional
 from ...codecs.chunking import with_channels
 from ...diffusion.parameterization import Parameterization, cosine_path
 from ...encoders.gram import GramEncoder, pick_frames
+from ...encoders.stand_ins import at_gram_rate
 from ...errors import ConditionError, PostsyncError
 from ...features.envelope import causal_window, frame_rms
 from ...features.perturb import perturb_envelope
@@ -27,7 +28,7 @@ from ...scenes.captions import paraphrases
 from ...scenes.families import KNOWN
 from ...scenes.render import NATIVE_S, SPARSE_FRAMES
 from .conditioning import FoleyConditioner
-from .conditions import at_gram_rate, envelope_latents
+from .conditions import envelope_latents
 from .controlnet import NO_CONTROL, DiTControlNet
 from .dit import StableAudioDiT
 from .latents import LatentLayout

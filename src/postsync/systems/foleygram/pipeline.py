@@ -22,6 +22,7 @@ from ...diffusion.parameterization import Parameterization, time_of_sigma, v_den
 from ...diffusion.solvers import draw_noise, one_generator_each, polyexponential_sigmas, sample
 from ...diffusion.windows import average_windows, plan_windows
 from ...encoders.gram import GramEncoder
+from ...encoders.stand_ins import StandIns
 from ...errors import ConditionError, WeightsError
 from ...features.attacks import sharpen_attacks
 from ...features.envelope import CENTRED, ENVELOPE_RATE, Envelope
@@ -179,8 +180,11 @@ class FoleyGRAMPipeline(LatentPipeline):
 
     def _conditioner(self, settings: SamplerDefaults) -> WindowConditioner:
         """The conditioner of a run."""
+        folder = self._part_folders.get("gram")
+        stand_ins = StandIns.of_folder(folder) if settings.stand_in == "recordings" and folder is not None else None
         return WindowConditioner(self.conditioner, self.layout, self.controlnet, self.codec, self.gram,
-                                 self._execution_device, self.transformer.dtype, self.native_s, settings.guide_envelope)
+                                 self._execution_device, self.transformer.dtype, self.native_s, settings.guide_envelope,
+                                 stand_ins)
 
     def _predict(self, x: Tensor, t: Tensor, given: WindowConditions, scale: float, control_scale: float) -> Tensor:
         """Guided v (B, C, T) in one window: all token sets and the unconditional half in one batch."""

@@ -24,6 +24,7 @@ class SamplerDefaults:
     window_overlap: int = 0  # latent frames shared by neighbouring windows
     guide_envelope: bool = False  # the unconditional half has no envelope either: guidance sharpens the timing too
     fader_db: float = 0.0  # how far a fader may move after decoding to match the envelope; 0: the paper's model alone
+    stand_in: Literal["none", "recordings"] = "none"  # encoders/stand_ins.py: for a missing reference
     sharp_attacks: bool = False  # let hits rise at once (features/attacks.py); False: the paper's model alone
 
 
@@ -83,7 +84,8 @@ def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
         layout={"channels": 8, "bins": 16}, native_frames=204, control_encoder="frames", control_depth_factor=0.34,
         sees_film=False,
         sampler=SamplerDefaults(num_inference_steps=12, guidance_scale=4.0, eta=0.0, sigma_min=0.03, sigma_max=100.0,
-                                window_overlap=51, guide_envelope=True, fader_db=18.0, sharp_attacks=True),
+                                window_overlap=51, guide_envelope=True, fader_db=18.0, stand_in="recordings",
+                                sharp_attacks=True),
         training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, crop_frames=102, crop_share=0.9,
                                   time_mean=1.0, uniform_time=0.3, train_projections=False))
 
