@@ -157,8 +157,8 @@ def test_redo_with_another_timing(folder):
     used = np.loadtxt(folder / "used.csv", delimiter=",", skiprows=1)[:, 1]
     assert np.allclose(used[:40], 0.3)
     assert np.allclose(used[60:], 0.3)
-    assert not used[40:49].any()
-    assert used[50] == pytest.approx(0.5)
+    assert not used[40:48].any()
+    assert used[50:54].max() == pytest.approx(0.5, abs=1e-3)
 
 
 REFUSED = {

@@ -69,7 +69,7 @@ def test_tables_of_options_import_nothing_heavy():
     code = ("import sys; from postsync.systems import foleygram, mgaudio; "
             "print(sorted({*foleygram.OPTIONS, *mgaudio.OPTIONS}), 'torch' in sys.modules)")
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "['eta', 'fader_db', 'picture', 'solver'] False"
+    assert said.strip() == "['eta', 'fader_db', 'picture', 'sharp_attacks', 'solver', 'stand_in'] False"
 
 
 def test_arguments_and_options_are_checked_in_one_place(bare):

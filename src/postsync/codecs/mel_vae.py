@@ -25,6 +25,7 @@ from .vocoder import VocosVocoder
 
 NUM_MELS = 64
 HOP_LENGTH = 160
+VAE_CONTEXT = 64  # latent frames: enough for norms over a part to be near those over the whole
 
 
 class MelCodec(ModelMixin, ConfigMixin):
@@ -62,7 +63,7 @@ class MelCodec(ModelMixin, ConfigMixin):
     def context_frames(self) -> int:
         """Latent frames of context of a part. The VAE's norms cover all frames, so a part is only close to that of the
         whole."""
-        return -(-self._vocoder_margin // self.ratio)
+        return max(-(-self._vocoder_margin // self.ratio), VAE_CONTEXT)
 
     @property
     def _vocoder_margin(self) -> int:

@@ -128,8 +128,8 @@ class VocoderObjective(_WaveformObjective):
     """
 
     def __init__(self, preset: MelCodecPreset | None = None, *, codec: MelCodec | None = None, crop_frames: int = 64,
-                 clip_samples: int = 65536, mel_weight: float = 5.0, feature_weight: float = 1.0,
-                 adversarial_weight: float = 2.0, adversarial_start: int = 0, decoded: float = 0.7,
+                 clip_samples: int = 65536, mel_weight: float = 10.0, feature_weight: float = 1.0,
+                 adversarial_weight: float = 1.0, adversarial_start: int = 0, decoded: float = 0.7,
                  mel_noise: float = 0.05, max_attenuation_db: float = 30.0, silence_probability: float = 0.05) -> None:
         super().__init__(crop_frames, clip_samples, 16000, max_attenuation_db, silence_probability)
         self.preset = preset or mini()

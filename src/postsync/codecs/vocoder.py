@@ -86,7 +86,7 @@ class VocosVocoder(ModelMixin, ConfigMixin):
             x = block(x)
         tonal, noisy, phase = self.head(self.norm_out(x.transpose(1, 2))).float().chunk(3, dim=-1)
         top = math.log(1e3)
-        tonal = (base + 2.0 * tonal - 1.5).clamp(max=top).exp()
+        tonal = (base + 2.0 * tonal - 3.0).clamp(max=top).exp()
         noisy = (base + 2.0 * noisy).clamp(max=top).exp()
         return self._synthesise(torch.polar(tonal, phase + self._carriers(first_frame, len(noise))) + noisy * noise)
 

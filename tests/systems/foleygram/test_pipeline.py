@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from postsync.diffusion.solvers import SOLVERS
+from postsync.encoders.stand_ins import StandIns
 from postsync.errors import Cancelled, ConditionError, WeightsError
 from postsync.features.envelope import CAUSAL, Envelope, frame_rms
 from postsync.protocols.pipeline import Cue, Pictures
@@ -324,3 +325,28 @@ def test_beyond_the_guidance_interval_no_unconditional_half_is_made(pipe):
         pipe.register_to_config(sampler=sampler)
         hook.remove()
     assert halves == [2, 2, 2, 1, 2, 2, *[1] * 6]  # the noisiest of three steps is at time 0.99
+
+
+def test_recordings_stand_in_where_words_name_them_and_no_reference_is_given(pipe, tmp_path):
+    torch.manual_seed(5)
+    StandIns({"metal_strike": torch.randn(pipe.gram.embedding_dim)}).save(tmp_path)
+    try:
+        pipe._part_folders = {"gram": tmp_path}
+        plain, stood = run(pipe), run(pipe, stand_in="recordings")
+        assert not torch.equal(plain, stood)
+        assert torch.equal(run(pipe, prompt="zzz"), run(pipe, prompt="zzz", stand_in="recordings"))
+        reference = {"reference_audio": torch.randn(16000, generator=torch.Generator().manual_seed(0))}
+        assert torch.equal(run(pipe, **reference), run(pipe, **reference, stand_in="recordings"))
+    finally:
+        del pipe._part_folders
+
+
+def test_hits_of_the_envelope_rise_at_once_where_asked(pipe):
+    values = torch.full((64,), 0.2)
+    plain = Envelope(values)
+    hits = Envelope(values, hits_s=torch.tensor([0.3], dtype=torch.float64))
+    sounds = {(name, sharp): run(pipe, envelope=envelope, sharp_attacks=sharp, output_type="pt")
+              for name, envelope in (("plain", plain), ("hits", hits)) for sharp in (False, True)}
+    assert torch.equal(sounds["plain", False], sounds["plain", True])
+    assert torch.equal(sounds["hits", False], sounds["plain", False])
+    assert not torch.equal(sounds["hits", True], sounds["hits", False])
