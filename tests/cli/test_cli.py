@@ -51,14 +51,16 @@ def test_help_lists_the_commands_and_imports_no_torch() -> None:
 
 def taught() -> list[str]:
     """The families that the bundled weights name."""
-    return list(weights.taught_families(weights.bundled("foleygram")) or FAMILIES)
+    own = weights.taught_families(weights.bundled("foleygram")) or FAMILIES
+    return list(dict.fromkeys((*own, *(weights.taught_families(weights.bundled("gram")) or ()))))
 
 
 def test_families_come_from_the_table_of_scenes_with_prompts_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main("families", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in listed] == taught()
-    assert all(one["kind"] in families.KINDS and not new_words([one["prompt"]]) for one in listed)
+    assert all(one["kind"] in families.KINDS and not new_words([one["prompt"]], [one["name"]]) for one in listed)
+    assert sum(one["taught"] for one in listed) == len(FAMILIES)
     assert len({one["prompt"] for one in listed}) == len(taught())
     assert run_main("families") == 0
     said = capsys.readouterr().out

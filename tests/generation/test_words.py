@@ -1,6 +1,9 @@
 import pytest
+import torch
 
-from postsync.generation.words import known_families, new_words, stem_of
+from postsync.encoders.stand_ins import StandIns
+from postsync.generation.options import Options
+from postsync.generation.words import advice, known_families, new_words, stem_of
 from postsync.scenes.captions import vocabulary_words
 from postsync.scenes.families import FAMILIES
 
@@ -34,6 +37,21 @@ def test_words_are_those_of_the_families_that_the_weights_were_taught(pipe, tmp_
     assert "meows" not in new_words(["a cat meows"], ["cat"])
     (tmp_path / "training.json").write_text('{"families": ["cat", "rain"]}')
     monkeypatch.setattr(type(pipe), "weights", property(lambda _: {"x": tmp_path}))
-    assert known_families(pipe) == ("cat", "rain")
+    assert known_families(pipe) == (("cat", "rain"), ())
     (tmp_path / "training.json").write_text("{}")
-    assert known_families(pipe) == tuple(FAMILIES)
+    assert known_families(pipe) == (tuple(FAMILIES), ())
+
+
+def test_sounds_known_from_recordings_alone_are_told_apart_from_unknown_words(pipe, tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "gram").mkdir()
+    StandIns({"cat": torch.ones(4)}).save(tmp_path / "gram")
+    folders = {"own": tmp_path / "own", "gram": tmp_path / "gram"}
+    monkeypatch.setattr(type(pipe), "weights", property(lambda _: folders))
+    monkeypatch.setattr(type(pipe), "knows_film", property(lambda _: False))
+    assert known_families(pipe)[1] == ("cat",)
+    unknown, rough = advice([Options(prompt="a cat meows near a kazoo")], pipe)
+    assert "'kazoo'" in unknown
+    assert "meows" not in unknown
+    assert rough.endswith("may miss: 'cat', 'meows'")
+    assert advice([Options(prompt="a hammer hitting metal")], pipe) == []

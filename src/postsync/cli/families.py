@@ -22,15 +22,17 @@ def families(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
     from rich.table import Table
 
     table = Table(title=f"The {len(found)} families of sound that the mini presets know")
-    for column in ("family", "how it sounds", "a prompt for it"):
+    for column in ("family", "how it sounds", "a prompt for it", "known"):
         table.add_column(column, overflow="fold")
     for one in found:
-        table.add_row(one["name"], KINDS[one["kind"]], one["prompt"])
+        table.add_row(one["name"], KINDS[one["kind"]], one["prompt"],
+                      "well" if one["taught"] else "from recordings alone, and may be missed")
     Console().print(table)
 
 
 def collect() -> list[dict[str, Any]]:
-    """Every family: its name, kind and a prompt, as plain values for JSON."""
+    """Every family: its name, kind and a prompt, and whether it was taught or is known from an embedding of recordings
+    alone, as plain values for JSON."""
     from .. import registry, weights
     from ..scenes.captions import paraphrases
     from ..scenes.families import FAMILIES, KNOWN
@@ -38,5 +40,5 @@ def collect() -> list[dict[str, Any]]:
     system = registry.system(registry.default_system())
     taught = weights.taught_families(weights.bundled(system.presets["mini"])) or tuple(FAMILIES)
     parts = (weights.taught_families(weights.bundled(folder)) or () for folder in system.parts.values())
-    taught = tuple(dict.fromkeys(chain(taught, *parts)))
-    return [{"name": name, "kind": KNOWN[name].kind, "prompt": paraphrases(name)[0][0]} for name in taught]
+    return [{"name": name, "kind": KNOWN[name].kind, "prompt": paraphrases(name)[0][0], "taught": name in taught}
+            for name in dict.fromkeys(chain(taught, *parts))]

@@ -36,13 +36,9 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
     sentences = []
     takes_words = "prompt" in pipeline.accepts
     if takes_words:
-        new = new_words((text for options in runs for text in
-                         (options.prompt, options.negative_prompt, *(cue.text for cue in options.cues)) if text),
-                        known_families(pipeline))
-        named = "; ".join(f"'{word}'" + (f" (nearest: {', '.join(near)})" if near else "")
-                          for word, near in new.items())
-        if new:
-            sentences.append(f"words that these weights do not know, so the sound may be anything: {named}")
+        sentences += _about_words([text for options in runs for text in
+                                   (options.prompt, options.negative_prompt, *(cue.text for cue in options.cues))
+                                   if text], pipeline)
     if any(pipeline.pictures_wanted(1.0, pipeline_arguments(options)) is not None for options in runs):
         more = "; describe the sound with a prompt" if takes_words else ""
         sentences.append("the picture alone says what sounds, and this preset knows only the drawn pictures of its "
@@ -50,11 +46,24 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
     return sentences
 
 
-def known_families(pipeline: Pipeline) -> tuple[str, ...]:
-    """The sound families that a pipeline's weights know: those that its own folder names, the drawn ones where it does
-    not say, and those whose recordings its parts hold."""
+def _about_words(prompts: Sequence[str], pipeline: Pipeline) -> list[str]:
+    """Warnings about words that the weights do not know, and about those that they know from recordings alone."""
+    taught, recorded = known_families(pipeline)
+    new = new_words(prompts, (*taught, *recorded))
+    rough = [word for word in new_words(prompts, taught) if word not in new]
+    named = "; ".join(f"'{word}'" + (f" (nearest: {', '.join(near)})" if near else "") for word, near in new.items())
+    return [f"words that these weights do not know, so the sound may be anything: {named}"] * bool(new) + [
+        "sounds that these weights know from an embedding of recordings alone, and may miss: "
+        + ", ".join(f"'{word}'" for word in rough)] * bool(rough)
+
+
+def known_families(pipeline: Pipeline) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The sound families that a pipeline's weights were taught (those that its own folder names, the drawn ones where
+    it does not say), and others of which its parts hold recordings' embeddings."""
     own, *parts = [taught_families(folder) for folder in pipeline.weights.values()] or [None]
-    return tuple(dict.fromkeys(chain(own or FAMILIES, *(families or () for families in parts))))
+    taught = own or tuple(FAMILIES)
+    recorded = chain(*(families or () for families in parts))
+    return taught, tuple(dict.fromkeys(name for name in recorded if name not in taught))
 
 
 def new_words(prompts: Iterable[str], families: Iterable[str] = tuple(FAMILIES)) -> dict[str, tuple[str, ...]]:
