@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from postsync.codecs.mel_vae import MelCodec
-from postsync.codecs.objective import MelVAEObjective, VocoderObjective
+from postsync.codecs.objective import MelVAEObjective, VocoderObjective, vocoder
 from postsync.codecs.presets import tiny
 from postsync.errors import ConditionError, WeightsError
 from postsync.protocols.clip import Clip
@@ -140,3 +140,16 @@ def test_a_share_of_the_mels_has_been_through_the_latents(batch: dict[str, torch
     for share, equal in ((0.0, True), (1.0, False)):
         objective.decoded = share
         assert torch.allclose(objective.mels(waveform, torch.Generator().manual_seed(0)), true, atol=1e-5) is equal
+
+
+def test_an_export_blends_what_was_trained_with_what_it_started_from(tmp_path: Path) -> None:
+    start = tiny().build()
+    start.save_pretrained(tmp_path / "start")
+    objective = vocoder("tiny", start=tmp_path / "start", blend=0.25)
+    with torch.no_grad():
+        objective.vocoder.head.bias += 1.0
+    objective.export(tmp_path / "export")
+    blended = MelCodec.from_pretrained(tmp_path / "export").vocoder.head.bias
+    torch.testing.assert_close(blended, start.vocoder.head.bias + 0.25, atol=1e-3, rtol=0)
+    with pytest.raises(ConditionError, match="--part start=FOLDER"):
+        vocoder("tiny", blend=0.25)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..protocols.system import Trainable
+from ..protocols.system import Option, Trainable
 from ..protocols.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ TRAINABLES = (
               TrainConfig(steps=6000, batch_size=8, lr=5e-4, warmup=50, weight_decay=0.0, ema_decay=0.998,
                           max_grad_norm=10.0),
               world="postsync.codecs.objective:recorded",
-              parts={"codec": "an export of vae: codec.json and vae/", "start": "a codec whose vocoder to start from"}),
+              parts={"codec": "an export of vae: codec.json and vae/", "start": "a codec whose vocoder to start from"},
+              options={"blend": Option(float, "share of the trained weights in the export, the rest those of the start",
+                                       low=0.0, high=1.0)}),
 )
 
 

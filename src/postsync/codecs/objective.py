@@ -142,9 +142,17 @@ class VocoderObjective(_WaveformObjective):
         if codec is not None:
             codec.vocoder = nn.Identity()  # the one that is trained stands in
             codec.requires_grad_(False).eval()
+        self.start: dict[str, Tensor] = {}
+        self.blend = 1.0
         self.mel_weight, self.feature_weight = mel_weight, feature_weight
         self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
         self.decoded, self.mel_noise = decoded, mel_noise  # mel_noise in ln units
+
+    def start_from(self, vocoder: nn.Module, blend: float = 1.0) -> None:
+        """Begin with the weights of `vocoder`. `blend`: the share of the trained weights in what is exported, the rest
+        being those it began with (weight-space ensembling: Wortsman et al., CVPR 2022, section 3)."""
+        self.vocoder.load_state_dict(vocoder.state_dict())
+        self.start, self.blend = {name: value.clone() for name, value in vocoder.state_dict().items()}, blend
 
     def frozen(self) -> list[nn.Module]:
         """The codec that gives decoded mels."""
@@ -191,7 +199,9 @@ class VocoderObjective(_WaveformObjective):
     def export(self, folder: Path) -> None:
         """Writes the codec: `vocoder/` (float16), and `codec.json` and `vae/` as they were given."""
         vocoder = VocosVocoder(**self.vocoder_settings)
-        vocoder.load_state_dict(self.vocoder.state_dict())
+        trained = {name: value.cpu() for name, value in self.vocoder.state_dict().items()}
+        vocoder.load_state_dict({name: torch.lerp(self.start[name].float(), value, self.blend)
+                                 for name, value in trained.items()} if self.start else trained)
         vocoder.half().save_pretrained(Path(folder) / "vocoder")
         if self.codec is not None:
             self.codec.save_config(folder)
@@ -208,14 +218,20 @@ def vae(preset: str) -> MelVAEObjective:
     return MelVAEObjective(PRESETS[preset]())
 
 
-def vocoder(preset: str, codec: Path | None = None, start: Path | None = None) -> VocoderObjective:
+def vocoder(preset: str, codec: Path | None = None, start: Path | None = None,
+            blend: float | None = None) -> VocoderObjective:
     """Objective of the mel codec's vocoder, for the VAE in the folder `codec` (default, for the mini: the bundled),
-    from scratch or from the vocoder of the codec in `start`."""
+    from scratch or from the vocoder of the codec in `start`. `blend`: see `VocoderObjective`.
+
+    Raises ConditionError for a blend without a start.
+    """
+    if blend is not None and start is None:
+        raise ConditionError("blend mixes the trained weights with those of a start; name it with --part start=FOLDER.")
     sizes = PRESETS[preset]()
     if codec is None and preset == "mini":
         codec = weights.bundled("mel_codec")
     vae = sizes.build() if codec is None else MelCodec.from_pretrained(codec, vocoder=False)
     objective = VocoderObjective(sizes, codec=vae)
     if start is not None:
-        objective.vocoder.load_state_dict(MelCodec.from_pretrained(start).vocoder.state_dict())
+        objective.start_from(MelCodec.from_pretrained(start).vocoder, 1.0 if blend is None else blend)
     return objective
