@@ -50,7 +50,7 @@ def generate(pipe: FoleyGRAMPipeline, captions: list[str], envelopes: Tensor | N
             prompt=words, envelope=None if envelopes is None else envelopes[part], duration_s=duration_s,
             generator=[torch.Generator().manual_seed(seed + start + k) for k in range(len(words))],
             num_inference_steps=arguments.steps, guidance_scale=arguments.guidance_scale,
-            control_scale=arguments.control_scale).audios[:, 0])
+            control_scale=arguments.control_scale, stand_in=arguments.stand_in).audios[:, 0])
     return torch.cat(sounds)
 
 
@@ -114,6 +114,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=None, help="default: the preset's")
     parser.add_argument("--guidance-scale", type=float, default=None)
     parser.add_argument("--control-scale", type=float, default=None)
+    parser.add_argument("--stand-in", default="none", help="what stands in for a reference; recordings: the default of "
+                        "generation, whose timbre is not that of drawn sounds, which the classifier expects")
     parser.add_argument("--recordings", type=Path, help="folder laid out like shared/sounds: half of the real sounds "
                         "are then recordings of fold 5, where it has the family, as in training (folds 1 to 4)")
     parser.add_argument("--held-out-captions", action="store_true")
