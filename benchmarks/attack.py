@@ -1,0 +1,66 @@
+"""How fast hits rise that are given as times: python benchmarks/attack.py [--prompt ...].
+
+FoleyGRAM's mini makes seven hits; of the level (RMS of 2 ms) around each: the time from a tenth to nine tenths of the
+peak, where that begins relative to the time given, and when the sound is 20 dB below its peak; medians, with and
+without `sharp_attacks`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+
+import numpy as np
+
+import postsync
+from postsync.scenes.captions import family_of
+from postsync.scenes.shapes import SHAPES, Shape
+from postsync.timing.timing import RING_S, Timing
+
+HITS_S, DURATION_S = (0.5, 1.6, 2.9, 3.7, 5.0, 6.2, 7.1), 8.16
+BEFORE, AFTER, LATEST = 80, 150, 900  # milliseconds
+PROMPTS = ("a hammer hitting metal", "knocking on a door", "a gun shot", "hitting a wooden plank", "a snare drum",
+           "a church bell", "glass breaking")
+
+
+def levels(waveform: np.ndarray, rate: int) -> np.ndarray:
+    """RMS (M,) of 2 ms, every millisecond, of (N,)."""
+    step = rate // 1000
+    power = np.pad(waveform, (0, -len(waveform) % step)).reshape(-1, step) ** 2
+    return np.convolve(np.sqrt(power.mean(1)), np.ones(2) / 2, "same")
+
+
+def attack(level: np.ndarray, hit_s: float) -> tuple[int, int, int]:
+    """Milliseconds of the rise, of its beginning relative to the hit, and from the peak until 20 dB below it."""
+    place = round(1000 * hit_s)
+    near = level[place - BEFORE:place + AFTER]
+    top = BEFORE - 20 + int(near[BEFORE - 20:BEFORE + 80].argmax())
+    low, high = (int(np.flatnonzero(near[:top + 1] < share * near[top])[-1:].sum()) for share in (0.1, 0.9))
+    tail = level[place - BEFORE + top:place + LATEST]
+    below = np.flatnonzero(tail < 0.1 * near[top])
+    return high - low, low - BEFORE, int(below[0]) if len(below) else len(tail)
+
+
+def main() -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prompt", nargs="+", default=PROMPTS)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    pipe = postsync.load("foleygram", progress_bar=False)
+    print(f"seed {args.seed}, {len(HITS_S)} hits, {platform.machine()}\n"
+          "prompt                    sharp   rise ms  begins ms  -20 dB after ms  (as recorded)")
+    for prompt in args.prompt:
+        shape = SHAPES.get(family_of(prompt) or "", Shape(0.0, RING_S))
+        timing = Timing.of_hits(HITS_S, DURATION_S, rise_s=shape.rise_s, ring_s=shape.ring_s)
+        for sharp in (True, False):
+            result = postsync.generate(None, prompt, pipeline=pipe, seed=args.seed, duration_s=DURATION_S,
+                                       envelope=timing, settings={"sharp_attacks": sharp})
+            level = levels(result.waveform[0], result.sample_rate)
+            rise, begins, fall = np.median([attack(level, hit) for hit in HITS_S], axis=0)
+            print(f"{prompt:24}  {sharp!s:6} {rise:8.0f} {begins:+10.0f} {fall:16.0f}  ({2300 * shape.ring_s:.0f})",
+                  flush=True)
+
+
+if __name__ == "__main__":
+    main()
