@@ -25,7 +25,7 @@ BOOST = 4.0  # of what is left of the rise, at most; 12 dB
 def sharpen_attacks(waveform: Tensor, hits_s: Tensor, sample_rate: int) -> Tensor:
     """Waveform (B, C, N) whose rise at each of `hits_s` (K,) ascending seconds begins there and is over at once.
 
-    Before a hit nothing is louder than the quietest moment since the last one, up to 60 ms. A slow rise is cut out, up
+    In the 60 ms before a hit nothing is louder than at their beginning. A slow rise is cut out, up
     to 30 ms of it, and the sound after it moved forward; what is left is raised to the peak, by 12 dB at most.
     """
     step = sample_rate // LEVEL_RATE
@@ -46,8 +46,8 @@ def sharpen_attacks(waveform: Tensor, hits_s: Tensor, sample_rate: int) -> Tenso
         climbing = torch.arange(stop - place, device=level.device) < rise.argmax(1, keepdim=True)
         gain[:, place:stop] = torch.where(climbing, (peak / rise.clamp_min(1e-5)).clamp(1.0, BOOST), 1.0)
         if start < place:
-            quietest = level[:, start:place].amin(1, keepdim=True)
-            gain[:, start:place] = (quietest / level[:, start:place].clamp_min(1e-5)).clamp_max(1.0)
+            calm = level[:, start:start + max((place - start) // 3, 1)].mean(1, keepdim=True)
+            gain[:, start:place] = (calm / level[:, start:place].clamp_min(1e-5)).clamp_max(1.0)
     return moved * _at_samples(gain, waveform.shape[-1], step)[:, None]
 
 
