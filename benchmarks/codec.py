@@ -79,7 +79,7 @@ def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--codec", type=Path, help="folder of a mel codec; the bundled one without it")
-    parser.add_argument("--recordings", type=Path, help="folder laid out like shared/sounds; half of the sounds then")
+    parser.add_argument("--recordings", type=Path, help="folder of labelled recordings; half of the sounds then")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--noise", type=float, default=1.0, help="background noise of the scenes, 0..1")
     parser.add_argument("--seed", type=int, default=0)

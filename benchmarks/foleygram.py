@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--control-scale", type=float, default=None)
     parser.add_argument("--stand-in", default="none", help="what stands in for a reference; recordings: the default of "
                         "generation, whose timbre is not that of drawn sounds, which the classifier expects")
-    parser.add_argument("--recordings", type=Path, help="folder laid out like shared/sounds: half of the real sounds "
+    parser.add_argument("--recordings", type=Path, help="folder of labelled recordings: half of the real sounds "
                         "are then recordings of fold 5, where it has the family, as in training (folds 1 to 4)")
     parser.add_argument("--held-out-captions", action="store_true")
     arguments = parser.parse_args()

@@ -83,7 +83,7 @@ def generated_of(family: str, pipe, given: Sequence[Tensor], seed: int) -> list[
 def main() -> None:
     """Prints a table, and how many families are heard."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recordings", type=Path, nargs="+", required=True, help="folders laid out like shared/sounds")
+    parser.add_argument("--recordings", type=Path, nargs="+", required=True, help="folders of labelled recordings")
     parser.add_argument("--families", nargs="*", default=list(KNOWN))
     parser.add_argument("--folds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--preset", default="mini", help="of FoleyGRAM, or a folder")

@@ -35,7 +35,7 @@ def rise_and_fall(sound: np.ndarray) -> tuple[float, float]:
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recordings", type=Path, nargs="+", required=True, help="folders laid out like shared/sounds")
+    parser.add_argument("--recordings", type=Path, nargs="+", required=True, help="folders of labelled recordings")
     bank = RecordingBank(*parser.parse_args().recordings)
     print("family           sounds  rise ms  ring ms   as in shapes.py")
     for name, family in KNOWN.items():

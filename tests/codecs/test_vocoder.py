@@ -49,16 +49,6 @@ def test_a_part_with_its_place_equals_the_whole(vocoder: VocosVocoder) -> None:
     assert float((elsewhere - part).abs().max()) > 0.1 * float(part.abs().max())
 
 
-def test_noise_keeps_its_level(vocoder: VocosVocoder) -> None:
-    codec = MelCodec(tiny().build_vae(), vocoder)
-    noise = 0.1 * torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        made = codec.vocode(codec.log_mel(noise))
-        silent = codec.vocode(codec.log_mel(torch.zeros(1, 16000)))
-    assert 0.5 < float(made.std() / noise.std()) < 2
-    assert float(silent.abs().max()) < 1e-4
-
-
 def test_weights_with_a_noise_of_their_own_are_refused(tmp_path: Path, vocoder: VocosVocoder) -> None:
     MelCodec(tiny().build_vae(), vocoder).save_pretrained(tmp_path)
     MelCodec.from_pretrained(tmp_path)

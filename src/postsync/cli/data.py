@@ -127,7 +127,7 @@ def embed(
               for family in KNOWN if family in bank.families}
     towers = GramEncoder.from_pretrained(gram or out).float().eval()
     path = StandIns.of_sounds(towers, sounds, SAMPLE_RATE).save(out)
-    (out / "credits.txt").write_text("\n".join(bank.credits()) + "\n", encoding="utf-8")
+    bank.write_credits(out)
     typer.echo(f"{path}: {len(sounds)} families")
 
 

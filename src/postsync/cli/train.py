@@ -17,6 +17,7 @@ from ..protocols.system import Trainable, read_pairs
 if TYPE_CHECKING:
     from ..data.feature_cache import FeatureCache
     from ..protocols.objective import Objective
+    from ..scenes.recordings import RecordingBank
 
 
 def _of(names: Callable[[Trainable], Iterable[str]]) -> str:
@@ -104,22 +105,18 @@ def train(
     export = run(objective, dataset, config, out, resume=resume, workers=workers, key=key, tracker=tracker, cpu=cpu,
                  progress=not quiet)
     if data is None:
-        write_material(dataset.config.families, recordings or (), export)
+        write_material(dataset.config.families, dataset.bank, export)
     typer.echo(str(export))
 
 
-def write_material(families: Iterable[str], recordings: Iterable[Path], export: Path) -> None:
+def write_material(families: Iterable[str], bank: RecordingBank | None, export: Path) -> None:
     """Write beside trained weights what they were trained on: families into `training.json`, and whose recordings into
     `credits.txt`."""
-    from ..scenes.recordings import RecordingBank
-
     training = export / "training.json"
     known = json.loads(training.read_text(encoding="utf-8")) | {"families": list(families)}
     training.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    folders = tuple(recordings)
-    if folders:
-        lines = RecordingBank(*folders).credits()
-        (export / "credits.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if bank is not None:
+        bank.write_credits(export)
 
 
 def manifest_features(name: str, objective: Objective, manifest: Path, split: str = "train",

@@ -1,7 +1,7 @@
 """Small spectrogram discriminators: they tell recordings from what a vocoder made, in training only.
 
 Multi-resolution STFT discriminators as in EnCodec (Defossez et al., 2022, section 3.4) and Vocos (Siuzdak, ICLR 2024,
-section 3.4), with the hinge loss. Spectra are compressed, |X|^0.3 with the phase kept, so that quiet bins count too.
+section 3.4), with the hinge loss; log-magnitudes instead of complex spectra, so that quiet bins count too.
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ def mel_distance(estimate: Tensor, target: Tensor, floor: float = FLOOR) -> Tens
         distances.append(((ours + floor).log() - (theirs + floor).log()).abs().mean())
     return torch.stack(distances).mean()
 
+
 def invert_mel(mel: Tensor, filterbank: Tensor, num_iterations: int = 200) -> Tensor:
     """Non-negative least squares: the magnitudes x >= 0 that minimise |filterbank @ x - mel|^2, frame by frame.
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from ..errors import WeightsError
 from ..media.audio import resample
+from ..media.output import whole_file
 from ..scenes.captions import family_of
 from ..scenes.families import KNOWN, RECORDED
 from ..weights import STAND_INS
@@ -54,8 +55,10 @@ class StandIns:
 
     def save(self, folder: Path) -> Path:
         """Write them beside GRAM's weights, float16; returns the file."""
-        save_file({name: value.half().contiguous() for name, value in self.embeddings.items()}, folder / STAND_INS)
-        return folder / STAND_INS
+        path = folder / STAND_INS
+        with whole_file(path) as temporary:
+            save_file({name: value.half().contiguous() for name, value in self.embeddings.items()}, temporary)
+        return path
 
     def tokens(self, prompts: Sequence[str | None], texts: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings of the audio token and of the text token, (B, D) each, for prompts and their text embeddings:

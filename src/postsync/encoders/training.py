@@ -22,9 +22,9 @@ def gram(preset: str, start: Path | None = None) -> gram_objective.GramObjective
     """GRAM's towers on the bundled vocabulary: from scratch, or from the trained ones in the folder `start`."""
     if start is not None:
         encoder = towers.GramEncoder.from_pretrained(start).float()
-        return gram_objective.GramObjective(encoder, gram_objective.mini(), captions=scene_captions)
-    tokenizer = WordPieceTokenizer(weights.ROOT / "gram" / "vocab.txt")
-    encoder = towers.GramEncoder.from_preset(GRAM_PRESETS[preset](vocab_size=len(tokenizer)), tokenizer)
+    else:
+        tokenizer = WordPieceTokenizer(weights.ROOT / "gram" / "vocab.txt")
+        encoder = towers.GramEncoder.from_preset(GRAM_PRESETS[preset](vocab_size=len(tokenizer)), tokenizer)
     return gram_objective.GramObjective(encoder, gram_objective.mini(), captions=scene_captions)
 
 

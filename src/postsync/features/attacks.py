@@ -25,8 +25,8 @@ BOOST = 4.0  # of what is left of the rise, at most; 12 dB
 def sharpen_attacks(waveform: Tensor, hits_s: Tensor, sample_rate: int) -> Tensor:
     """Waveform (B, C, N) whose rise at each of `hits_s` (K,) ascending seconds begins there and is over at once.
 
-    In the 60 ms before a hit nothing is louder than at their beginning. A slow rise is cut out, up
-    to 30 ms of it, and the sound after it moved forward; what is left is raised to the peak, by 12 dB at most.
+    In the 60 ms before a hit nothing is louder than at their beginning. A slow rise is cut out, up to 30 ms
+    of it, and the sound after it moved forward; what is left is raised to the peak, by 12 dB at most.
     """
     step = sample_rate // LEVEL_RATE
     places = [round(time * LEVEL_RATE) for time in hits_s.tolist()]

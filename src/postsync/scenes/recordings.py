@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MediaError
+from ..media.output import whole_file
 from .families import KNOWN
 
 Rng = np.random.Generator
@@ -162,6 +163,11 @@ class RecordingBank:
     def credits(self) -> list[str]:
         """A line for each recording whose licence is known: what whoever publishes weights trained on them lists."""
         return sorted({recording.credit for recording in self.recordings if recording.credit is not None})
+
+    def write_credits(self, folder: Path) -> None:
+        """Write `credits.txt` beside weights that were made from these recordings."""
+        with whole_file(folder / "credits.txt") as temporary:
+            temporary.write_text("\n".join(self.credits()) + "\n", encoding="utf-8")
 
     def sounds(self, family: str, most: int) -> list[np.ndarray]:
         """The single sounds (L,) of all recordings of a family, `most` of each at most."""
