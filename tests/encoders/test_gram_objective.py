@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from postsync.encoders.gram import GramEncoder
 from postsync.encoders.gram_objective import GramObjective, GramObjectiveConfig, mini, paper
+from postsync.encoders.training import gram
 from postsync.encoders.volume import pairwise_volume, volume_contrastive_loss
 from postsync.errors import ConditionError
 
@@ -173,9 +175,22 @@ def test_a_few_steps_learn_three_clips(make_encoder, clips):
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_export_is_half_precision_and_loads(make_encoder, tmp_path):
-    from safetensors.torch import load_file
+def test_an_export_blends_what_was_trained_with_what_it_began_with(make_encoder, tmp_path):
+    objective = GramObjective(make_encoder(), PLAIN)
+    objective.blend_with_start(0.25)
+    weight = next(p for p in objective.encoder.parameters() if p.dim() > 1)
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight += 1
+    objective.export(tmp_path)
+    name = next(n for n, p in objective.encoder.named_parameters() if p is weight)
+    stored = load_file(tmp_path / "diffusion_pytorch_model.safetensors")[name].float()
+    torch.testing.assert_close(stored, before + 0.25, atol=2e-3, rtol=2e-3)
+    with pytest.raises(ConditionError, match="name it with --part start"):
+        gram("tiny", blend=0.5)
 
+
+def test_export_is_half_precision_and_loads(make_encoder, tmp_path):
     objective = GramObjective(make_encoder(), PLAIN)
     objective.export(tmp_path)
     stored = load_file(next(tmp_path.glob("*.safetensors")))

@@ -13,7 +13,7 @@ from postsync.errors import ConditionError
 from postsync.evaluation import clip_inputs
 from postsync.evaluation.document import describe
 from postsync.evaluation.job import Settings, run
-from postsync.evaluation.networks import Network, Networks
+from postsync.evaluation.networks import Network, Networks, _Classifier
 from postsync.evaluation.suites import suite
 
 RATE, NAMES = 16000, ("Low", "High, shrill", "Other", "Fourth", "Fifth", "Sixth")
@@ -29,6 +29,18 @@ class Pitch(torch.nn.Module):
         low = power[:, :middle].sum(1) / power.sum(1)
         rest = torch.full((len(waveform), 4), 0.01)
         return {"scores": torch.cat([low[:, None], 1 - low[:, None], rest], dim=1)}
+
+
+class Families(Pitch):
+    """A bundled classifier, whose classes are families."""
+
+    families = ("cat", "rain")
+
+    def features(self, waveform: torch.Tensor) -> torch.Tensor:
+        return super().features(waveform)["scores"][:, :2].logit(eps=1e-3)
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        return features
 
 
 @pytest.fixture
@@ -64,6 +76,18 @@ def test_what_is_heard_is_counted_scored_and_told(folders) -> None:
     assert {entry["name"] for entry in document["not_computed"]} >= {"Heard-PANNs"}
 
 
+def test_the_classifier_of_recordings_hears_offline(folders, monkeypatch) -> None:
+    made, real = folders
+    monkeypatch.setattr(Networks, "_bundled", lambda self, name: _Classifier(name, Families(), "0" * 64, "none"))
+    text = (real / "manifest.jsonl").read_text().replace('["Low"]', '["Meow"]').replace('["High"]', '["Raindrop"]')
+    (real / "manifest.jsonl").write_text(text)
+    document = describe(done := run([made], real, suite("heard"), Settings(resamples=20)), done.systems[0], "command")
+    values = {metric["name"]: metric["value"] for metric in document["metrics"]}
+    assert values["Heard-RecordingClassifier"] == pytest.approx(2 / 3)
+    assert values["Heard-score-RecordingClassifier-real"] == pytest.approx(1.0, abs=0.05)
+    assert document["clips"][2]["remarks"]["Heard-RecordingClassifier"].startswith("rain ")
+
+
 def test_clips_of_which_nothing_is_expected_are_named(folders) -> None:
     made, real = folders
     text = (real / "manifest.jsonl").read_text().replace('["High"]', "[]").replace('["Low"]', '["Lion"]', 1)
@@ -75,5 +99,5 @@ def test_clips_of_which_nothing_is_expected_are_named(folders) -> None:
 
 
 def test_only_bundled_networks_can_be_replaced(tmp_path) -> None:
-    with pytest.raises(ConditionError, match="these can: scene_classifier, gram"):
+    with pytest.raises(ConditionError, match="these can: scene_classifier, recording_classifier, gram"):
         Settings(parts={"yamnet": tmp_path})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from postsync.metrics.heard import HEARD_AS, Heard, HeardScore, accepted_places, heard_classes_of
+from postsync.metrics.heard import HEARD_AS, Heard, HeardScore, accepted_places, families_heard_as, heard_classes_of
 from postsync.scenes.families import KNOWN
 
 NAMES = ("Dog", "Bark", "Walk, footsteps", "Dishes, pots, and pans", "Howl", "Howl (wolf)", "Cat")
@@ -35,6 +35,11 @@ def test_names_are_whole_or_up_to_a_comma_or_bracket() -> None:
     assert accepted_places(["Walk, footsteps", "Dishes, pots, and pans"], NAMES) == [2, 3]
     assert accepted_places(["Howl"], NAMES) == [4, 5]
     assert accepted_places(["Horse"], NAMES) == []
+
+
+def test_classes_name_the_families_that_may_be_meant() -> None:
+    assert families_heard_as(["Meow", "Bleat"], ("cat", "sheep", "cow")) == ("cat", "sheep")
+    assert families_heard_as(["Kazoo"], tuple(KNOWN)) == ()
 
 
 def test_every_family_is_heard_as_something() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from postsync.errors import ConditionError
@@ -13,9 +15,12 @@ from postsync.metrics.scene_classifier import (
     SceneClassifier,
     SceneClassifierObjective,
     family_accuracy,
+    recording_classifier,
+    recordings_alone,
 )
 from postsync.protocols.clip import Clip
-from postsync.scenes.families import FAMILIES
+from postsync.scenes.families import FAMILIES, KNOWN
+from postsync.training.clips import scene_clips
 
 PITCHES = {"low": 200.0, "middle": 1000.0, "high": 5000.0}
 
@@ -54,6 +59,24 @@ def test_it_learns_to_tell_pitches_apart():
         assert objective(held_out, step=0)["accuracy"] > 0.9
     waveform = torch.cat([tone(label, 200).waveform for label in PITCHES])
     assert objective.classifier.classify(waveform) == list(PITCHES)
+
+
+def test_the_classifier_of_recordings_never_hears_a_drawn_sound(tmp_path):
+    bank = tmp_path / "sounds"
+    for label, hertz in (("cat", 500.0), ("rain", 3000.0)):
+        (bank / label).mkdir(parents=True)
+        wave = 0.5 * np.sin(2 * np.pi * hertz * np.arange(16000) / 16000)
+        for index in range(5):
+            soundfile.write(bank / label / f"{index}.wav", wave, 16000)
+    objective = recording_classifier("mini")
+    assert objective.classifier.families == tuple(KNOWN)
+    clips = scene_clips(objective.wants, 0, 6, duration_s=2.0, world=recordings_alone(), recordings=[bank])
+    assert clips.config.families == ("rain", "cat")
+    assert clips.config.sound.recordings == 1
+    for clip in (clips[index] for index in range(6)):
+        spectrum = torch.fft.rfft(clip.waveform[0]).abs()
+        loudest = float(spectrum.argmax()) / clip.duration_s
+        assert loudest == pytest.approx({"cat": 500, "rain": 3000}[clip.label], rel=0.02)
 
 
 def test_variation_comes_from_the_generator_and_only_in_training():

@@ -1,12 +1,14 @@
 """Frozen video, audio and text encoders, and the training of our own."""
 
-from ..protocols.system import Trainable
+from ..protocols.system import Option, Trainable
 from ..protocols.train_config import TrainConfig
 
 TRAINABLES = (
     Trainable("gram", "video, audio and text towers in one embedding space", "postsync.encoders.training:gram",
               TrainConfig(steps=3000, batch_size=48, lr=1.5e-3, warmup=80, weight_decay=0.03), count=2600,
-              parts={"start": "trained towers to start from"}),
+              parts={"start": "trained towers to start from"},
+              options={"blend": Option(float, "share of the trained weights in the export, the rest those of the start",
+                                       low=0.0, high=1.0)}),
     Trainable("gram_pictures", "GRAM's video tower, trained further beside the bundled audio and text towers",
               "postsync.encoders.training:gram_pictures",
               TrainConfig(steps=8000, batch_size=48, lr=1.5e-3, warmup=100, weight_decay=0.03),

@@ -85,10 +85,17 @@ class GramObjective(Objective):
         self.config = config
         self.captions = captions
         self._texts: dict[str, Tensor] = {}
+        self.start: dict[str, Tensor] = {}
+        self.blend = 1.0
         still = {"audio", "text"} - set(config.trained)
         self.embedded = set() if config.matching_weight else still  # what `prepare` can embed once for all steps
         for module in self.frozen():
             module.requires_grad_(False).eval()
+
+    def blend_with_start(self, blend: float) -> None:
+        """Export the share `blend` of the trained weights; the rest is what they are now, before training (weight-space
+        ensembling: Wortsman et al., CVPR 2022, section 3)."""
+        self.start, self.blend = {name: value.clone() for name, value in self.encoder.state_dict().items()}, blend
 
     @property
     def wants(self) -> ClipRequest:
@@ -177,7 +184,12 @@ class GramObjective(Objective):
 
     def export(self, folder: Path) -> None:
         """Write float16 weights, configuration and vocabulary into `folder`."""
-        copy.deepcopy(self.encoder).half().save_pretrained(folder)
+        encoder = copy.deepcopy(self.encoder).cpu()
+        trained = encoder.state_dict()
+        encoder.load_state_dict({name: torch.lerp(self.start[name], value, self.blend)
+                                 if name in self.start and value.is_floating_point() else value
+                                 for name, value in trained.items()})
+        encoder.half().save_pretrained(folder)
 
     def _embed_once(self, caption: str) -> Tensor:
         if caption not in self._texts:

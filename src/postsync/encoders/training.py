@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .. import weights
+from ..errors import ConditionError
 from ..protocols.clip import Clip
 from ..scenes.captions import paraphrases
 from ..scenes.families import KNOWN
@@ -18,14 +19,23 @@ CAVP_PRESETS: dict[str, Callable[[], cavp_objective.CavpTraining]] = {
     "mini": cavp_objective.mini, "tiny": cavp_objective.tiny}
 
 
-def gram(preset: str, start: Path | None = None) -> gram_objective.GramObjective:
-    """GRAM's towers on the bundled vocabulary: from scratch, or from the trained ones in the folder `start`."""
+def gram(preset: str, start: Path | None = None, blend: float | None = None) -> gram_objective.GramObjective:
+    """GRAM's towers on the bundled vocabulary: from scratch, or from the trained ones in the folder `start`, with which
+    `blend` mixes what is exported (`GramObjective.blend_with_start`).
+
+    Raises ConditionError for a blend without a start.
+    """
+    if blend is not None and start is None:
+        raise ConditionError("blend mixes the trained weights with those of a start; name it with --part start=FOLDER.")
     if start is not None:
         encoder = towers.GramEncoder.from_pretrained(start).float()
     else:
         tokenizer = WordPieceTokenizer(weights.ROOT / "gram" / "vocab.txt")
         encoder = towers.GramEncoder.from_preset(GRAM_PRESETS[preset](vocab_size=len(tokenizer)), tokenizer)
-    return gram_objective.GramObjective(encoder, gram_objective.mini(), captions=scene_captions)
+    objective = gram_objective.GramObjective(encoder, gram_objective.mini(), captions=scene_captions)
+    if blend is not None:
+        objective.blend_with_start(blend)
+    return objective
 
 
 def gram_pictures(preset: str, gram: Path | None = None) -> gram_objective.GramObjective:

@@ -20,11 +20,11 @@ from ..features.onsets import audio_onsets, librosa_onsets
 from ..media.meter import integrated_lufs
 from ..metrics.alignment import FLOW_THRESHOLD, Variant
 from ..metrics.captions import bert_scores
-from ..metrics.heard import FIRST, accepted_places, heard_classes_of
+from ..metrics.heard import FIRST, accepted_places, families_heard_as, heard_classes_of
 from ..metrics.onset_protocols import SAMPLE_RATE as ONSET_RATE
 from ..metrics.onset_protocols import OnsetHits, onset_hits
 from ..metrics.signals import RECIPES
-from .networks import ROBERTA
+from .networks import BUNDLED, ROBERTA
 from .observation import SILENT_PEAK, Observation, Pair
 from .sides import Skipped
 
@@ -107,11 +107,15 @@ def families(pair: Pair) -> tuple[list[str], list[str]]:
 def heard(pair: Pair, network: str, side: str = "generated") -> tuple[Tensor, list[int]]:
     """A tagger's scores (C,) of a sound, and the places of the classes that are right. Raises Skipped for a clip of
     which nothing is expected, or nothing that the tagger knows."""
-    names, facts = class_names(network), pair.facts
+    names, facts = _class_names(pair, network), pair.facts
     expected = facts.heard_as or heard_classes_of(facts.label)
     if not expected:
         raise Skipped(f"is labelled {facts.label!r} and names no classes in heard_as, so nothing is expected of it")
-    places = accepted_places(expected, names)
+    if network in BUNDLED:  # its classes are families
+        own = (facts.label,) if facts.label in names else families_heard_as(expected, names)
+        places = [names.index(family) for family in own]
+    else:
+        places = accepted_places(expected, names)
     if not places:
         raise Skipped(f"expects {', '.join(expected)}, none of which {network} knows by that name")
     return _tagged(pair.generated if side == "generated" else pair.reference, network), places
@@ -119,8 +123,13 @@ def heard(pair: Pair, network: str, side: str = "generated") -> tuple[Tensor, li
 
 def heard_classes(network: str, pair: Pair) -> str:
     """The five classes that a tagger hears most in the generated sound, with their scores."""
-    scores, names = _tagged(pair.generated, network), class_names(network)
-    return ", ".join(f"{names[place]} {scores[place]:.2f}" for place in scores.topk(FIRST).indices.tolist())
+    scores, names = _tagged(pair.generated, network), _class_names(pair, network)
+    first = scores.topk(min(FIRST, len(scores))).indices.tolist()
+    return ", ".join(f"{names[place]} {scores[place]:.2f}" for place in first)
+
+
+def _class_names(pair: Pair, network: str) -> tuple[str, ...]:
+    return pair.networks[network].model.families if network in BUNDLED else class_names(network)
 
 
 def _tagged(clip: Observation, network: str) -> Tensor:

@@ -21,7 +21,7 @@ from ..errors import WeightsError
 from ..media.container import sha256_of
 from .sides import Skipped
 
-BUNDLED = ("scene_classifier", "gram")
+BUNDLED = ("scene_classifier", "recording_classifier", "gram")
 ROBERTA = "roberta"  # of BERTScore; in the cache of Hugging Face
 TOWERS = ("cavp", "imagebind")  # what takes both sounds and pictures
 MEAN_REMOVED = ("vggish", "panns")  # their evaluation code subtracts each clip's mean
@@ -111,7 +111,7 @@ class _Towers(Network):
 
 
 class _Classifier(Network):
-    """The classifier of scene sounds."""
+    """A bundled classifier of sounds: of scenes, or of recordings."""
 
     resampler = "soxr"
 
@@ -120,7 +120,8 @@ class _Classifier(Network):
 
     def _of_sound(self, waveform: Tensor) -> Features:
         features = self.model.features(waveform)
-        return {"features": features, "logits": self.model.head(features)}
+        logits = self.model.head(features)
+        return {"features": features, "logits": logits, "scores": logits.softmax(-1)}
 
 
 class _Gram(Network):

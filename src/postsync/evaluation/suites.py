@@ -273,8 +273,9 @@ def _onset_metrics() -> tuple[Metric, ...]:
 
 def heard() -> Suite:
     """What independent taggers hear: classes, whatever network the sounds were trained with."""
-    return Suite("heard", "what a tagger of AudioSet hears: expected classes, of generated and real sound", tuple(
-        metric for tagger, shown in (("yamnet", "YAMNet"), ("panns", "PANNs")) for metric in _heard_by(tagger, shown)),
+    return Suite("heard", "what a tagger hears: expected classes, of generated and real sound", tuple(
+        metric for tagger, shown in (("recording_classifier", "RecordingClassifier"), ("yamnet", "YAMNet"),
+                                     ("panns", "PANNs")) for metric in _heard_by(tagger, shown)),
         duration_s=30.0)
 
 

@@ -7,4 +7,8 @@ TRAINABLES = (
     Trainable("scene_classifier", "classifier of a sound's family, for evaluation",
               "postsync.metrics.scene_classifier:scene_classifier",
               TrainConfig(steps=800, batch_size=32, lr=2e-3, warmup=100, ema_decay=0.99), count=2600),
+    Trainable("recording_classifier", "classifier of a sound's family that has heard recordings alone, for evaluation",
+              "postsync.metrics.scene_classifier:recording_classifier",
+              TrainConfig(steps=1500, batch_size=32, lr=2e-3, warmup=100, weight_decay=0.05, ema_decay=0.99),
+              count=5200, world="postsync.metrics.scene_classifier:recordings_alone"),
 )

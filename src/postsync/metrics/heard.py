@@ -129,6 +129,11 @@ def heard_classes_of(label: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in HEARD_AS.get(label or "", "").split(";") if name.strip())
 
 
+def families_heard_as(expected: Sequence[str], families: Sequence[str]) -> tuple[str, ...]:
+    """The families whose sound may be heard as one of the classes `expected`."""
+    return tuple(family for family in families if set(heard_classes_of(family)) & set(expected))
+
+
 def accepted_places(expected: Sequence[str], names: Sequence[str]) -> list[int]:
     """Places of the classes that `expected` names: wholly, or up to a comma or bracket."""
     wanted = set(expected)

@@ -1,8 +1,9 @@
-"""A small convolutional network that names the family of a scene's sound, and the objective that trains it.
+"""A small convolutional network that names the family of a sound, and the objective that trains it.
 
 It evaluates generated sounds: whether a sound generated from a caption belongs to the caption's family, and how far
-generated sounds are from real ones in its feature space. It was trained on scenes with synthesised and recorded sounds;
-it is unreliable on other recordings.
+generated sounds are from real ones in its feature space. The scene classifier was trained on scenes with synthesised
+and recorded sounds; it is unreliable on other recordings. The recording classifier has heard recordings alone, so that
+what it says of drawn sounds, and of those that a system generates, is independent of the drawing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -22,8 +24,9 @@ from ..errors import ConditionError
 from ..features.spectrogram import audioldm_log_mel
 from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, Objective
-from ..scenes.families import FAMILIES
+from ..scenes.families import FAMILIES, KNOWN
 from ..scenes.render import NATIVE_S
+from ..scenes.sounds import SoundConfig
 from .accumulators import ClipMean
 
 SAMPLE_RATE = 16000
@@ -129,6 +132,16 @@ class SceneClassifierObjective(Objective):
 def scene_classifier(preset: str) -> SceneClassifierObjective:
     """Objective of the untrained classifier, which has one size."""
     return SceneClassifierObjective()
+
+
+def recording_classifier(preset: str) -> SceneClassifierObjective:
+    """Objective of the untrained classifier of recordings, which has one size and a class for every known family."""
+    return SceneClassifierObjective(SceneClassifier(tuple(KNOWN)), gain=1.5, tilt=1.5, noise=0.4)
+
+
+def recordings_alone() -> dict[str, Any]:
+    """Scenes of the families that the bank has, each sounded by its recordings."""
+    return {"sound": SoundConfig(noise=0.3, room=0.3, recordings=1.0)}
 
 
 class FamilyAccuracy(ClipMean):

@@ -11,8 +11,7 @@ from ..data.flags import UNFIT_FOR_TRAINING, UNUSABLE
 from ..data.manifest import ManifestDataset
 from ..errors import PostsyncError
 from ..protocols.objective import ClipRequest, Objective
-from ..scenes.families import FAMILIES
-from ..scenes.families import RECORDED as RECORDED_FAMILIES
+from ..scenes.families import FAMILIES, KNOWN
 from ..scenes.recordings import RecordingBank
 from ..scenes.render import HELD_OUT_SEED, SceneDataset, clean_scenes, full_scenes
 from ..scenes.sounds import SoundConfig
@@ -26,8 +25,8 @@ def scene_clips(wants: ClipRequest, seed: int, count: int, *, world: dict[str, A
     is mono, however many channels the objective wants.
 
     `world`: further arguments of SceneConfig. `clean`: no nuisances. `recordings`: folders of labelled recordings: a
-    second source of sound, and the only one of the families that have no synthesis. Raises PostsyncError unless all of
-    these are training scenes.
+    second source of sound, and the only one of the families that have no synthesis, or of all where the world's sounds
+    are recorded alone. Raises PostsyncError unless all of these are training scenes.
     """
     first = seed * count
     if seed < 0 or first + count > HELD_OUT_SEED:
@@ -44,7 +43,8 @@ def scene_clips(wants: ClipRequest, seed: int, count: int, *, world: dict[str, A
     if recordings:
         bank = RecordingBank(*recordings)
         scenes.setdefault("sound", SoundConfig(recordings=RECORDED))
-        scenes.setdefault("families", (*FAMILIES, *(name for name in RECORDED_FAMILIES if name in bank.families)))
+        drawn = () if scenes["sound"].recordings == 1 else FAMILIES
+        scenes.setdefault("families", tuple(name for name in KNOWN if name in drawn or name in bank.families))
     if clean:
         config = clean_scenes(**{name: value for name, value in scenes.items() if name != "nuisances"})
     else:

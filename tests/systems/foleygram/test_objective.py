@@ -1,4 +1,4 @@
-"""The two trainings: what gets gradients, what a batch loses, what is prepared and exported, and that both learn."""
+"""The trainings: what gets gradients, what a batch loses, what is prepared and exported, and that both learn."""
 
 from __future__ import annotations
 
@@ -62,6 +62,36 @@ def test_control_stage_trains_the_branch_alone_or_with_the_projections(projectio
     assert "controlnet.conv_outs.0.weight" in moved
     assert any(n.startswith("conditioner.proj") for n in moved) == projections
     assert not any(n.startswith(("transformer", "conditioner.seconds")) for n in moved)
+
+
+def test_joint_stage_trains_all_from_scratch_or_from_a_pipeline(tmp_path):
+    objective = FoleyGRAMObjective(PRESET, stage="joint")
+    assert {n.split(".")[0] for n in trained_names(objective)} == {"transformer", "conditioner", "controlnet"}
+    objective(batch(), step=0)["loss"].backward()
+    assert objective.transformer.transformer.project_out.weight.grad.abs().sum() > 0
+    assert objective.controlnet.conv_outs[0].weight.grad.abs().sum() > 0
+    objective.fit([{"latents": 5 + torch.randn(8, 16, 16, generator=generator())}])
+    torch.nn.init.ones_(objective.controlnet.conv_outs[0].weight)
+    objective.export(tmp_path)
+    start = FoleyGRAMPipeline.from_pretrained(tmp_path, codec=None, gram=None)
+    further = FoleyGRAMObjective(PRESET, stage="joint", base=start)
+    assert trained_names(further) == trained_names(objective)
+    assert further.controlnet.conv_outs[0].weight.eq(1).all()
+    assert further.layout.mean.mean() == pytest.approx(5, abs=0.1)
+
+
+def test_silence_weighs_less_and_does_not_change_what_is_best():
+    objective = control_objective(silence_weight=0.25, envelope_perturbed=0.0, envelope_drop=0.0)
+    control = torch.zeros(2, 64)
+    control[0, 20:24] = 0.5  # the sixth latent frame of the first sample
+    weights = objective._weights(control, torch.ones(2, 1, 16))
+    assert weights[0, 0].tolist() == [0.25] * 4 + [1.0] * 3 + [0.25] * 9
+    assert weights[1].eq(0.25).all()
+    assert objective._weights(torch.full((2, 64), -1.0), torch.ones(2, 1, 16)).eq(0.25).all()  # no envelope given
+    even = objective(batch() | {"envelope": torch.zeros(4, 64)}, step=0)["loss"]
+    plain = control_objective(silence_weight=1.0, envelope_perturbed=0.0, envelope_drop=0.0)
+    plain.load_state_dict(objective.state_dict())
+    torch.testing.assert_close(even, plain(batch() | {"envelope": torch.zeros(4, 64)}, step=0)["loss"])
 
 
 def test_control_stage_needs_a_base():

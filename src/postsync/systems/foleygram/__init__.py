@@ -29,6 +29,11 @@ SYSTEM = System(
     presets={"mini": "foleygram"}, parts={"codec": "mel_codec", "gram": "gram"}, options=OPTIONS)
 
 TRAINABLES = (
+    Trainable("foleygram", "FoleyGRAM's diffusion transformer and its envelope branch, as one",
+              "postsync.systems.foleygram.training:joint",
+              TrainConfig(steps=10000, batch_size=24, lr=1e-3, warmup=200), count=6000, presets=("mini",),
+              world="postsync.systems.foleygram.training:scenes",
+              parts={"start": "a trained pipeline to start from", "codec": "a mel codec", "gram": "GRAM's towers"}),
     Trainable("foleygram_base", "FoleyGRAM's diffusion transformer", "postsync.systems.foleygram.training:base",
               TrainConfig(steps=6000, batch_size=16, lr=2e-3, warmup=150), count=2600, presets=("mini",),
               world="postsync.systems.foleygram.training:scenes",

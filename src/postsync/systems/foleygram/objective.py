@@ -1,7 +1,8 @@
-"""FoleyGRAM's two training stages: the base transformer, then the control branch on the frozen base.
+"""FoleyGRAM's training stages: the base transformer, then the control branch on the frozen base; or both at once.
 
 Source: arXiv 2510.05829; riccardofosco95/Stable-Video2Audio for what the paper leaves open (v prediction, logit-normal
-time, whole-token drop, the -1 envelope). The base stage exists because the mini has no published backbone to freeze.
+time, whole-token drop, the -1 envelope). The other stages exist because the mini has no published backbone to freeze:
+trained with its branch, the transformer need not spend itself on guessing when something sounds.
 """
 
 from __future__ import annotations
@@ -36,21 +37,23 @@ from .pipeline import FoleyGRAMPipeline
 from .presets import FoleyGRAMPreset
 
 V = Parameterization("v")
+AUDIBLE = 0.003
+"""Loudness, as linear RMS of a sound whose peak is 1, from which a frame counts as sounding."""
 
 
 class FoleyGRAMObjective(Objective):
     """Stage "base" trains transformer and conditioner without envelope; "control" trains the branch alone (and the
-    conditioner's projections, if the preset says so).
+    conditioner's projections, if the preset says so); "joint" trains all three.
 
     A batch holds `latents` (B, *codec), `envelope` of the peak-normalised sound, which is (B, M) linear RMS at 100 Hz
     or, where the branch takes it through the codec ("vae"), latents of the causal one, and unit embeddings `video`,
     `audio` (B, D) and `text` (B, K, D), zeros if there is none.
     """
 
-    def __init__(self, preset: FoleyGRAMPreset, *, stage: Literal["base", "control"] = "base",
+    def __init__(self, preset: FoleyGRAMPreset, *, stage: Literal["base", "control", "joint"] = "base",
                  base: FoleyGRAMPipeline | None = None, codec: Codec | None = None,
                  gram: GramEncoder | None = None) -> None:
-        """`base` holds the trained parts that the control stage starts from; `codec` and `gram` serve `prepare`.
+        """`base` holds the trained parts that a stage starts from; `codec` and `gram` serve `prepare`.
 
         Raises PostsyncError for a control stage without a base.
         """
@@ -63,13 +66,15 @@ class FoleyGRAMObjective(Objective):
         self.conditioner = base.conditioner if base else FoleyConditioner(**preset.conditioner)
         self.layout = base.layout if base else LatentLayout(**preset.layout)
         self.controlnet: DiTControlNet | None = None
-        if stage == "base":  # a pipeline that training starts from was loaded frozen
+        if stage != "control":  # a pipeline that training starts from was loaded frozen
             self.transformer.requires_grad_(True)
             self.conditioner.requires_grad_(True)
-        else:
+        if stage != "base":
             self.controlnet = DiTControlNet.from_dit(
                 self.transformer, preset.control_depth_factor, preset.control_encoder, preset.envelope_values,
                 preset.envelope_mu)
+            if stage == "joint" and base is not None and base.controlnet is not None:
+                self.controlnet.load_state_dict(base.controlnet.state_dict())
         self.codec, self.gram = codec, gram
         self._texts: dict[str, Tensor] = {}
         self._no_control: Tensor | None = None
@@ -90,8 +95,8 @@ class FoleyGRAMObjective(Objective):
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:
-        """Mean squared error of v at one drawn time for each sample; `teacher` is not used. Without a generator the
-        draws are those of the seed `step`."""
+        """Mean squared error of v at one drawn time for each sample, frames of silence with `silence_weight`; `teacher`
+        is not used. Without a generator the draws are those of the seed `step`."""
         generator = torch.Generator().manual_seed(step) if generator is None else generator
         clean, envelope = self._crop(self.layout.fold(batch["latents"].float()), self._controls(batch), generator)
         size = clean.shape[0]
@@ -103,11 +108,14 @@ class FoleyGRAMObjective(Objective):
         inputs = {"x": alpha * clean + sigma * noise, "t": t, "cross_attn_cond": tokens,
                   "global_cond": self.conditioner.global_cond(start_s, total_s, size)}
         controls: Sequence[Tensor] = ()
+        weights = clean.new_ones(size, 1, clean.shape[-1])
         if self.controlnet is not None:
             control, estimated = self._envelope(envelope, generator)
             controls = self.controlnet(control=control, estimated=estimated, **inputs)
+            weights = self._weights(control, weights)
         predicted = self.transformer(**inputs, controls=controls)
-        return {"loss": functional.mse_loss(predicted, V.target(clean, noise, alpha, sigma))}
+        errors = (predicted - V.target(clean, noise, alpha, sigma)).square()
+        return {"loss": (weights * errors).mean() / weights.mean()}
 
     def frozen(self) -> list[nn.Module]:
         """Parts kept in eval mode, without gradients (but for the projections, if the preset trains them)."""
@@ -117,8 +125,8 @@ class FoleyGRAMObjective(Objective):
         return [part for part in parts if isinstance(part, nn.Module)]
 
     def fit(self, samples: Iterable[Batch]) -> None:
-        """Measure the latents' mean and deviation in the base stage; the control stage keeps the base's."""
-        if self.stage == "base":
+        """Measure the latents' mean and deviation; the control stage keeps the base's."""
+        if self.stage != "control":
             self.layout.fit(s["latents"] for s in samples)
 
     @torch.no_grad()
@@ -240,6 +248,16 @@ class FoleyGRAMObjective(Objective):
         dropped = torch.rand(len(control), generator=generator) < self.preset.training.envelope_drop
         dropped = dropped.to(control.device)
         return torch.where(dropped[:, None], NO_CONTROL, control), perturbed & ~dropped
+
+    def _weights(self, control: Tensor, ones: Tensor) -> Tensor:
+        """Weights (B, 1, T) of the latent frames: 1 where the control (B, M) sounds, one frame around it included, and
+        `silence_weight` elsewhere. They follow the control that the branch is given, nothing else: the best prediction
+        stays what it was."""
+        if self._through_codec or self.preset.training.silence_weight == 1:
+            return ones
+        loud = functional.max_pool1d(control[:, None], self.preset.envelope_values)
+        sounding = functional.max_pool1d((loud > AUDIBLE).to(ones), 3, stride=1, padding=1)
+        return torch.where(sounding > 0, 1.0, self.preset.training.silence_weight)
 
 
 def _published(part: Any) -> Any:

@@ -42,6 +42,7 @@ class TrainingDefaults:
     crop_share: float = 0.75  # of the steps; the others see the native length
     time_mean: float = 0.0  # of the normal number whose sigmoid is the time: above 0, more noise
     uniform_time: float = 0.0  # share of times drawn uniformly instead of logit-normally
+    silence_weight: float = 1.0  # in the loss, of frames in which the given envelope is silent
     train_projections: bool = True  # of the conditioner, in the control stage
     num_captions: int = 8  # paraphrases kept of a clip, one drawn at each step
 
@@ -86,8 +87,9 @@ def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
         sampler=SamplerDefaults(num_inference_steps=12, guidance_scale=4.0, eta=0.0, sigma_min=0.03, sigma_max=100.0,
                                 window_overlap=51, guide_envelope=True, fader_db=18.0, stand_in="recordings",
                                 sharp_attacks=True),
-        training=TrainingDefaults(video_drop=0.5, audio_drop=0.5, envelope_drop=0.1, crop_frames=102, crop_share=0.9,
-                                  time_mean=1.0, uniform_time=0.3, train_projections=False))
+        training=TrainingDefaults(video_drop=0.7, audio_drop=0.7, envelope_drop=0.1, envelope_perturbed=0.3,
+                                  crop_frames=68, crop_share=0.9, time_mean=1.0, uniform_time=0.3, silence_weight=0.2,
+                                  train_projections=False))
 
 
 def tiny(gram_dim: int = 8) -> FoleyGRAMPreset:

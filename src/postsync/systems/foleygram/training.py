@@ -1,4 +1,4 @@
-"""Training recipes of FoleyGRAM: a preset's name -> the untrained objective of either stage, with bundled codec and
+"""Training recipes of FoleyGRAM: a preset's name -> the untrained objective of a stage, with bundled codec and
 towers.
 """
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ... import weights
 from ...codecs.mel_vae import MelCodec
@@ -27,8 +27,19 @@ def base(preset: str, start: Path | None = None, codec: Path | None = None,
     `codec`, `gram`: folders of trained ones, by default the bundled. Raises PostsyncError for a start without a
     pipeline.
     """
+    return _from("base", preset, start, codec, gram)
+
+
+def joint(preset: str, start: Path | None = None, codec: Path | None = None,
+          gram: Path | None = None) -> FoleyGRAMObjective:
+    """The diffusion transformer and its control branch, trained as one; arguments and errors as of `base`."""
+    return _from("joint", preset, start, codec, gram)
+
+
+def _from(stage: Literal["base", "joint"], preset: str, start: Path | None, codec: Path | None,
+          gram: Path | None) -> FoleyGRAMObjective:
     encoder = GramEncoder.from_pretrained(gram or weights.bundled("gram"))
-    return FoleyGRAMObjective(PRESETS[preset](gram_dim=encoder.embedding_dim), stage="base",
+    return FoleyGRAMObjective(PRESETS[preset](gram_dim=encoder.embedding_dim), stage=stage,
                               base=None if start is None else _pipeline(start),
                               codec=MelCodec.from_pretrained(codec or weights.bundled("mel_codec")), gram=encoder)
 
