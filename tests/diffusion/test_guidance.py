@@ -17,7 +17,7 @@ from postsync.protocols.guide import Step
 
 
 def step(latents: torch.Tensor) -> Step:
-    return Step(0, 1, 0.5, 1.0, 2.0, 1.0, 1.0, latents, latents, None, lambda z: z, lambda clean, *_: clean)
+    return Step(0, 1, 0.5, 1.0, 2.0, 1.0, 1.0, latents, latents, None, lambda z: z, lambda clean, *_: clean, 1.0)
 
 
 class Halve:

@@ -125,7 +125,8 @@ class MelCodec(ModelMixin, ConfigMixin):
             z = z if self.vae.post_quant_conv is None else self.vae.post_quant_conv(z)
             x = decode_in_chunks(self.vae.decoder, z, length)
         x = rearrange(x, "b (p q) t f -> b 1 (t p) (f q)", p=p, q=p)
-        return x[:, 0].float() * self.config.mel_std + self.config.mel_mean
+        wide = torch.promote_types(x.dtype, torch.float32)
+        return x[:, 0].to(wide) * self.config.mel_std + self.config.mel_mean
 
     def _decode_vae(self, z: Tensor) -> Tensor:
         """The VAE's decoder in one pass."""

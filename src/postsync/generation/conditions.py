@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import registry
 from ..errors import ConditionError
 from ..features.envelope import ENVELOPE_RATE
 from ..media.audio import read_audio
@@ -19,7 +20,8 @@ from ..media.picture import NoPicture, Picture
 from ..media.video import VideoInfo
 from ..media.watch import FramePlan, regular, spread, watch
 from ..notes import note
-from ..protocols.pipeline import OnProgress, Pipeline, stage
+from ..protocols.guide import Guide
+from ..protocols.pipeline import ConditionedGuide, OnProgress, Pictures, Pipeline, stage
 from ..protocols.system import checked_options
 from ..scenes.captions import family_of
 from ..scenes.shapes import SHAPES, Shape
@@ -46,6 +48,7 @@ class Conditions:
     timing: Timing | None  # None: the pipeline follows the picture alone
     frames: Tensor | None  # (n, 3, H, W) uint8 of the part, if the pipeline uses pictures
     reference: Tensor | None  # (C, N) at the pipeline's rate
+    guides: tuple[Guide, ...] = ()  # those that the options name, then those that were given; told what to follow
 
 
 @dataclass
@@ -65,11 +68,12 @@ class PictureCache:
 
 def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timing: Timing | None = None,
                     part: tuple[float, float] | None = None, *, known: PictureCache | None = None,
-                    on_progress: OnProgress | None = None) -> Conditions:
-    """Read all that the options name; the picture is decoded at most once.
+                    guides: Sequence[Guide] = (), on_progress: OnProgress | None = None) -> Conditions:
+    """Read all that the options name; the picture is decoded once, and once more for a guide that looks at it.
 
     `timing`: used instead of reading it; `part`: start and end in seconds, by default that of the options; `known`:
-    earlier readings, which is extended. Raises MediaError, ConditionError, WeightsError.
+    earlier readings, which is extended; `guides`: beside those that the options name. Raises MediaError,
+    ConditionError, WeightsError.
     """
     known = PictureCache() if known is None else known
     source, asked = timing_source(options, pipeline), pipeline_arguments(options)
@@ -78,7 +82,8 @@ def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timi
     reader = source if timing is None and source in READERS else None
 
     def plan(info: VideoInfo) -> FramePlan | None:
-        return plan_pictures(pipeline, info, part or part_of(info.duration_s, options), asked)
+        return plan_pictures(lambda seconds: pipeline.pictures_wanted(seconds, asked), info,
+                             part or part_of(info.duration_s, options))
 
     if isinstance(picture, NoPicture):
         reader, source = None, source if source in ("envelope", "onsets") else None
@@ -98,8 +103,31 @@ def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timi
         why = "nothing moves in the picture as if it sounded" if reader else "the timing is silent"
         note(log, "%s: %s, so the soundtrack is silent; give hits (--onsets-in) or an envelope, name a steady sound "
              "such as rain, or free the sound from the timing (--control-scale 0)", picture.name, why)
-    frames = None if images is None else torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-    return Conditions(picture, start_s, end_s, timing, frames, reference)
+    all_guides = (*_named_guides(options, pipeline), *guides)
+    for guide in all_guides:
+        if isinstance(guide, ConditionedGuide):
+            _tell(guide, picture, options, (start_s, end_s), known)
+    return Conditions(picture, start_s, end_s, timing, _frames(images), reference, all_guides)
+
+
+def _named_guides(options: Options, pipeline: Pipeline) -> list[Guide]:
+    """The guides that the options name, each with its settings GUIDE.NAME."""
+    return [registry.build_guide(name, pipeline, {key.removeprefix(f"{name}."): value
+                                                  for key, value in options.settings.items()
+                                                  if key.startswith(f"{name}.")}) for name in options.guides]
+
+
+def _tell(guide: ConditionedGuide, picture: Picture, options: Options, part: tuple[float, float],
+          known: PictureCache) -> None:
+    """Tell a guide the words, and show it the pictures that it wants, of a part of the clip."""
+    images = read_picture(picture, known, lambda info: plan_pictures(guide.pictures_wanted, info, part), None)
+    words = options.prompt or ", ".join(cue.text for cue in options.cues if cue.text) or None
+    guide.condition([words], _frames(images))
+
+
+def _frames(images: np.ndarray | None) -> Tensor | None:
+    """Pictures (n, H, W, 3) as (n, 3, H, W)."""
+    return None if images is None else torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
 
 
 def read_picture(picture: Picture, known: PictureCache, plan: Callable[[VideoInfo], FramePlan | None],
@@ -128,15 +156,16 @@ def read_picture(picture: Picture, known: PictureCache, plan: Callable[[VideoInf
     return watched.frames
 
 
-def plan_pictures(pipeline: Pipeline, info: VideoInfo, part: tuple[float, float],
-                  asked: Mapping[str, Any]) -> FramePlan | None:
-    """The pictures of a part of a clip that the pipeline wants; None if it uses none."""
+def plan_pictures(wanted_of: Callable[[float], Pictures | None], info: VideoInfo,
+                  part: tuple[float, float]) -> FramePlan | None:
+    """The pictures of a part of a clip that a pipeline or a guide wants, by the length of the clip in seconds; None if
+    it uses none."""
     start_s, end_s = part
-    wanted = pipeline.pictures_wanted(info.duration_s, asked)
+    wanted = wanted_of(info.duration_s)
     if wanted is None:
         return None
     if wanted.fps is not None:
-        wanted = pipeline.pictures_wanted(end_s - start_s, asked)
+        wanted = wanted_of(end_s - start_s)
         assert wanted is not None
         assert wanted.fps is not None
         return regular(start_s, end_s, wanted.fps, wanted.count, (wanted.size, wanted.size))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import registry
 from ..media.picture import FramesPicture, Picture
-from ..protocols.guide import Guide
 from ..protocols.pipeline import Callback, OnProgress, Pipeline, stage
 from .conditions import Conditions, pipeline_arguments
 from .delivery import DELIVERY_RATE, at_delivery_rate, level, loudness_target, on_24_bits, placed
@@ -34,21 +31,21 @@ class Rendered:
     picture: Picture | None = None
 
 
-def make_result(conditions: Conditions, options: Options, pipeline: Pipeline, *, guides: Sequence[Guide] = (),
-                callback: Callback | None = None, on_progress: OnProgress | None = None) -> Result:
+def make_result(conditions: Conditions, options: Options, pipeline: Pipeline, *, callback: Callback | None = None,
+                on_progress: OnProgress | None = None) -> Result:
     """The soundtrack of a whole clip, silent outside the conditions' part, under its picture or the pipeline's own."""
-    part = render(conditions, options, pipeline, guides=guides, callback=callback, on_progress=on_progress)
+    part = render(conditions, options, pipeline, callback=callback, on_progress=on_progress)
+    given = conditions.guides[len(options.guides):]  # objects, which no sidecar can name
     num_samples = round(conditions.picture.info.duration_s * DELIVERY_RATE)
     waveform = on_24_bits(placed(part.waveform, conditions.start_s, num_samples))
-    recipe = Recipe(options, conditions.timing, guides=tuple(type(guide).__name__ for guide in guides),
+    recipe = Recipe(options, conditions.timing, guides=tuple(type(guide).__name__ for guide in given),
                     used=values_used(pipeline, options))
     soundtrack = Soundtrack(waveform, (recipe,), part.gain_db, part.captions, weights=weight_folders(pipeline, options))
     return Result(part.picture or conditions.picture, soundtrack)
 
 
 def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept_gain_db: float | None = None,
-           guides: Sequence[Guide] = (), callback: Callback | None = None,
-           on_progress: OnProgress | None = None) -> Rendered:
+           callback: Callback | None = None, on_progress: OnProgress | None = None) -> Rendered:
     """The sound for the conditions' part. `kept_gain_db`: the gain of an earlier result, used instead of a loudness.
     """
     start_s, end_s = conditions.start_s, conditions.end_s
@@ -59,8 +56,8 @@ def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept
             num_samples = round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)
             return Rendered(np.zeros((pipeline.channels, num_samples), np.float32), None)
         arguments["envelope"] = timing.part(start_s, end_s, hits=is_hit(options.prompt))
-    if built := [*_named_guides(options, pipeline), *guides]:
-        arguments["guides"] = built
+    if conditions.guides:
+        arguments["guides"] = conditions.guides
     if "callback_on_step_end" in pipeline.accepts:
         arguments["callback_on_step_end"] = _reporting(callback, options.num_inference_steps
                                                        or pipeline.num_inference_steps, on_progress)
@@ -87,13 +84,6 @@ def _arguments(conditions: Conditions, options: Options) -> dict[str, Any]:
     read = {"prompt": cues or options.prompt, "reference_audio": conditions.reference, "video": conditions.frames,
             "envelope": None, "guides": None}
     return {name: value for name, value in (pipeline_arguments(options) | read).items() if value is not None}
-
-
-def _named_guides(options: Options, pipeline: Pipeline) -> list[Guide]:
-    """The guides that the options name, each with its settings GUIDE.NAME."""
-    return [registry.build_guide(name, pipeline, {key.removeprefix(f"{name}."): value
-                                                  for key, value in options.settings.items()
-                                                  if key.startswith(f"{name}.")}) for name in options.guides]
 
 
 def _reporting(callback: Callback | None, num_steps: int, on_progress: OnProgress | None) -> Callback | None:

@@ -114,7 +114,7 @@ class ClipSession:
         options = options.replaced({"seed": options.seed if options.seed >= 0 else fresh_seed()})
         with kept_notes() as read:
             conditions = read_conditions(self.picture, options, self.pipeline, timing, known=self._known,
-                                         on_progress=on_progress)
+                                         guides=guides, on_progress=on_progress)
         source = timing_source(options, self.pipeline)
         if timing is None and source in READERS and conditions.timing is not None:
             options = options.replaced({"timing": source})  # the actual reader, for the sidecar
@@ -122,14 +122,14 @@ class ClipSession:
         for k in numbers:
             with kept_notes() as made:
                 result = make_result(conditions, options.replaced({"seed": options.seed + k}), self.pipeline,
-                                     guides=guides, callback=callback, on_progress=on_progress)
+                                     callback=callback, on_progress=on_progress)
             yield result.with_notes((*advised, *read, *made))
 
     def _read(self, reader: str | None, on_progress: OnProgress | None) -> None:
         """Read the timing, and the pictures that the pipeline wants where nothing else is given."""
         read_picture(self.picture, self._known,
-                     lambda info: plan_pictures(self.pipeline, info, (0.0, info.duration_s), {}), reader,
-                     on_progress=on_progress)
+                     lambda info: plan_pictures(lambda seconds: self.pipeline.pictures_wanted(seconds, {}), info,
+                                                (0.0, info.duration_s)), reader, on_progress=on_progress)
 
     def _check(self, options: Options, timing: Timing | None, guides: Sequence[Guide],
                callback: Callback | None) -> None:

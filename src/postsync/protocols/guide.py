@@ -24,6 +24,7 @@ class Step:
     the step. `model_output` is the guided prediction in the backbone's own parameterization (eps, v or flow), None
     before the step. `clean_estimate(latents)` applies that output, held fixed, at the noise level of `latents_before`:
     the clean latents that these latents imply, differentiable in `latents`; before the step it raises ValueError.
+    `duration_s` is the length of the sound that `decode` gives.
     """
 
     index: int
@@ -38,6 +39,7 @@ class Step:
     model_output: Tensor | None
     clean_estimate: Callable[[Tensor], Tensor]
     decode: Decode
+    duration_s: float
 
 
 @runtime_checkable

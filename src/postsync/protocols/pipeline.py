@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # options are checked before torch is loaded, which takes seconds
     from pathlib import Path
@@ -64,6 +64,19 @@ class Pictures:
     count: int
     size: int
     fps: float | None = None
+
+
+@runtime_checkable
+class ConditionedGuide(Protocol):
+    """A guide that follows what a run is conditioned on: it is told before the run, whatever the pipeline looks at."""
+
+    def pictures_wanted(self, duration_s: float) -> Pictures | None:
+        """The pictures it wants of a clip, spread evenly; None for none."""
+        ...
+
+    def condition(self, prompts: Sequence[str | None], video: Tensor | None) -> None:
+        """The words of each sound of the batch, and the pictures (F, 3, H, W) uint8, if there are any."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -127,4 +127,5 @@ class StepHooks:
 
         return Step(i, len(levels.timesteps), levels.timesteps[i], alpha=levels.alphas[i], sigma=levels.sigmas[i],
                     alpha_next=levels.alphas[i + 1], sigma_next=levels.sigmas[i + 1], latents_before=before,
-                    latents=after, model_output=output, clean_estimate=clean_estimate, decode=decode)
+                    latents=after, model_output=output, clean_estimate=clean_estimate, decode=decode,
+                    duration_s=self.num_samples / self.pipe.sampling_rate)

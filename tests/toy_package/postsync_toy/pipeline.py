@@ -66,7 +66,7 @@ class ToyPipeline:
         for i in range(steps):
             for guide in guides:
                 latents = guide.after_step(Step(i, steps, 1 - i / steps, 1.0, 0.0, 1.0, 0.0, latents, latents, latents,
-                                                lambda state: state, decode))
+                                                lambda state: state, decode, num_samples / self.sampling_rate))
             if callback_on_step_end is not None:
                 latents = (callback_on_step_end(self, i, 1 - i / steps, {"latents": latents}) or {}).get("latents",
                                                                                                      latents)

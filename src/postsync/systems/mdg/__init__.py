@@ -3,10 +3,32 @@
 
 from __future__ import annotations
 
-from ...protocols.system import System
+from ...protocols.system import GuideEntry, Option, System
 
 SYSTEM = System(
     "mdg", "MDG: training-free multimodal guidance for video-to-audio", "2509.24550", "sound",
     public="needs none of its own: it guides public models (AudioLDM, GRAM)",
     licences="official code: no licence file; AudioLDM weights: non-commercial (CC-BY-NC-SA-4.0, check the card); "
              "GRAM: code MIT, its weights state no licence")
+
+GUIDES = (
+    GuideEntry("volume", "draws the sound towards words and picture in GRAM's space, by the volume that they span",
+               "postsync.systems.mdg.guide:build", {
+                   "objective": Option(str, "what is lowered", "volume", choices=(
+                       "volume", "determinant_volume", "gram_determinant", "log_volume", "signed_volume",
+                       "cosine_to_audio", "cosine_sum", "triangle_area", "mahalanobis")),
+                   "step_size": Option(float, "how far a guided step moves latents of unit variance", 0.1, low=0.0001,
+                                       high=10.0),
+                   "inner_steps": Option(int, "optimiser steps at each guided step", 1, low=1, high=20),
+                   "warmup": Option(float, "share of the steps before the first guided one", 0.2, low=0.0, high=1.0),
+                   "stop": Option(float, "share of the steps after which none is guided", 0.75, low=0.0, high=1.0),
+                   "every": Option(int, "guide only each so manyth step", 1, low=1, high=1000),
+                   "order": Option(str, "paper: move the state before a step; code: after it, as published", "paper",
+                                   choices=("paper", "code")),
+                   "optimizer": Option(str, "soft_sign, or Adam as published, by which a batch differs from its sounds "
+                                       "alone", "soft_sign", choices=("soft_sign", "adam")),
+                   "modalities": Option(str, "what the sound is compared with", "both",
+                                        choices=("both", "text", "video")),
+                   "gram": Option(str, "folder of GRAM's towers; default: the bundled ones"),
+               }),
+)
