@@ -25,7 +25,7 @@ def clip(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("system, words", [("foleygram", ("--prompt", "a bell rings")), ("mgaudio", ())])
+@pytest.mark.parametrize(("system", "words"), [("foleygram", ("--prompt", "a bell rings")), ("mgaudio", ())])
 def test_it_moves_the_sound_and_repeats(clip: Path, system: str, words: tuple[str, ...]) -> None:
     plain, guided = (clip.with_name(f"{system}.{name}.mp4") for name in ("plain", "guided"))
     common = ("generate", clip, "--system", system, *words, "--seed", 4, "--steps", 4)
