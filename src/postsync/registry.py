@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .protocols.pipeline import Pipeline
 
 MODULES = (  # the first system that is available is the default
-    "postsync.codecs", "postsync.encoders", "postsync.timing", "postsync.metrics",
+    "postsync.codecs", "postsync.encoders", "postsync.timing", "postsync.backbones", "postsync.metrics",
     "postsync.systems.foleygram", "postsync.systems.mdg", "postsync.systems.mgaudio", "postsync.systems.vatt",
     "postsync.systems.sounding_video",
 )

@@ -18,7 +18,7 @@ from postsync.training.clips import manifest_clips, scene_clips
 
 SOUND = ClipRequest(None, 16000, 4.1)
 SCENES = {"vae": (4.1, 64, None), "vocoder": (4.1, 64, None), "scene_classifier": (NATIVE_S, 64, None),
-          "recording_classifier": (NATIVE_S, 64, None),
+          "recording_classifier": (NATIVE_S, 64, None), "audioldm": (NATIVE_S, 64, None),
           "timing": (4.0, 96, None)}  # duration, size and rate; the others look at a few pictures
 
 

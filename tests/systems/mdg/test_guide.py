@@ -136,7 +136,10 @@ class Ear(torch.nn.Module):
     """Stands in for GRAM: hears the energy of eight stretches of time, and reads and sees what it is told."""
 
     num_frames, image_size, device = 2, 16, torch.device("cpu")
-    config = {"slice_frames": 50}
+
+    def __init__(self):
+        super().__init__()
+        self.config = {"slice_frames": 50}
 
     def encode_audio(self, sound):
         return torch.nn.functional.normalize(sound.unflatten(-1, (8, -1)).square().mean(-1).sqrt(), dim=-1)

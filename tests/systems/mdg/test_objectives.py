@@ -30,7 +30,8 @@ def gradient(name: str, audio: torch.Tensor, others) -> torch.Tensor:
 def test_volumes_are_the_official_ones(golden, kind, name):
     case = load_file(golden("gram_volume") / "case.safetensors")
     text, video, audio = (case[f"{kind}.{k}"] for k in ("text", "video", "audio"))
-    torch.testing.assert_close(OBJECTIVES[name](audio, [text, video]), case[f"{kind}.volume_matched"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(OBJECTIVES[name](audio, [text, video]), case[f"{kind}.volume_matched"], atol=1e-5,
+                               rtol=0)
     torch.testing.assert_close(gradient(name, audio, [text, video]) / len(audio),
                                case[f"{kind}.grad_audio_of_mean_volume"], atol=2e-6, rtol=1e-3)
 
@@ -87,4 +88,4 @@ def test_degenerate_vectors_give_finite_numbers(name):
 
 
 def test_the_table_of_options_names_them_all():
-    assert mdg.GUIDES[0].options["objective"].choices == tuple(OBJECTIVES)
+    assert mdg.SETTINGS["objective"].choices == tuple(OBJECTIVES)

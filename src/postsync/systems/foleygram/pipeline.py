@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from ...codecs import load_codec
@@ -21,9 +19,9 @@ from ...diffusion.guidance import classifier_free_guidance, scale_at
 from ...diffusion.parameterization import Parameterization, time_of_sigma, v_denoiser
 from ...diffusion.solvers import draw_noise, one_generator_each, polyexponential_sigmas, sample
 from ...diffusion.windows import average_windows, plan_windows
-from ...encoders.gram import GramEncoder
+from ...encoders.gram import GramEncoder, load_gram
 from ...encoders.stand_ins import StandIns
-from ...errors import ConditionError, WeightsError
+from ...errors import ConditionError
 from ...features.attacks import sharpen_attacks
 from ...features.envelope import CENTRED, ENVELOPE_RATE, Envelope
 from ...protocols.codec import Codec
@@ -40,15 +38,6 @@ from .presets import FoleyGRAMPreset, SamplerDefaults
 from .prompts import read_prompt
 
 V = Parameterization("v")
-
-
-def load_gram(folder: Path, torch_dtype: torch.dtype) -> GramEncoder:
-    """The GRAM towers saved in `folder`. Raises WeightsError for a folder that holds none."""
-    try:
-        return GramEncoder.from_pretrained(folder, torch_dtype=torch_dtype)
-    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        raise WeightsError(f"{folder} holds no readable GRAM towers ({' '.join(str(error).split())[:200]}); "
-                           "name a folder that postsync weights convert or postsync train gram wrote.") from error
 
 
 class FoleyGRAMPipeline(LatentPipeline):

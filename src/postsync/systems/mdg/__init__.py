@@ -5,6 +5,29 @@ from __future__ import annotations
 
 from ...protocols.system import GuideEntry, Option, System
 
+SETTINGS = {
+    "objective": Option(str, "what is lowered", choices=(
+        "volume", "determinant_volume", "gram_determinant", "log_volume", "signed_volume", "cosine_to_audio",
+        "cosine_sum", "triangle_area", "mahalanobis")),
+    "step_size": Option(float, "how far a guided step moves latents of unit variance", low=0.0001, high=10.0),
+    "inner_steps": Option(int, "optimiser steps at each guided step", low=1, high=20),
+    "warmup": Option(float, "share of the steps before the first guided one", low=0.0, high=1.0),
+    "stop": Option(float, "share of the steps after which none is guided", low=0.0, high=1.0),
+    "every": Option(int, "guide only each so manyth step", low=1, high=1000),
+    "order": Option(str, "paper: move the state before a step; code: after it, as published",
+                    choices=("paper", "code")),
+    "optimizer": Option(str, "soft_sign, or Adam as published, by which a batch differs from its sounds alone",
+                        choices=("soft_sign", "adam")),
+    "modalities": Option(str, "what the sound is compared with", choices=("both", "text", "video")),
+    "words": Option(str, "words for the guide alone, in place of the prompt"),
+}
+
+OPTIONS = SETTINGS | {
+    "guided": Option(bool, "whether the volume guide acts at all", True),
+    "picture": Option(str, "whether the guide looks at the picture; auto: where the weights know film, or no words are "
+                      "given", "auto", choices=("auto", "always", "never")),
+}
+
 SYSTEM = System(
     "mdg", "MDG: training-free multimodal guidance for video-to-audio", "2509.24550", "sound",
     public="needs none of its own: it guides public models (AudioLDM, GRAM)",
@@ -13,22 +36,6 @@ SYSTEM = System(
 
 GUIDES = (
     GuideEntry("volume", "draws the sound towards words and picture in GRAM's space, by the volume that they span",
-               "postsync.systems.mdg.guide:build", {
-                   "objective": Option(str, "what is lowered", "volume", choices=(
-                       "volume", "determinant_volume", "gram_determinant", "log_volume", "signed_volume",
-                       "cosine_to_audio", "cosine_sum", "triangle_area", "mahalanobis")),
-                   "step_size": Option(float, "how far a guided step moves latents of unit variance", 0.1, low=0.0001,
-                                       high=10.0),
-                   "inner_steps": Option(int, "optimiser steps at each guided step", 1, low=1, high=20),
-                   "warmup": Option(float, "share of the steps before the first guided one", 0.2, low=0.0, high=1.0),
-                   "stop": Option(float, "share of the steps after which none is guided", 0.75, low=0.0, high=1.0),
-                   "every": Option(int, "guide only each so manyth step", 1, low=1, high=1000),
-                   "order": Option(str, "paper: move the state before a step; code: after it, as published", "paper",
-                                   choices=("paper", "code")),
-                   "optimizer": Option(str, "soft_sign, or Adam as published, by which a batch differs from its sounds "
-                                       "alone", "soft_sign", choices=("soft_sign", "adam")),
-                   "modalities": Option(str, "what the sound is compared with", "both",
-                                        choices=("both", "text", "video")),
-                   "gram": Option(str, "folder of GRAM's towers; default: the bundled ones"),
-               }),
+               "postsync.systems.mdg.guide:build",
+               SETTINGS | {"gram": Option(str, "folder of GRAM's towers; default: the bundled ones")}),
 )

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 
 from ... import weights
-from ...encoders.gram import SAMPLE_RATE, GramEncoder, pick_frames
-from ...errors import ConditionError, WeightsError
+from ...encoders.gram import SAMPLE_RATE, GramEncoder, load_gram, pick_frames
+from ...errors import ConditionError
 from ...protocols.guide import Step
 from ...protocols.pipeline import Pictures, Pipeline
 from .objectives import OBJECTIVES
@@ -55,9 +54,10 @@ class VolumeGuide:
 
     def __init__(self, gram: GramEncoder, *, objective: str = "volume", step_size: float = 0.1, inner_steps: int = 1,
                  warmup: float = 0.2, stop: float = 0.75, every: int = 1, order: Order = "paper",
-                 optimizer: Optimizer = "soft_sign", modalities: Modalities = "both", full_scale: bool = True) -> None:
-        """`full_scale`: sounds are heard at a peak of 1, as GRAM's mini was trained. Raises ConditionError for values
-        out of range."""
+                 optimizer: Optimizer = "soft_sign", modalities: Modalities = "both", words: str | None = None,
+                 full_scale: bool = True) -> None:
+        """`words`: in place of the prompt, and for systems that take none. `full_scale`: sounds are heard at a peak of
+        1, as GRAM's mini was trained. Raises ConditionError for values out of range."""
         if objective not in OBJECTIVES:
             raise ConditionError(f"there is no objective '{objective}'; choose from {', '.join(OBJECTIVES)}.")
         if step_size <= 0 or inner_steps < 1 or every < 1 or not 0 <= warmup <= 1 or not 0 <= stop <= 1:
@@ -66,7 +66,7 @@ class VolumeGuide:
         self.gram, self.objective = gram, OBJECTIVES[objective]
         self.step_size, self.inner_steps, self.every = step_size, inner_steps, every
         self.warmup, self.stop, self.order, self.optimizer = warmup, stop, order, optimizer
-        self.modalities, self.full_scale = modalities, full_scale
+        self.modalities, self.words, self.full_scale = modalities, words, full_scale
         self.values: list[Tensor] = []
         self._text: Tensor | None = None
         self._video: Tensor | None = None  # (windows, D)
@@ -88,6 +88,7 @@ class VolumeGuide:
 
         Raises ConditionError where neither is there, or only some of the sounds have words.
         """
+        prompts = [self.words or prompt for prompt in prompts]
         words = [prompt for prompt in prompts if prompt]
         self._text = self._video = None
         self.values = []
@@ -191,12 +192,7 @@ def build(pipeline: Pipeline, gram: str | None = None, **options: Any) -> Volume
     if pipeline.sampling_rate != SAMPLE_RATE:
         raise ConditionError(f"the guide hears sound at {SAMPLE_RATE} Hz, and {pipeline.system} has "
                              f"{pipeline.sampling_rate} Hz; use it with another system.")
-    folder = weights.bundled("gram") if gram is None else Path(gram)
-    try:
-        towers = GramEncoder.from_pretrained(folder).float().eval().requires_grad_(False)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
-        raise WeightsError(f"{folder} holds no readable GRAM towers ({' '.join(str(error).split())[:200]}); name the "
-                           "folder of an export of postsync train gram, or of converted ones.") from error
+    towers = load_gram(weights.bundled("gram") if gram is None else Path(gram)).float().eval().requires_grad_(False)
     device = "cpu" if pipeline.origin is None else pipeline.origin.device
     return VolumeGuide(towers.to(device), **{name: value for name, value in options.items()
                                                       if value is not None})
