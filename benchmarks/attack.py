@@ -2,7 +2,7 @@
 
 FoleyGRAM's mini makes seven hits; of the level (RMS of 2 ms) around each: the time from a tenth to nine tenths of the
 peak, where that begins relative to the time given, and when the sound is 20 dB below its peak; medians, with and
-without `sharp_attacks`.
+without `sharp_attacks`; and the level between the hits, before the next one, below their peaks.
 """
 
 from __future__ import annotations
@@ -41,25 +41,35 @@ def attack(level: np.ndarray, hit_s: float) -> tuple[int, int, int]:
     return high - low, low - BEFORE, int(below[0]) if len(below) else len(tail)
 
 
+def hush(level: np.ndarray) -> float:
+    """Decibels from the median peak down to the level in the last tenth of a second before each hit."""
+    peaks = [level[round(1000 * hit):round(1000 * hit) + 80].max() for hit in HITS_S]
+    quiet = [np.sqrt((level[round(1000 * hit) - 150:round(1000 * hit) - 50] ** 2).mean()) for hit in HITS_S]
+    return float(20 * np.log10(max(np.median(quiet), 1e-6) / np.median(peaks)))
+
+
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompt", nargs="+", default=PROMPTS)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--preset", default="mini", help="of FoleyGRAM, or a folder")
+    parser.add_argument("--stand-in", choices=("none", "recordings"), help="default: the preset's")
     args = parser.parse_args()
-    pipe = postsync.load("foleygram", progress_bar=False)
+    pipe = postsync.load("foleygram", args.preset, progress_bar=False)
+    own = {} if args.stand_in is None else {"stand_in": args.stand_in}
     print(f"seed {args.seed}, {len(HITS_S)} hits, {platform.machine()}\n"
-          "prompt                    sharp   rise ms  begins ms  -20 dB after ms  (as recorded)")
+          "prompt                    sharp   rise ms  begins ms  -20 dB after ms  (as recorded)  between, dB")
     for prompt in args.prompt:
         shape = SHAPES.get(family_of(prompt) or "", Shape(0.0, RING_S))
         timing = Timing.of_hits(HITS_S, DURATION_S, rise_s=shape.rise_s, ring_s=shape.ring_s)
         for sharp in (True, False):
             result = postsync.generate(None, prompt, pipeline=pipe, seed=args.seed, duration_s=DURATION_S,
-                                       envelope=timing, settings={"sharp_attacks": sharp})
+                                       envelope=timing, settings={"sharp_attacks": sharp} | own)
             level = levels(result.waveform[0], result.sample_rate)
             rise, begins, fall = np.median([attack(level, hit) for hit in HITS_S], axis=0)
-            print(f"{prompt:24}  {sharp!s:6} {rise:8.0f} {begins:+10.0f} {fall:16.0f}  ({2300 * shape.ring_s:.0f})",
-                  flush=True)
+            print(f"{prompt:24}  {sharp!s:6} {rise:8.0f} {begins:+10.0f} {fall:16.0f}  ({2300 * shape.ring_s:.0f})"
+                  f"  {hush(level):+12.0f}", flush=True)
 
 
 if __name__ == "__main__":
