@@ -2,6 +2,8 @@
 
 Text -> audio: every caption of a family looks for its family among one clip of each family; averaged over draws of
 these clips. Triplets: the volume of (text, video, audio) of one clip against those with one part of another family.
+Family: of all known ones, that whose mean training caption is nearest to a held-out caption, to a drawn sound, and,
+with `--recordings`, to recordings of fold 5.
 """
 
 from __future__ import annotations
@@ -15,14 +17,17 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from postsync import weights
 from postsync.encoders.gram import GramEncoder, pick_frames
 from postsync.encoders.volume import pairwise_volume, volume
 from postsync.metrics.similarity import recall_at_k, triplet_auc
 from postsync.scenes.captions import paraphrases
-from postsync.scenes.families import FAMILIES
+from postsync.scenes.families import FAMILIES, KNOWN
+from postsync.scenes.recordings import RecordingBank
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, full_scenes, render_scene
+from postsync.scenes.sounds import SoundConfig, recorded_sounds
 
 NAMES = tuple(FAMILIES)
 
@@ -76,6 +81,31 @@ def triplet_aucs(texts: Tensor, clips: Tensor, generator: torch.Generator) -> di
         "any part": triplet_auc(matched, torch.cat(list(mismatched.values()))).item()}
 
 
+@torch.no_grad()
+def families_found(encoder: GramEncoder, per_family: int, folders: list[Path]) -> list[tuple[str, float]]:
+    """Shares of held-out captions, of drawn sounds and of recordings nearest to their own family's captions."""
+    known = list(KNOWN)
+    texts = [[encoder.encode_text(list(sentences)) for sentences in paraphrases(family)] for family in known]
+    centres = normalize(torch.stack([taught.mean(0) for taught, _ in texts]), dim=-1)
+    rows = [("held-out captions", [float((held_out @ centres.T).argmax(1).eq(index).float().mean())
+                                   for index, (_, held_out) in enumerate(texts)])]
+    dry = SoundConfig(noise=0.0, room=0.5)
+    drawn = {family: [render_scene(HELD_OUT_SEED + k, full_scenes(families=(family,), duration_s=8.16, sound=dry),
+                                   needs=frozenset({"waveform"})).waveform for k in range(per_family)]
+             for family in FAMILIES}
+    sounds = {"drawn sounds": drawn}
+    if folders:
+        bank = RecordingBank(*folders, folds=(5,))
+        sounds["recordings"] = {family: [torch.from_numpy(sound)[None] for sound in
+                                         recorded_sounds(family, bank, per_family)]
+                                for family in known if family in bank.families}
+    for name, groups in sounds.items():
+        found = [float((encoder.encode_audio(sound / sound.abs().max().clamp_min(1e-4)) @ centres.T).argmax()
+                       == known.index(family)) for family, group in groups.items() for sound in group]
+        rows.append((name, found))
+    return [(f"family of {name}, of {len(known)}", sum(found) / len(found)) for name, found in rows]
+
+
 def main() -> None:
     """Print the figures with seed, count and machine."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,6 +114,7 @@ def main() -> None:
     parser.add_argument("--per-family", type=int, default=8, help="clips of each family")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--duration", type=float, default=8.16, help="seconds")
+    parser.add_argument("--recordings", type=Path, nargs="*", default=[], help="folders of labelled recordings")
     arguments = parser.parse_args()
     encoder = GramEncoder.from_pretrained(arguments.folder or weights.bundled("gram")).eval()
     scenes = full_scenes(duration_s=arguments.duration)
@@ -100,6 +131,7 @@ def main() -> None:
         rows += [(f"R@1 text -> {what}, {name}", value) for what, value in recalls.items()]
         aucs = triplet_aucs(torch.stack([t[:min(map(len, texts))] for t in texts]), stacked, generator)
         rows += [(f"triplet AUC, {what}, {name}", value) for what, value in aucs.items()]
+    rows += families_found(encoder, arguments.per_family, arguments.recordings)
     for what, value in rows:
         print(f"{what:<58}{value:8.3f}")
     print(f"{len(NAMES)} families, {arguments.per_family} clips each from seed {arguments.seed}, "
