@@ -84,7 +84,7 @@ def mini(gram_dim: int = 128) -> FoleyGRAMPreset:
                      "embedding_gain": 8 * sqrt(gram_dim)},
         layout={"channels": 8, "bins": 16}, native_frames=204, control_encoder="frames", control_depth_factor=0.34,
         sees_film=False,
-        sampler=SamplerDefaults(num_inference_steps=12, guidance_scale=4.0, eta=0.0, sigma_min=0.03, sigma_max=100.0,
+        sampler=SamplerDefaults(num_inference_steps=12, guidance_scale=2.5, eta=0.0, sigma_min=0.03, sigma_max=100.0,
                                 window_overlap=51, guide_envelope=True, fader_db=18.0, stand_in="recordings",
                                 sharp_attacks=True),
         training=TrainingDefaults(video_drop=0.7, audio_drop=0.7, envelope_drop=0.1, envelope_perturbed=0.3,
