@@ -44,6 +44,9 @@ ROWS: dict[str, dict[str, Any] | None] = {
 }
 
 
+REAL, NULL = "real", "null guide"
+
+
 class Null:
     """Moves nothing."""
 
@@ -87,19 +90,20 @@ class Judges:
 
 
 def runs(args: argparse.Namespace) -> Iterator[tuple[str, dict[str, list[float]], Tensor, float]]:
-    """Of the null guide, then of each row: figures by name, features (count, D) and seconds a clip."""
+    """Of the real sounds, of the null guide, then of each row: figures by name, features (count, D) and seconds a clip.
+    """
     pipe = postsync.load(args.system, progress_bar=False)
     gram = GramEncoder.from_pretrained(bundled("gram")).float().eval().requires_grad_(False)
     judges, config = Judges(gram), full_scenes(duration_s=DURATION_S, sound=SoundConfig(noise=0.0, room=0.5))
     clips = [render_scene(args.seed + index, config) for index in range(args.count)]
-    for name in ("null guide", *args.rows):
+    for name in (REAL, NULL, *args.rows):
         settings = ROWS.get(name)
-        guide: Any = (Null() if name == "null guide" else RandomSigns(gram) if settings is None
+        guide: Any = (Null() if name in (REAL, NULL) else RandomSigns(gram) if settings is None
                       else VolumeGuide(gram, **settings))
         figures: dict[str, list[float]] = {}
         features, started = [], time.perf_counter()
         for index, clip in enumerate(clips):
-            sound = generated(pipe, clip, guide, index, args)
+            sound = clip.waveform[0] if name == REAL else generated(pipe, clip, guide, index, args)
             found, feature = judges(sound, clip, clip.envelope)
             features.append(feature)
             for key, value in found.items():
@@ -156,12 +160,8 @@ def main() -> None:
     args = parser.parse_args()
     plain, base, real = {}, torch.zeros(0), torch.zeros(0)
     for name, figures, features, seconds in runs(args):
-        if name == "null guide":
-            plain, base = figures, features
-            judge = SceneClassifier.from_pretrained(bundled("scene_classifier")).float().eval()
-            config = full_scenes(duration_s=DURATION_S, sound=SoundConfig(noise=0.0, room=0.5))
-            real = torch.cat([judge.features(clip.waveform / clip.waveform.abs().max().clamp_min(1e-4)) for clip in (
-                render_scene(args.seed + k, config, needs=frozenset({"waveform"})) for k in range(args.count))])
+        if name in (REAL, NULL):
+            plain, base, real = figures, features, features if name == REAL else real
             print(f"{name:13}" + "  ".join(f"{key} {np.mean(values):.3f}" for key, values in figures.items())
                   + f"  Frechet {float(frechet_distance(base, real)):.1f}  ({seconds:.2f} s)", flush=True)
             continue

@@ -19,11 +19,10 @@ import torch
 from torch import Tensor
 
 import postsync
-from postsync import weights
-from postsync.encoders import published
+from postsync.evaluation.clip_inputs import tagger_scores
+from postsync.evaluation.networks import Networks
 from postsync.features.envelope import frame_rms
-from postsync.metrics.heard import Heard, HeardScore, accepted_places, heard_classes_of
-from postsync.metrics.scene_classifier import SceneClassifier
+from postsync.metrics.heard import Heard, HeardScore, heard_classes_of
 from postsync.scenes.captions import caption
 from postsync.scenes.events import plan_score
 from postsync.scenes.families import FAMILIES, KNOWN
@@ -35,27 +34,20 @@ RATE, DURATION_S = 16000, 8.16
 ENOUGH = 0.5  # share of a family's recordings in which it is heard, for the family to count
 DRAWN, RECORDED = SoundConfig(noise=0.0, room=0.3), SoundConfig(noise=0.0, room=0.3, recordings=1.0)
 COLUMNS = ("drawn", "drawn, codec", "recorded", "recorded, codec", "generated")
-OWN = "recording_classifier"
 
 
 class Ear:
     """A tagger and its judgement."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        if name == OWN:
-            self.network = SceneClassifier.from_pretrained(weights.bundled(OWN)).float().eval()
-            self.names = self.network.families
-        else:
-            self.network, self.names = published.load(name), published.class_names(name)
+        self.network = Networks()[name]
 
     def judge(self, sounds: Sequence[Tensor], family: str) -> tuple[float, float] | None:
         """Mean score and share heard of sounds (N,) at 16 kHz; None without sounds."""
         if not sounds:
             return None
         score, heard = HeardScore(), Heard()
-        places = [self.names.index(family)] if self.name == OWN else accepted_places(heard_classes_of(family),
-                                                                                     self.names)
+        places = self.network.places_of(family, heard_classes_of(family))
         for sound in sounds:
             scores = self.scores(sound)
             score.update(scores, places)
@@ -64,11 +56,7 @@ class Ear:
 
     def scores(self, sound: Tensor) -> Tensor:
         """Scores (C,) in 0..1 of a sound (N,) at 16 kHz."""
-        if self.name == OWN:
-            loud = sound / sound.abs().max().clamp_min(1e-4)
-            return self.network.head(self.network.features(loud[None]))[0].softmax(-1)
-        found = self.network.features(sound[None])
-        return found["scores"][0] if "scores" in found else found["logits"][0].sigmoid()
+        return tagger_scores(self.network.audio_features(sound))
 
 
 def sounds_of(family: str, bank: RecordingBank, count: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:

@@ -10,7 +10,6 @@ import torch
 from postsync.data.manifest import write_manifest
 from postsync.encoders import published
 from postsync.errors import ConditionError
-from postsync.evaluation import clip_inputs
 from postsync.evaluation.document import describe
 from postsync.evaluation.job import Settings, run
 from postsync.evaluation.networks import Network, Networks, _Classifier
@@ -47,7 +46,7 @@ class Families(Pitch):
 def folders(tmp_path, monkeypatch):
     monkeypatch.setattr(published, "available", lambda name: name == "yamnet")
     monkeypatch.setattr(Networks, "_published", lambda self, name: Network(name, Pitch(), "0" * 64, "none"))
-    monkeypatch.setattr(clip_inputs, "class_names", lambda name: NAMES)
+    monkeypatch.setattr(published, "class_names", lambda name: NAMES)
     time = np.arange(RATE) / RATE
     tones = {"a": 500, "b": 6000, "c": 500}
     for side, shift in (("real", 0), ("made", 5500)):

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .. import weights
+from ..codecs.chunking import native_sound
 from ..codecs.mel_vae import MelCodec
 from ..diffusion.solvers import draw_noise
+from ..encoders.caption_vectors import CaptionVectors, draw_caption
 from ..encoders.gram import GramEncoder
-from ..errors import ConditionError, PostsyncError
+from ..errors import PostsyncError
 from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, Objective
-from ..scenes.captions import paraphrases
-from ..scenes.families import KNOWN
 from ..scenes.sounds import SoundConfig
 from . import audioldm as sizes
 from .audioldm import AudioLDM, AudioLDMPreset, Denoiser, load_unet
@@ -41,7 +41,7 @@ class AudioLDMObjective(Objective):
         model = AudioLDM(preset)
         self.unet, self.scheduler = model.unet, model.scheduler
         self.codec, self.gram = codec, gram
-        self._texts: dict[str, Tensor] = {}
+        self._captions = CaptionVectors(preset.num_captions)
         for module in self.frozen():
             module.requires_grad_(False).eval()
 
@@ -84,37 +84,19 @@ class AudioLDMObjective(Objective):
         codec, gram = self.codec, self.gram
         if codec is None or gram is None:
             raise PostsyncError("preparing clips needs the codec and GRAM's towers; give both to AudioLDMObjective.")
-        if clip.waveform is None or clip.sample_rate != codec.sampling_rate:
-            raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first.")
-        samples = round(self.preset.native_frames / codec.latent_rate * codec.sampling_rate)
-        sound = clip.waveform.float().mean(0)[:samples]
-        sound = functional.pad(sound, (0, samples - len(sound)))
-        sound = sound / sound.abs().max().clamp(min=1e-4)
-        return {"latents": codec.encode(sound[None, None]).mean[0].half(), "text": self._captions(clip, gram)}
+        sound = native_sound(clip, codec, self.preset.native_frames)
+        return {"latents": codec.encode(sound[None]).mean[0].half(), "text": self._captions(clip, gram)}
 
     def export(self, folder: Path) -> None:
         """Write `unet/` (float16) and `scheduler/`, as diffusers lays them out."""
         copy.deepcopy(self.unet).half().save_pretrained(folder / "unet")
         self.scheduler.save_pretrained(folder / "scheduler")
 
-    def _captions(self, clip: Clip, gram: GramEncoder) -> Tensor:
-        """Vectors (K, D) of the clip's own captions, then of its family's training paraphrases, repeated to K."""
-        known = paraphrases(clip.label)[0] if clip.label is not None and clip.label in KNOWN else ()
-        count = self.preset.num_captions
-        start = sum(clip.clip_id.encode()) % max(len(known), 1)
-        captions = list(dict.fromkeys((*clip.captions, *known[start:], *known[:start])))[:count]
-        if not captions:
-            return torch.zeros(count, gram.embedding_dim)
-        new = [caption for caption in captions if caption not in self._texts]
-        if new:
-            self._texts.update(zip(new, gram.encode_text(new), strict=True))
-        return torch.stack([self._texts[captions[k % len(captions)]] for k in range(count)])
-
     def _words(self, text: Tensor, generator: torch.Generator) -> Tensor:
         """One caption's vector (B, D) of each sample, with the gain; zeros for a share."""
-        drawn = (torch.rand(len(text), generator=generator) * text.shape[1]).long().to(text.device)
+        words = draw_caption(text, generator)
         kept = (torch.rand(len(text), 1, generator=generator) >= self.preset.condition_drop).to(text.device)
-        return self.preset.text_gain * text[torch.arange(len(text), device=text.device), drawn] * kept
+        return self.preset.text_gain * words * kept
 
     def _crop(self, latents: Tensor, generator: torch.Generator) -> Tensor:
         """In a share of the steps, the same random crop of all samples."""

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ConditionError
+from ..protocols.clip import Clip
+from ..protocols.codec import Codec
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,19 @@ def with_channels(waveform: Tensor, channels: int) -> Tensor:
     if len(waveform) == channels:
         return waveform
     return waveform.mean(0, keepdim=True).expand(channels, -1)
+
+
+def native_sound(clip: Clip, codec: Codec, frames: int) -> Tensor:
+    """A training clip's sound (C, N), cut or padded with silence to `frames` latent frames, its peak at 1.
+
+    Raises ConditionError for a clip without sound at the codec's rate.
+    """
+    if clip.waveform is None or clip.sample_rate != codec.sampling_rate:
+        raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first.")
+    samples = round(frames / codec.latent_rate * codec.sampling_rate)
+    sound = with_channels(clip.waveform.float(), codec.channels)[:, :samples]
+    sound = functional.pad(sound, (0, samples - sound.shape[1]))
+    return sound / sound.abs().max().clamp(min=1e-4)
 
 
 def in_chunks(layer: Callable[[Tensor, int], Tensor], x: Tensor, size: int, margin: int, *, dim: int,

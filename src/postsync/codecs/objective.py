@@ -18,6 +18,7 @@ from ..features.spectrogram import audioldm_log_mel
 from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, Objective
 from ..scenes.sounds import SoundConfig
+from ..weights.layout import blended, check_blend
 from .discriminators import Discriminators, feature_distance, hinge_loss
 from .mel_vae import HOP_LENGTH, MelCodec
 from .presets import MelCodecPreset, mini, tiny
@@ -150,7 +151,7 @@ class VocoderObjective(_WaveformObjective):
 
     def start_from(self, vocoder: nn.Module, blend: float = 1.0) -> None:
         """Begin with the weights of `vocoder`. `blend`: the share of the trained weights in what is exported, the rest
-        being those it began with (weight-space ensembling: Wortsman et al., CVPR 2022, section 3)."""
+        being those it began with (`weights.layout.blended`)."""
         self.vocoder.load_state_dict(vocoder.state_dict())
         self.start, self.blend = {name: value.clone() for name, value in vocoder.state_dict().items()}, blend
 
@@ -199,9 +200,7 @@ class VocoderObjective(_WaveformObjective):
     def export(self, folder: Path) -> None:
         """Writes the codec: `vocoder/` (float16), and `codec.json` and `vae/` as they were given."""
         vocoder = VocosVocoder(**self.vocoder_settings)
-        trained = {name: value.cpu() for name, value in self.vocoder.state_dict().items()}
-        vocoder.load_state_dict({name: torch.lerp(self.start[name].float(), value, self.blend)
-                                 for name, value in trained.items()} if self.start else trained)
+        vocoder.load_state_dict(blended(self.start, self.vocoder.state_dict(), self.blend))
         vocoder.half().save_pretrained(Path(folder) / "vocoder")
         if self.codec is not None:
             self.codec.save_config(folder)
@@ -225,8 +224,7 @@ def vocoder(preset: str, codec: Path | None = None, start: Path | None = None,
 
     Raises ConditionError for a blend without a start.
     """
-    if blend is not None and start is None:
-        raise ConditionError("blend mixes the trained weights with those of a start; name it with --part start=FOLDER.")
+    check_blend(blend, start)
     sizes = PRESETS[preset]()
     if codec is None and preset == "mini":
         codec = weights.bundled("mel_codec")

@@ -23,6 +23,7 @@ from ..features.spectrogram import BEATS_STD
 from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, Objective
 from ..scenes.render import NATIVE_S, SPARSE_FRAMES
+from ..weights.layout import blended
 from .eva_clip import normalize_images
 from .gram import SAMPLE_RATE, GramEncoder, pick_frames
 from .volume import cosine_contrastive_loss, hard_negative_weights, pairwise_volume, volume_contrastive_loss
@@ -93,8 +94,8 @@ class GramObjective(Objective):
             module.requires_grad_(False).eval()
 
     def blend_with_start(self, blend: float) -> None:
-        """Export the share `blend` of the trained weights; the rest is what they are now, before training (weight-space
-        ensembling: Wortsman et al., CVPR 2022, section 3)."""
+        """Export the share `blend` of the trained weights; the rest is what they are now, before training
+        (`weights.layout.blended`)."""
         self.start, self.blend = {name: value.clone() for name, value in self.encoder.state_dict().items()}, blend
 
     @property
@@ -185,10 +186,7 @@ class GramObjective(Objective):
     def export(self, folder: Path) -> None:
         """Write float16 weights, configuration and vocabulary into `folder`."""
         encoder = copy.deepcopy(self.encoder).cpu()
-        trained = encoder.state_dict()
-        encoder.load_state_dict({name: torch.lerp(self.start[name], value, self.blend)
-                                 if name in self.start and value.is_floating_point() else value
-                                 for name, value in trained.items()})
+        encoder.load_state_dict(blended(self.start, encoder.state_dict(), self.blend))
         encoder.half().save_pretrained(folder)
 
     def _embed_once(self, caption: str) -> Tensor:

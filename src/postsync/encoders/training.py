@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .. import weights
-from ..errors import ConditionError
 from ..protocols.clip import Clip
 from ..scenes.captions import paraphrases
 from ..scenes.families import KNOWN
+from ..weights.layout import check_blend
 from . import cavp_objective, gram_objective
 from . import gram as towers
 from .text import WordPieceTokenizer
@@ -25,8 +25,7 @@ def gram(preset: str, start: Path | None = None, blend: float | None = None) -> 
 
     Raises ConditionError for a blend without a start.
     """
-    if blend is not None and start is None:
-        raise ConditionError("blend mixes the trained weights with those of a start; name it with --part start=FOLDER.")
+    check_blend(blend, start)
     if start is not None:
         encoder = towers.GramEncoder.from_pretrained(start).float()
     else:

@@ -13,18 +13,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..encoders.published import class_names
 from ..features.envelope import frame_rms
 from ..features.flow import flow_magnitudes, luma, motion_peaks
 from ..features.onsets import audio_onsets, librosa_onsets
 from ..media.meter import integrated_lufs
 from ..metrics.alignment import FLOW_THRESHOLD, Variant
 from ..metrics.captions import bert_scores
-from ..metrics.heard import FIRST, accepted_places, families_heard_as, heard_classes_of
+from ..metrics.heard import FIRST, heard_classes_of
 from ..metrics.onset_protocols import SAMPLE_RATE as ONSET_RATE
 from ..metrics.onset_protocols import OnsetHits, onset_hits
 from ..metrics.signals import RECIPES
-from .networks import BUNDLED, ROBERTA
+from .networks import ROBERTA, Features
 from .observation import SILENT_PEAK, Observation, Pair
 from .sides import Skipped
 
@@ -107,15 +106,11 @@ def families(pair: Pair) -> tuple[list[str], list[str]]:
 def heard(pair: Pair, network: str, side: str = "generated") -> tuple[Tensor, list[int]]:
     """A tagger's scores (C,) of a sound, and the places of the classes that are right. Raises Skipped for a clip of
     which nothing is expected, or nothing that the tagger knows."""
-    names, facts = _class_names(pair, network), pair.facts
+    facts = pair.facts
     expected = facts.heard_as or heard_classes_of(facts.label)
     if not expected:
         raise Skipped(f"is labelled {facts.label!r} and names no classes in heard_as, so nothing is expected of it")
-    if network in BUNDLED:  # its classes are families
-        own = (facts.label,) if facts.label in names else families_heard_as(expected, names)
-        places = [names.index(family) for family in own]
-    else:
-        places = accepted_places(expected, names)
+    places = pair.networks[network].places_of(facts.label, expected)
     if not places:
         raise Skipped(f"expects {', '.join(expected)}, none of which {network} knows by that name")
     return _tagged(pair.generated if side == "generated" else pair.reference, network), places
@@ -123,19 +118,19 @@ def heard(pair: Pair, network: str, side: str = "generated") -> tuple[Tensor, li
 
 def heard_classes(network: str, pair: Pair) -> str:
     """The five classes that a tagger hears most in the generated sound, with their scores."""
-    scores, names = _tagged(pair.generated, network), _class_names(pair, network)
+    scores, names = _tagged(pair.generated, network), pair.networks[network].class_names
     first = scores.topk(min(FIRST, len(scores))).indices.tolist()
     return ", ".join(f"{names[place]} {scores[place]:.2f}" for place in first)
 
 
-def _class_names(pair: Pair, network: str) -> tuple[str, ...]:
-    return pair.networks[network].model.families if network in BUNDLED else class_names(network)
+def tagger_scores(features: Features) -> Tensor:
+    """Scores (C,) in 0..1 of what a tagger gives for a sound."""
+    return features["scores"][0] if "scores" in features else features["logits"][0].sigmoid()
 
 
 def _tagged(clip: Observation, network: str) -> Tensor:
     """Scores (C,) in 0..1 of a clip's sound, at its peak."""
-    features = clip.audio_features(network)
-    return features["scores"][0] if "scores" in features else features["logits"][0].sigmoid()
+    return tagger_scores(clip.audio_features(network))
 
 
 def class_logits(pair: Pair, network: str) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ Each takes the sound, the pictures or the caption of one clip at a time and retu
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from .. import weights
 from ..encoders import published
 from ..errors import WeightsError
 from ..media.container import sha256_of
+from ..metrics.heard import accepted_places, families_heard_as
 from .sides import Skipped
 
 BUNDLED = ("scene_classifier", "recording_classifier", "gram")
@@ -95,6 +96,15 @@ class Network:
         return self.model.text_features(*(one.to(self.device) for one in inputs))["embedding"]
 
     @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of a tagger's classes. Raises WeightsError where it was converted without them."""
+        return published.class_names(self.name)
+
+    def places_of(self, label: str | None, expected: Sequence[str]) -> list[int]:
+        """The places of the classes that are right for a sound of family `label`, of which `expected` is expected."""
+        return accepted_places(expected, self.class_names)
+
+    @cached_property
     def tokenizer(self) -> Any:
         """The network's own tokeniser."""
         return tokenizer_of(self.name)
@@ -111,9 +121,17 @@ class _Towers(Network):
 
 
 class _Classifier(Network):
-    """A bundled classifier of sounds: of scenes, or of recordings."""
+    """A bundled classifier of sounds, of scenes or of recordings, whose classes are families."""
 
     resampler = "soxr"
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        return self.model.families
+
+    def places_of(self, label: str | None, expected: Sequence[str]) -> list[int]:
+        own = (label,) if label in self.class_names else families_heard_as(expected, self.class_names)
+        return [self.class_names.index(family) for family in own]
 
     def prepared(self, waveform: Tensor) -> Tensor:
         return full_scale(waveform)

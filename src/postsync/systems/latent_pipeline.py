@@ -31,7 +31,8 @@ class Levels:
 
 
 class LatentPipeline(SoundPipeline):
-    """A pipeline that denoises latents of its `codec`; `native_frames` is in its configuration."""
+    """A pipeline that denoises latents of its `codec`; `native_frames` and the defaults of its `sampler` are in its
+    configuration."""
 
     codec: Codec
 
@@ -39,6 +40,11 @@ class LatentPipeline(SoundPipeline):
     def native_s(self) -> float:
         """Length in seconds the model was trained on; longer sounds are generated in overlapping windows."""
         return self.config["native_frames"] / self.codec.latent_rate
+
+    @property
+    def num_inference_steps(self) -> int:
+        """The default of that argument."""
+        return int(self.config["sampler"]["num_inference_steps"])
 
     def _codec_latents(self, clean: Tensor) -> Tensor:
         """Clean latents of the model (B, channels, T, ...), any range of them -> those of the codec; differentiable.

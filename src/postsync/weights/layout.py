@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
+from ..errors import ConditionError, WeightsError
 
 Table = Sequence[tuple[str, str]]
 ModelT = TypeVar("ModelT", bound=nn.Module)
@@ -39,6 +40,19 @@ def rename(state: Mapping[str, Tensor], table: Table, ignored: Table = ()) -> tu
                                "layouts. Use the file as it was published.")
         ours[key] = value.float() if value.is_floating_point() else value
     return ours, skipped
+
+
+def blended(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """`share` of the trained values and the rest of those of `start`, float32 on the CPU (weight-space ensembling:
+    Wortsman et al., CVPR 2022, section 3); whole numbers and what `start` lacks stay as trained."""
+    return {name: torch.lerp(start[name].float().cpu(), value.float().cpu(), share)
+            if name in start and value.is_floating_point() else value.cpu() for name, value in trained.items()}
+
+
+def check_blend(blend: float | None, start: Path | None) -> None:
+    """Raise ConditionError for a blend without trained weights to blend with."""
+    if blend is not None and start is None:
+        raise ConditionError("blend mixes the trained weights with those of a start; name it with --part start=FOLDER.")
 
 
 def build(make: Callable[[], ModelT], state: Mapping[str, Tensor], what: str) -> ModelT:

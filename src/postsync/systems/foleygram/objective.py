@@ -15,18 +15,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...codecs.chunking import with_channels
+from ...codecs.chunking import native_sound
 from ...diffusion.parameterization import Parameterization, cosine_path
+from ...encoders.caption_vectors import CaptionVectors, draw_caption
 from ...encoders.gram import GramEncoder, pick_frames
 from ...encoders.stand_ins import at_gram_rate
-from ...errors import ConditionError, PostsyncError
+from ...errors import PostsyncError
 from ...features.envelope import causal_window, frame_rms
 from ...features.perturb import perturb_envelope
 from ...protocols.clip import Clip
 from ...protocols.codec import Codec
 from ...protocols.objective import Batch, ClipRequest, Objective
-from ...scenes.captions import paraphrases
-from ...scenes.families import KNOWN
 from ...scenes.render import NATIVE_S, SPARSE_FRAMES
 from .conditioning import FoleyConditioner
 from .conditions import envelope_latents
@@ -76,7 +75,7 @@ class FoleyGRAMObjective(Objective):
             if stage == "joint" and base is not None and base.controlnet is not None:
                 self.controlnet.load_state_dict(base.controlnet.state_dict())
         self.codec, self.gram = codec, gram
-        self._texts: dict[str, Tensor] = {}
+        self._captions = CaptionVectors(preset.training.num_captions)
         self._no_control: Tensor | None = None
         for module in self.frozen():
             module.requires_grad_(False).eval()
@@ -138,12 +137,7 @@ class FoleyGRAMObjective(Objective):
         codec, gram = self.codec, self.gram
         if codec is None or gram is None:
             raise PostsyncError("preparing clips needs the codec and the GRAM towers; give both to FoleyGRAMObjective.")
-        if clip.waveform is None or clip.sample_rate != codec.sampling_rate:
-            raise ConditionError(f"clip {clip.clip_id} has no sound at {codec.sampling_rate} Hz; resample it first.")
-        samples = round(self.preset.native_frames / codec.latent_rate * codec.sampling_rate)
-        sound = with_channels(clip.waveform.float(), codec.channels)[:, :samples]
-        sound = functional.pad(sound, (0, samples - sound.shape[1]))
-        sound = sound / sound.abs().max().clamp(min=1e-4)
+        sound = native_sound(clip, codec, self.preset.native_frames)
         mono = sound.mean(0)
         envelope = (envelope_latents(codec, causal_window(mono)[None])[0].half() if self._through_codec else
                     frame_rms(mono, codec.sampling_rate))
@@ -151,7 +145,7 @@ class FoleyGRAMObjective(Objective):
             "latents": codec.encode(sound[None]).mean[0].half(),
             "envelope": envelope,
             "audio": gram.encode_audio(at_gram_rate(mono, codec.sampling_rate)[None])[0],
-            "text": self._text(clip, gram),
+            "text": self._captions(clip, gram),
         }
         sample["video"] = torch.zeros_like(sample["audio"])
         if clip.frames is not None:
@@ -165,19 +159,6 @@ class FoleyGRAMObjective(Objective):
                  "controlnet": self.controlnet}
         copies = {name: None if part is None else _published(part) for name, part in parts.items()}
         FoleyGRAMPipeline.from_parts(self.preset, **copies).save_pretrained(folder)
-
-    def _text(self, clip: Clip, gram: GramEncoder) -> Tensor:
-        """Embeddings (K, D) of K captions: the clip's own, then its family's training paraphrases, repeated to K."""
-        known = paraphrases(clip.label)[0] if clip.label is not None and clip.label in KNOWN else ()
-        count = self.preset.training.num_captions
-        start = sum(clip.clip_id.encode()) % max(len(known), 1)
-        captions = list(dict.fromkeys((*clip.captions, *known[start:], *known[:start])))[:count]
-        if not captions:
-            return torch.zeros(count, gram.embedding_dim)
-        new = [c for c in captions if c not in self._texts]
-        if new:
-            self._texts.update(zip(new, gram.encode_text(new), strict=True))
-        return torch.stack([self._texts[captions[i % len(captions)]] for i in range(count)])
 
     @property
     def _through_codec(self) -> bool:
@@ -226,9 +207,8 @@ class FoleyGRAMObjective(Objective):
     def _embeddings(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One caption of each sample; each modality dropped on its own, all of them together for guidance."""
         text = batch["text"].float()
-        drawn = (torch.rand(len(text), generator=generator) * text.shape[1]).long().to(text.device)
-        embeddings = {"video": batch["video"].float(), "audio": batch["audio"].float(),
-                      "text": text[torch.arange(len(text), device=text.device), drawn]}
+        caption = draw_caption(text, generator)
+        embeddings = {"video": batch["video"].float(), "audio": batch["audio"].float(), "text": caption}
         training = self.preset.training
         kept = torch.rand(len(text), 1, generator=generator) >= training.token_drop
         drops = {"video": training.video_drop, "audio": training.audio_drop, "text": training.text_drop}

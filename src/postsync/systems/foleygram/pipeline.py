@@ -87,11 +87,6 @@ class FoleyGRAMPipeline(LatentPipeline):
         """The sampler's defaults."""
         return SamplerDefaults(**self.config["sampler"])
 
-    @property
-    def num_inference_steps(self) -> int:
-        """The default of that argument."""
-        return self.settings.num_inference_steps
-
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
         """GRAM's number of frames for every native length, spread evenly over the whole clip; None if the picture is
         not used, see the option `picture`. Raises ConditionError without a video tower.

@@ -25,7 +25,7 @@ from ...protocols.codec import Codec
 from ...protocols.guide import Guide
 from ...protocols.pipeline import Callback, OutputType, Pictures, Prompt, SoundOutput
 from ..latent_pipeline import LatentPipeline, Levels, StepHooks
-from . import OPTIONS
+from . import OPTIONS, SETTINGS
 from .guide import VolumeGuide
 from .presets import MDGPreset, SamplerDefaults
 
@@ -78,11 +78,6 @@ class MDGPipeline(LatentPipeline):
         """The sampler's defaults."""
         return SamplerDefaults(**self.config["sampler"])
 
-    @property
-    def num_inference_steps(self) -> int:
-        """The default of that argument."""
-        return self.settings.num_inference_steps
-
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
         """GRAM's pictures for each window; None where the guide does not look, see the option `picture`."""
         choice = self.options["picture"].checked("picture", asked.get("picture") or "auto")
@@ -130,9 +125,9 @@ class MDGPipeline(LatentPipeline):
         native = self.config["native_frames"]
         windows = plan_windows(max(frames, native), native, settings.window_overlap)
         x = self._noise(latents, (len(prompts), channels, max(frames, native), bins), generators).float()
-        return self._output(self._audios(self._denoise(x, steps, told, without, scale if any(prompts) else 1.0, windows,
-                                                       guides, callback_on_step_end, num_samples),
-                                         num_samples, output_type), output_type)
+        scale = scale if any(prompts) else 1.0  # no condition to guide with
+        x = self._denoise(x, steps, told, without, scale, windows, guides, callback_on_step_end, num_samples)
+        return self._output(self._audios(x, num_samples, output_type), output_type)
 
     def words(self, prompts: Sequence[str | None]) -> Tensor:
         """What the U-Net is told of each sound (B, D)."""
@@ -174,8 +169,7 @@ class MDGPipeline(LatentPipeline):
         settings = self.settings.guide
         if settings is None or own.get("guided") is False:
             return None
-        return settings | {name: value for name, value in own.items() if name not in ("guided", "picture")
-                           and name in self.options}
+        return settings | {name: value for name, value in own.items() if name in SETTINGS}
 
     def _guide(self, settings: dict[str, Any] | None) -> VolumeGuide | None:
         return None if settings is None else VolumeGuide(self._loaded_gram(), **settings)

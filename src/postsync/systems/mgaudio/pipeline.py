@@ -84,11 +84,6 @@ class MGAudioPipeline(LatentPipeline):
         """The sampler's defaults."""
         return SamplerDefaults(**self.config["sampler"])
 
-    @property
-    def num_inference_steps(self) -> int:
-        """The default of that argument."""
-        return self.settings.num_inference_steps
-
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures:
         """Four a second. Raises ConditionError without a video encoder."""
         return Pictures(steps_in(duration_s), self._loaded_cavp().image_size, FPS)
