@@ -1,4 +1,4 @@
-"""The registry of systems, trainables and guides: tables gathered from the packages that define them.
+"""The registry of systems, trainables, guides and downloads: tables gathered from the packages that define them.
 
 A system is a folder and one line in `MODULES`; a third-party package needs no line: it declares its module under the
 entry point `postsync.systems`. Tables are plain data (see `protocols/system.py`); code is imported when needed.
@@ -17,6 +17,7 @@ from . import weights
 from .errors import ConditionError, PostsyncError, WeightsError
 from .protocols.pipeline import Origin
 from .protocols.system import GuideEntry, System, Trainable, checked_options
+from .weights.hub import Download
 
 if TYPE_CHECKING:
     import torch
@@ -36,13 +37,14 @@ DTYPES = ("float32", "bfloat16")
 SYSTEMS: dict[str, System] = {}
 TRAINABLES: dict[str, Trainable] = {}
 GUIDES: dict[str, GuideEntry] = {}
+DOWNLOADS: dict[str, Download] = {}
 BROKEN: dict[str, str] = {}  # module of another package that could not be used -> reason
 
 
 def collect(modules: Iterable[str] = MODULES, others: Iterable[EntryPoint] | None = None) -> None:
     """Rebuild the tables. `others`: entry points, by default those of all installed packages; broken ones go into
     `BROKEN`, which `postsync doctor` shows, and the others still work."""
-    for table in (SYSTEMS, TRAINABLES, GUIDES, BROKEN):
+    for table in (SYSTEMS, TRAINABLES, GUIDES, DOWNLOADS, BROKEN):
         table.clear()
     for module in modules:
         _add(import_module(module))
@@ -55,11 +57,12 @@ def collect(modules: Iterable[str] = MODULES, others: Iterable[EntryPoint] | Non
 
 def _add(module: Any) -> None:
     """Add the tables of a module. Raises PostsyncError if a name is taken."""
-    entries: list[tuple[dict[str, Any], System | Trainable | GuideEntry]] = []
+    entries: list[tuple[dict[str, Any], System | Trainable | GuideEntry | Download]] = []
     if hasattr(module, "SYSTEM"):
         entries.append((SYSTEMS, module.SYSTEM))
     entries += [(TRAINABLES, entry) for entry in getattr(module, "TRAINABLES", ())]
     entries += [(GUIDES, entry) for entry in getattr(module, "GUIDES", ())]
+    entries += [(DOWNLOADS, entry) for entry in getattr(module, "DOWNLOADS", ())]
     for table, entry in entries:
         if entry.name in table:
             raise PostsyncError(f"{module.__name__}: the name '{entry.name}' is taken; choose another.")
@@ -84,6 +87,14 @@ def trainable(name: str) -> Trainable:
     if name not in TRAINABLES:
         raise PostsyncError(f"no trainable '{name}'; choose from: {', '.join(TRAINABLES)}.")
     return TRAINABLES[name]
+
+
+def download(name: str) -> Download:
+    """The published files `name`; raises PostsyncError naming those that can be fetched."""
+    if name not in DOWNLOADS:
+        raise PostsyncError(f"nothing named '{name}' can be fetched; choose from: {', '.join(DOWNLOADS)}. What lies "
+                            "elsewhere is downloaded by hand: postsync weights list.")
+    return DOWNLOADS[name]
 
 
 def load_pipeline(name: str | None = None, preset: str = "mini", *, device: str = "cpu",

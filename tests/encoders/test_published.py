@@ -30,9 +30,9 @@ def official(tmp_path):
     return path
 
 
-def test_eleven_networks_say_where_they_come_from():
+def test_twelve_networks_say_where_they_come_from():
     assert list(published.PUBLISHED) == ["vggish", "panns", "yamnet", "passt", "synchformer", "cavp",
-                                         "align_classifier", "i3d", "i3d_flow", "imagebind", "clap"]
+                                         "align_classifier", "i3d", "i3d_flow", "imagebind", "clap", "gram"]
     for name, entry in published.PUBLISHED.items():
         assert entry.name == name
         assert entry.source.startswith("https://")

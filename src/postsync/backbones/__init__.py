@@ -2,10 +2,18 @@
 
 from ..protocols.system import Trainable
 from ..protocols.train_config import TrainConfig
+from ..weights.hub import Download
 
 TRAINABLES = (
     Trainable("audioldm", "AudioLDM's U-Net: sound from words alone", "postsync.backbones.objective:audioldm",
               TrainConfig(steps=10000, batch_size=16, lr=1e-3, warmup=200), count=6000,
               world="postsync.backbones.objective:scenes",
               parts={"start": "a trained one to start from", "codec": "a mel codec", "gram": "GRAM's towers"}),
+)
+
+DOWNLOADS = (
+    Download("audioldm", "cvssp/audioldm-m-full",
+             ("model_index.json", "scheduler/*", "text_encoder/*", "tokenizer/*", "unet/*", "vae/*", "vocoder/*"),
+             "CC BY-NC-SA 4.0 (not for commercial use; check its page)", "mdg at the paper's size",
+             "postsync generate CLIP --system mdg --preset {folder}"),
 )

@@ -1,8 +1,10 @@
-"""`postsync weights`: list published networks, convert a file that was downloaded, assemble a pipeline of them."""
+"""`postsync weights`: list published networks, fetch what a hub holds, convert a file that was downloaded, assemble a
+pipeline of them."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +17,8 @@ from .tables import option_text
 
 ASSEMBLED = {name: entry.assembly for name, entry in registry.SYSTEMS.items() if entry.assembly is not None}
 
-app = typer.Typer(no_args_is_help=True, help="List and convert published networks, and assemble pipelines from them.")
+app = typer.Typer(no_args_is_help=True,
+                  help="List, fetch and convert published networks, and assemble pipelines from them.")
 
 
 def _parts_help() -> str:
@@ -44,6 +47,41 @@ def list_networks(as_json: Annotated[bool, typer.Option("--json", help="Print JS
         typer.echo(f"{entry['name']}: {'converted' if entry['available'] else 'not converted'}; "
                    f"for {entry['used_for']}\n  {entry['file']}\n  {entry['source']}\n  licence: {entry['licence']}")
     typer.echo("To convert a file that you downloaded: postsync weights convert NAME FILE")
+    typer.echo(f"To fetch files from a hub: postsync weights fetch NAME, of {', '.join(registry.DOWNLOADS)}")
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="what to fetch: " + "; ".join(
+        f"{name} ({entry.used_for})" for name, entry in registry.DOWNLOADS.items()))],
+    accept_licence: Annotated[bool, typer.Option("--accept-licence", help="Agree without being asked.")] = False,
+    revision: Annotated[str | None, typer.Option(help="a branch, tag or commit of the repository")] = None,
+    to: Annotated[Path | None, typer.Option(help="the folder of the files; default: in the cache")] = None,
+) -> None:
+    """Fetch published files from a hub, after showing commit, size and licence; a cut download goes on where it
+    stopped, and every file is verified."""
+    from ..weights import hub
+
+    entry = registry.download(name)
+    folder = to or hub.fetched_folder(name)
+    found = hub.listing(entry, revision)
+    typer.echo(f"{name}, for {entry.used_for}: {entry.repository} at commit {found.commit}\n"
+               f"  {len(found.files)} files, {found.size / 1e6:,.1f} MB, into {folder}\n"
+               f"  licence: {entry.licence}" + (f"; its page says: {found.licence}" if found.licence else ""))
+    if hub.is_fetched(folder, found.commit):
+        typer.echo("It is there already.")
+    elif accept_licence or _agreed(name):
+        hub.fetch(found, folder, on_file=lambda path, size: typer.echo(f"  {path}, {size / 1e6:,.1f} MB"))
+    if entry.then:
+        typer.echo("Next: " + entry.then.format(folder=folder))
+
+
+def _agreed(name: str) -> bool:
+    """Ask; raises PostsyncError where nobody can answer, and Abort for a no."""
+    if not sys.stdin.isatty():
+        raise PostsyncError(f"nothing was fetched; agree to the licence: postsync weights fetch {name} "
+                            "--accept-licence")
+    return typer.confirm("Fetch it under this licence?", abort=True)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from ..protocols.system import Option, Trainable
 from ..protocols.train_config import TrainConfig
+from ..weights.hub import Download
 
 TRAINABLES = (
     Trainable("gram", "video, audio and text towers in one embedding space", "postsync.encoders.training:gram",
@@ -16,4 +17,17 @@ TRAINABLES = (
     Trainable("cavp", "CAVP: video and audio in one embedding space, four vectors a second",
               "postsync.encoders.training:cavp",
               TrainConfig(steps=3000, batch_size=24, lr=5e-4, warmup=100, weight_decay=0.03), count=2600),
+)
+
+_DIFF_FOLEY = "MIT (code: Apache-2.0)"
+
+DOWNLOADS = (
+    Download("bert", "google-bert/bert-base-uncased", ("vocab.txt",), "Apache-2.0", "the words of GRAM's towers"),
+    Download("roberta", "FacebookAI/roberta-base", ("vocab.json", "merges.txt"), "MIT", "the words of CLAP"),
+    Download("clap", "lukewys/laion_clap", ("630k-audioset-best.pt",), "CC0, unconfirmed", "FAD-CLAP, CLAP-score",
+             "postsync weights convert clap {folder}/630k-audioset-best.pt"),
+    Download("cavp", "SimianLuo/Diff-Foley", ("diff_foley_ckpt/cavp_epoch66.ckpt",), _DIFF_FOLEY, "Align-Acc, MGAudio",
+             "postsync weights convert cavp {folder}/diff_foley_ckpt/cavp_epoch66.ckpt"),
+    Download("align_classifier", "SimianLuo/Diff-Foley", ("diff_foley_ckpt/eval_classifier.ckpt",), _DIFF_FOLEY,
+             "Align-Acc", "postsync weights convert align_classifier {folder}/diff_foley_ckpt/eval_classifier.ckpt"),
 )

@@ -95,8 +95,17 @@ def load_gram(path: Path, preset: GramConfig | None = None, tokenizer: WordPiece
     Another image size or number of frames than the file's is handled by resizing the position tables, as the official
     loader does.
     """
+    try:
+        return encoder_from_official(read_state(path), preset, tokenizer)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def encoder_from_official(official: Mapping[str, Tensor], preset: GramConfig | None = None,
+                          tokenizer: WordPieceTokenizer | None = None) -> GramEncoder:
+    """GRAM encoder from an official state dict; see `load_gram`."""
     preset = preset or paper()
-    state, _ = from_official(read_state(path), matching=preset.matching)
+    state, _ = from_official(official, matching=preset.matching)
     with torch.device("meta"):
         model = GramEncoder.from_preset(preset, tokenizer)
     state = {k: v.float() for k, v in state.items()}
@@ -105,7 +114,7 @@ def load_gram(path: Path, preset: GramConfig | None = None, tokenizer: WordPiece
     if "matching_head.video_frame_embedding" in state:
         table = state["matching_head.video_frame_embedding"]
         state["matching_head.video_frame_embedding"] = resize_frame_embedding(table, preset.max_frames)
-    _load(model, state, path)
+    _load(model, state, Path("the GRAM checkpoint"))
     return model.eval()
 
 

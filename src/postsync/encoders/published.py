@@ -42,7 +42,7 @@ class PublishedWeights:
     licence: str
     loader: str
     used_for: str = ""  # metrics
-    class_map: str | None = None  # a tagger's table of classes, column display_name, kept where it lies beside the file
+    beside: str | None = None  # kept where it lies beside: a tagger's table of classes (display_name), a vocabulary
 
 
 _ENTRIES = (
@@ -77,6 +77,9 @@ _ENTRIES = (
                      "IB-AV, IB-TA, IB-TV"),
     PublishedWeights("clap", "630k-audioset-best.pt", "https://huggingface.co/lukewys/laion_clap", "CC0, unconfirmed",
                      "postsync.encoders.clap:from_official", "FAD-CLAP, CLAP-score"),
+    PublishedWeights("gram", "model_step_N.pt", "https://github.com/ispamm/GRAM (a shared drive; and vocab.txt: "
+                     "postsync weights fetch bert)", "unconfirmed (code: MIT)",
+                     "postsync.encoders.gram_checkpoint:encoder_from_official", "mdg at the paper's size", "vocab.txt"),
 )
 PUBLISHED: Mapping[str, PublishedWeights] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
 
@@ -136,8 +139,8 @@ def convert(name: str, file: Path) -> Path:
     try:
         with whole_folder(folder) as temporary:
             model.save_pretrained(temporary)
-            if entry.class_map is not None and (beside := file.with_name(entry.class_map)).is_file():
-                shutil.copyfile(beside, temporary / entry.class_map)
+            if entry.beside is not None and (beside := file.with_name(entry.beside)).is_file():
+                shutil.copyfile(beside, temporary / entry.beside)
             provenance["files"] = {f.name: f.stat().st_size for f in sorted(temporary.iterdir())}
             (temporary / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
@@ -173,16 +176,16 @@ def class_names(name: str) -> tuple[str, ...]:
     """The names of the classes of tagger `name`, in their order. Raises WeightsError where it was converted without
     its class map, or the map is another one's."""
     entry = entry_of(name)
-    path = cache_folder(name) / str(entry.class_map)
+    path = cache_folder(name) / str(entry.beside)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             names = tuple(row["display_name"] for row in csv.DictReader(file))
     except (OSError, KeyError, csv.Error, UnicodeDecodeError) as error:
-        raise WeightsError(f"{name} was converted without the names of its classes: put {entry.class_map} beside "
+        raise WeightsError(f"{name} was converted without the names of its classes: put {entry.beside} beside "
                            f"{entry.file}. {_convert_again(name)}") from error
     classes = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))["classes"]
     if len(names) != classes:
-        raise WeightsError(f"{path}: names {len(names)} classes, {name} has {classes}; put its own {entry.class_map} "
+        raise WeightsError(f"{path}: names {len(names)} classes, {name} has {classes}; put its own {entry.beside} "
                            f"beside {entry.file}. {_convert_again(name)}")
     return names
 
