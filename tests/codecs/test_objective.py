@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from postsync.codecs.mel_vae import MelCodec
-from postsync.codecs.objective import MelVAEObjective, VocoderObjective, vocoder
+from postsync.codecs.objective import MelVAEObjective, VocoderObjective, vae, vocoder
 from postsync.codecs.presets import tiny
 from postsync.errors import ConditionError, WeightsError
 from postsync.protocols.clip import Clip
@@ -94,6 +94,27 @@ def test_export_makes_a_codec_with_unit_latents(tmp_path: Path, batch: dict[str,
         p.numel() for p in vae.parameters()) + 60_000  # float16
     mel = torch.full((1, 8, 64), -5.0)
     torch.testing.assert_close(codec.vocoder(mel), vocoder.vocoder(mel), atol=2e-3, rtol=1e-2)
+
+
+def test_a_decoder_is_trained_alone_and_the_latents_stay(tmp_path: Path, batch: dict[str, torch.Tensor]) -> None:
+    torch.manual_seed(1)
+    codec = tiny().build().eval()
+    codec.vae.register_to_config(scaling_factor=1.7)
+    codec.save_pretrained(tmp_path / "start")
+    objective = vae("tiny", start=tmp_path / "start")
+    optimizer = torch.optim.AdamW(objective.parameter_groups(), lr=3e-3)
+    for step in range(3):
+        optimizer.zero_grad()
+        objective(batch | {"waveform": batch["waveform"].repeat(1, 2)}, step=step,
+                  generator=torch.Generator().manual_seed(0))["loss"].backward()
+        optimizer.step()
+    objective.export(tmp_path / "trained")
+    trained = MelCodec.from_pretrained(tmp_path / "trained", vocoder=False)
+    assert trained.vae.config.scaling_factor == 1.7
+    with torch.no_grad():
+        latents = codec.encode(batch["waveform"][:, None]).mean
+        torch.testing.assert_close(trained.encode(batch["waveform"][:, None]).mean, latents, atol=0.01, rtol=0.01)
+        assert float((trained.decode_mel(latents) - codec.decode_mel(latents)).abs().mean()) > 0.01
 
 
 def test_the_vocoder_starts_at_the_right_level_and_keeps_silence() -> None:

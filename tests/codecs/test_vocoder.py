@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from postsync.codecs.mel_vae import MelCodec
 from postsync.codecs.presets import tiny
@@ -49,10 +49,12 @@ def test_a_part_with_its_place_equals_the_whole(vocoder: VocosVocoder) -> None:
     assert float((elsewhere - part).abs().max()) > 0.1 * float(part.abs().max())
 
 
-def test_weights_with_a_noise_of_their_own_are_refused(tmp_path: Path, vocoder: VocosVocoder) -> None:
+def test_weights_that_predict_phases_are_refused(tmp_path: Path, vocoder: VocosVocoder) -> None:
     MelCodec(tiny().build_vae(), vocoder).save_pretrained(tmp_path)
     MelCodec.from_pretrained(tmp_path)
-    config = tmp_path / "vocoder" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"noise_frames": 256}))
+    file = tmp_path / "vocoder" / "diffusion_pytorch_model.safetensors"
+    state = load_file(file)
+    state |= {name: torch.cat([state[name]] * 3) for name in ("head.weight", "head.bias")}
+    save_file(state, file, metadata={"format": "pt"})
     with pytest.raises(WeightsError, match="train it again"):
         MelCodec.from_pretrained(tmp_path)

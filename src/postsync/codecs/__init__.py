@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 TRAINABLES = (
     Trainable("vae", "mel codec: log-mel <-> latents", "postsync.codecs.objective:vae",
-              TrainConfig(steps=6000, batch_size=16, lr=1e-3, warmup=200), world="postsync.codecs.objective:recorded"),
+              TrainConfig(steps=6000, batch_size=16, lr=1e-3, warmup=200), world="postsync.codecs.objective:recorded",
+              parts={"start": "a codec whose latents to keep: its decoder alone is trained further"}),
     Trainable("vocoder", "mel codec: log-mel -> waveform", "postsync.codecs.objective:vocoder",
               TrainConfig(steps=6000, batch_size=8, lr=5e-4, warmup=50, weight_decay=0.0, ema_decay=0.998,
                           max_grad_norm=10.0),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
@@ -75,3 +77,17 @@ def in_chunks(layer: Callable[[Tensor, int], Tensor], x: Tensor, size: int, marg
         made = checkpoint(layer, part, left, use_reentrant=False) if again else layer(part, left)
         pieces.append(made[..., (start - left) * given : (end - left) * given])
     return torch.cat(pieces, dim=-1)
+
+
+@contextmanager
+def recomputing(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[None]:
+    """Inside the block, activations within submodules of these kinds are computed again for gradients instead of kept:
+    memory holds those of one submodule, and what passes between them."""
+    parts = [part for part in module.modules() if isinstance(part, kinds)]
+    for part in parts:
+        part.forward = partial(checkpoint, part.forward, use_reentrant=False)
+    try:
+        yield
+    finally:
+        for part in parts:
+            del part.forward  # the class's own is seen again

@@ -7,21 +7,22 @@ and the mini's load behind one contract (`protocols/codec.py`).
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import AutoencoderKL, ConfigMixin, ModelMixin
+from diffusers.models.resnet import ResnetBlock2D
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from ..errors import WeightsError
 from ..features.spectrogram import audioldm_log_mel
-from .chunking import LatentPosterior, check_waveform, in_chunks
+from .chunking import LatentPosterior, check_waveform, in_chunks, recomputing
 from .long_decoder import decode_in_chunks, supports_chunking
-from .vocoder import VocosVocoder
+from .vocoder import ConvNeXtBlock, VocosVocoder
 
 NUM_MELS = 64
 HOP_LENGTH = 160
@@ -33,8 +34,8 @@ class MelCodec(ModelMixin, ConfigMixin):
 
     `mel_mean` and `mel_std` normalise the log-mel for the VAE (AudioLDM: 0 and 1). `patch_size` folds that many mel
     frames and bins into the VAE's channels (AudioLDM: 1), a large saving on a CPU. `chunk_frames` bounds the mel frames
-    that are decoded at once. `checkpointing` saves memory where gradients are needed: activations are recomputed
-    instead of kept.
+    that are decoded at once. `checkpointing` saves memory where gradients are needed: activations inside the
+    blocks are recomputed instead of kept; it is on for AudioLDM's own, as loaded.
     """
 
     config_name = "codec.json"
@@ -62,8 +63,8 @@ class MelCodec(ModelMixin, ConfigMixin):
     @property
     def context_frames(self) -> int:
         """Latent frames of context of a part. The VAE's norms cover all frames, so a part is only close to that of the
-        whole."""
-        return max(-(-self._vocoder_margin // self.ratio), VAE_CONTEXT)
+        whole; the phases of its tones may differ."""
+        return max(-(-getattr(self.vocoder, "local_margin", 64) // self.ratio), VAE_CONTEXT)
 
     @property
     def _vocoder_margin(self) -> int:
@@ -117,10 +118,9 @@ class MelCodec(ModelMixin, ConfigMixin):
         """`decode_mel` in one pass, or `length` latent frames at a time."""
         p = self.config.patch_size
         z = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
-        if length is None and self.checkpointing and torch.is_grad_enabled() and z.requires_grad:
-            x = checkpoint(self._decode_vae, z, use_reentrant=False)
-        elif length is None:
-            x = self._decode_vae(z)
+        if length is None:
+            with self._recomputing(self.vae.decoder, (ResnetBlock2D,), z):
+                x = self.vae.decode(z).sample
         else:
             z = z if self.vae.post_quant_conv is None else self.vae.post_quant_conv(z)
             x = decode_in_chunks(self.vae.decoder, z, length)
@@ -128,21 +128,28 @@ class MelCodec(ModelMixin, ConfigMixin):
         wide = torch.promote_types(x.dtype, torch.float32)
         return x[:, 0].to(wide) * self.config.mel_std + self.config.mel_mean
 
-    def _decode_vae(self, z: Tensor) -> Tensor:
-        """The VAE's decoder in one pass."""
-        return self.vae.decode(z).sample
+    def _recomputing(self, module: nn.Module, kinds: tuple[type[nn.Module], ...],
+                     x: Tensor) -> AbstractContextManager[None]:
+        """Checkpointing of `module`'s blocks, where it is asked for and `x` needs gradients."""
+        needed = self.checkpointing and torch.is_grad_enabled() and x.requires_grad
+        return recomputing(module, kinds) if needed else nullcontext()
 
     def vocode(self, log_mel: Tensor, first_frame: int = 0) -> Tensor:
         """Log-mel (B, T, 64) -> waveform (B, 160 T), in chunks whose overlap exceeds the vocoder's receptive field.
 
         `first_frame`: the place of the first mel frame in the whole sound, on which the vocoder's noise depends.
         """
-        def layer(part: Tensor, start: int) -> Tensor:
-            noisy = isinstance(self.vocoder, VocosVocoder)
-            return self.vocoder(part, first_frame + start) if noisy else self.vocoder(part)
+        ours = isinstance(self.vocoder, VocosVocoder)
+        blocks: type[nn.Module] = ConvNeXtBlock
+        if not ours:  # SpeechT5HifiGan's
+            blocks = type(cast(nn.ModuleList, self.vocoder.resblocks)[0])
 
-        return in_chunks(layer, log_mel, self.chunk_frames, self._vocoder_margin, dim=1, steps=(1, HOP_LENGTH),
-                         checkpointing=self.checkpointing)
+        def layer(part: Tensor, start: int) -> Tensor:
+            place = (first_frame + start,) if ours else ()
+            with self._recomputing(self.vocoder, (blocks,), part):
+                return self.vocoder(part, *place)
+
+        return in_chunks(layer, log_mel, self.chunk_frames, self._vocoder_margin, dim=1, steps=(1, HOP_LENGTH))
 
     def encode(self, waveform: Tensor) -> LatentPosterior:
         """Waveform (B, 1, N) in -1..1 at `sampling_rate` -> posterior over scaled latents (B, 8, ceil(N / 640), 16).
@@ -193,18 +200,20 @@ class MelCodec(ModelMixin, ConfigMixin):
             stored = json.loads((folder / cls.config_name).read_text())
             settings = {k: v for k, v in stored.items() if not k.startswith("_")}
         voice = _load_vocoder(folder / "vocoder", torch_dtype) if vocoder else nn.Identity()
-        return cls(vae, voice, **settings).eval()
+        large = vocoder and not isinstance(voice, VocosVocoder)  # AudioLDM's: gigabytes of activations in 10 s
+        return cls(vae, voice, checkpointing=large, **settings).eval()
 
 
 def _load_vocoder(folder: Path, torch_dtype: torch.dtype) -> nn.Module:
     """The vocoder in `folder`, by the class its config names."""
     config = json.loads((folder / "config.json").read_text())
     name = config.get("_class_name") or (config.get("architectures") or ["unknown"])[0]
-    if name == "VocosVocoder" and "noise_frames" in config:
-        raise WeightsError(f"{folder}: this vocoder has a noise of its own, as those of postsync 0.1.0 had; train it "
-                           "again with postsync train vocoder")
     if name == "VocosVocoder":
-        return VocosVocoder.from_pretrained(folder, torch_dtype=torch_dtype)
+        try:
+            return VocosVocoder.from_pretrained(folder, torch_dtype=torch_dtype)
+        except (RuntimeError, ValueError) as error:  # of other shapes
+            raise WeightsError(f"{folder}: these weights do not fit this version's vocoder, which predicts no phases; "
+                               "train it again with postsync train vocoder.") from error
     if name == "SpeechT5HifiGan":
         from transformers import SpeechT5HifiGan
 

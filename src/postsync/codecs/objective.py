@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -83,6 +84,15 @@ class MelVAEObjective(_WaveformObjective):
         self.kl_weight, self.gradient_weight = kl_weight, gradient_weight
         self.calibration_clips = calibration_clips
         self._calibration = torch.zeros(0, clip_samples)
+        self.keeps_latents = False
+
+    def start_from(self, vae: AutoencoderKL) -> None:
+        """Begin with the weights of `vae` and train its decoder alone: what stands on its latents stays valid."""
+        self.codec.vae.load_state_dict(vae.state_dict())
+        self.codec.vae.register_to_config(scaling_factor=vae.config.scaling_factor)
+        self.codec.vae.encoder.requires_grad_(False)
+        self.codec.vae.quant_conv.requires_grad_(False)
+        self.keeps_latents = True
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
                 generator: torch.Generator | None = None) -> Batch:
@@ -118,7 +128,8 @@ class MelVAEObjective(_WaveformObjective):
         self.codec.save_config(folder)
         vae = self.preset.build_vae()
         vae.load_state_dict(self.codec.vae.state_dict())
-        vae.register_to_config(scaling_factor=1.0 / self.latent_std())
+        scale = self.codec.vae.config.scaling_factor if self.keeps_latents else 1.0 / self.latent_std()
+        vae.register_to_config(scaling_factor=scale)
         vae.half().save_pretrained(folder / "vae")
 
 
@@ -212,9 +223,13 @@ def recorded() -> dict[str, Any]:
     return {"sound": SoundConfig(recordings=0.5, stretches=0.8)}
 
 
-def vae(preset: str) -> MelVAEObjective:
-    """Objective of the mel codec's untrained autoencoder."""
-    return MelVAEObjective(PRESETS[preset]())
+def vae(preset: str, start: Path | None = None) -> MelVAEObjective:
+    """Objective of the mel codec's autoencoder: untrained, or that of the codec in `start`, whose decoder alone is
+    trained, so that its latents stay what they are."""
+    objective = MelVAEObjective(PRESETS[preset]())
+    if start is not None:
+        objective.start_from(MelCodec.from_pretrained(start, vocoder=False).vae)
+    return objective
 
 
 def vocoder(preset: str, codec: Path | None = None, start: Path | None = None,

@@ -1,13 +1,12 @@
-"""A Vocos-style vocoder: log-mel -> ConvNeXt blocks at frame rate -> magnitude and phase -> inverse STFT.
+"""A Vocos-style vocoder: log-mel -> ConvNeXt blocks at frame rate -> a noise's magnitudes; tones; inverse STFT.
 
 After Siuzdak, "Vocos: Closing the gap between time-domain and Fourier-based neural vocoders", ICLR 2024, section 3.
-Called as AudioLDM's `SpeechT5HifiGan` is. Two additions make it train in minutes on a CPU: magnitudes start from the
-interpolated mel energies and the network only corrects them, so levels (and silence) are right from the first step;
-and white noise, shaped by magnitudes of its own, is added to the part whose phases are predicted. A convolution over
-steady mels can only repeat itself every frame, which sounds like a buzz, so phases are predicted relative to carriers,
-a sinusoid at the centre of each bin: steady outputs make steady tones. Noise and carriers are functions of the place in
-the sound alone, so that parts fit together and results repeat. The network also gets the deviation of the shaped
-noise's mels, so it can compensate the noise's random peaks.
+Called as AudioLDM's `SpeechT5HifiGan` is. It differs in where phases come from. A convolution over steady mels can only
+repeat itself every frame, which sounds like a buzz, so none are predicted: what stands out as a tone is made as one
+(`tones.py`), and all else is white noise, whose magnitudes start from the interpolated mel energies and are corrected
+by the network, so levels (and silence) are right from the first step. The network also gets the deviation of the shaped
+noise's mels, so it can compensate the noise's random peaks. The noise is a function of the place in the sound alone, so
+that parts fit together and results repeat.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..features.spectrogram import audioldm_log_mel
+from .tones import BLOCK, LOUDEST, STEADY, Tones
 
 NOISE_BLOCK = 256  # frames of noise drawn from one seed
 
@@ -54,9 +54,10 @@ class VocosVocoder(ModelMixin, ConfigMixin):
         self.norm_in = nn.LayerNorm(channels, eps=1e-6)
         self.blocks = nn.ModuleList(ConvNeXtBlock(channels, hidden, 1.0 / num_layers) for _ in range(num_layers))
         self.norm_out = nn.LayerNorm(channels, eps=1e-6)
-        self.head = nn.Linear(channels, 3 * (n_fft // 2 + 1))
+        self.head = nn.Linear(channels, n_fft // 2 + 1)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
+        self.tones = Tones(num_mels, n_fft, hop_length, sampling_rate, mel_n_fft)
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.register_buffer("spread", _mel_to_bins(num_mels, n_fft, sampling_rate), persistent=False)
         # A Slaney filter sums to n_fft / rate, and a noise-like bin grows with the root of the window's length.
@@ -65,7 +66,12 @@ class VocosVocoder(ModelMixin, ConfigMixin):
     @property
     def chunk_margin(self) -> int:
         """Mel frames of context that make a chunk of a long clip equal to the whole."""
-        return 3 * (len(self.blocks) + 1) + self.config.n_fft // self.config.hop_length + 9
+        return 2 * BLOCK + self.local_margin
+
+    @property
+    def local_margin(self) -> int:
+        """Mel frames of context without which a part differs by more than the phases of its tones."""
+        return max(3 * (len(self.blocks) + 1) + 9, STEADY) + self.config.n_fft // self.config.hop_length
 
     def forward(self, log_mel: Tensor, first_frame: int = 0) -> Tensor:
         """(B, T, num_mels) -> (B, T * hop_length), or (T, num_mels) -> (T * hop_length,).
@@ -84,18 +90,10 @@ class VocosVocoder(ModelMixin, ConfigMixin):
         x = self.norm_in(self.embed(normalised.to(self.dtype).transpose(1, 2)).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             x = block(x)
-        tonal, noisy, phase = self.head(self.norm_out(x.transpose(1, 2))).float().chunk(3, dim=-1)
-        top = math.log(1e3)
-        tonal = (base + 2.0 * tonal - 3.0).clamp(max=top).exp()
-        noisy = (base + 2.0 * noisy).clamp(max=top).exp()
-        return self._synthesise(torch.polar(tonal, phase + self._carriers(first_frame, len(noise))) + noisy * noise)
-
-    def _carriers(self, first_frame: int, num_frames: int) -> Tensor:
-        """(num_frames, bins) phases, from frame `first_frame` on, of sinusoids at the centres of the bins."""
-        n_fft, hop_length = self.config.n_fft, self.config.hop_length
-        frames = torch.arange(first_frame, first_frame + num_frames, device=self.window.device)
-        turns = frames[:, None] * hop_length * torch.arange(n_fft // 2 + 1, device=self.window.device)
-        return (turns % n_fft) * (2 * math.pi / n_fft)
+        correction = self.head(self.norm_out(x.transpose(1, 2))).float()
+        magnitude = (base + 2.0 * correction).clamp(max=LOUDEST).exp()
+        tones, left = self.tones(log_mel, first_frame)
+        return self._synthesise(tones + left * magnitude * noise)
 
     def _synthesise(self, spectrum: Tensor) -> Tensor:
         """(B, T + 1, bins) complex -> waveform (B, T * hop_length)."""

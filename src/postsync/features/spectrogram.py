@@ -237,11 +237,16 @@ def mel_filters(config: SpectrogramConfig) -> Tensor:
         bank = _triangles(frequencies, _kaldi_hz(np.linspace(_kaldi_mel(config.f_min), _kaldi_mel(config.f_max),
                                                              config.num_mel_bins + 2)))
     elif config.mel_scale == "slaney":
-        edges = _slaney_hz(np.linspace(_slaney_mel(config.f_min), _slaney_mel(config.f_max), config.num_mel_bins + 2))
+        edges = slaney_edges(config.num_mel_bins, config.f_min, config.f_max)
         bank = _triangles(frequencies, edges) * (2 / (edges[2:] - edges[:-2]))[:, None]  # unit area
     else:
         raise ValueError(f"unknown mel scale '{config.mel_scale}'; choose slaney, htk or kaldi")
     return torch.from_numpy(bank)
+
+
+def slaney_edges(num_mel_bins: int, f_min: float, f_max: float) -> np.ndarray:
+    """Edges in Hz (num_mel_bins + 2,) of Slaney's bands: band k rises from edge k to k + 1 and falls to k + 2."""
+    return _slaney_hz(np.linspace(_slaney_mel(f_min), _slaney_mel(f_max), num_mel_bins + 2))
 
 
 def _triangles(points: np.ndarray, edges: np.ndarray) -> np.ndarray:
