@@ -113,9 +113,10 @@ def runs(args: argparse.Namespace) -> Iterator[tuple[str, dict[str, list[float]]
 
 def generated(pipe: Any, clip: Any, guide: Any, index: int, args: argparse.Namespace) -> Tensor:
     """The sound (N,) of a clip under a guide."""
-    given: dict[str, Any] = {"num_inference_steps": args.steps}
+    own = {"stand_in": "none", "guided": False}  # options of some systems: words alone, no guide but that of the row
+    given: dict[str, Any] = {"num_inference_steps": args.steps} | {k: v for k, v in own.items() if k in pipe.options}
     if "prompt" in pipe.accepts:
-        given |= {"prompt": clip.captions[0], "guidance_scale": args.guidance_scale, "stand_in": "none"}
+        given |= {"prompt": clip.captions[0], "guidance_scale": args.guidance_scale}
         if args.envelope:
             given["envelope"] = clip.envelope
     else:

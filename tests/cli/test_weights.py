@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from hub_server import COMMIT, Hub, serving
 from postsync import cli, registry
 from postsync.encoders.cavp import Cavp
 from postsync.encoders.published import PUBLISHED
@@ -95,7 +96,7 @@ def test_a_checkpoint_becomes_a_pipeline_that_generates(parts, tmp_path, capsys)
 
 
 @pytest.mark.parametrize(("system", "changes", "told"), [
-    ("foleygram", {}, "cannot be assembled from a checkpoint; these can: mgaudio"),
+    ("foleygram", {}, "cannot be assembled from a checkpoint; these can: mdg, mgaudio"),
     ("mgaudio", {"size": "size=M"}, "it must be S or B or L or XL"),
     ("mgaudio", {"sign": "sign=plus"}, "it must be velocity or paper"),
     ("mgaudio", {"scale": "latent_scale=0"}, "latent_scale is 0"), ("mgaudio", {"codec": None}, "--part codec=FOLDER"),
@@ -109,3 +110,36 @@ def test_what_cannot_be_assembled_is_one_line(parts, cavp, tmp_path, capsys, sys
     assert told in errors
     assert len(errors.splitlines()) == 1
     assert not (tmp_path / "pipe").exists()
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    files = {"vocab.txt": b"[PAD]\n", "config.json": b"{}"}
+    with serving(Hub(files, repository="google-bert/bert-base-uncased", licence="apache-2.0")) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
+
+
+def test_fetch_shows_the_licence_and_asks_before_anything_is_fetched(hub, cache, capsys):
+    assert run("fetch", "bert") == 2
+    told = capsys.readouterr()
+    assert COMMIT in told.out
+    assert "1 files, 0.0 MB" in told.out
+    assert "its page says: apache-2.0" in told.out
+    assert "--accept-licence" in told.err
+    assert not (cache / "hub").exists()
+    assert run("fetch", "bert", "--accept-licence") == 0
+    assert (cache / "hub" / "bert" / "vocab.txt").read_bytes() == b"[PAD]\n"
+    capsys.readouterr()
+    asked = len(hub.requests)
+    assert run("fetch", "bert", "--accept-licence") == 0
+    assert "It is there already." in capsys.readouterr().out
+    assert len(hub.requests) == asked + 1  # the listing alone
+
+
+def test_a_fetch_that_cannot_be_done_is_said_in_a_line(hub, capsys, tmp_path):
+    assert run("fetch", "nothing") == 2
+    assert "choose from: bert" in capsys.readouterr().err
+    assert run("fetch", "bert", "--revision", "older", "--to", tmp_path / "x") == 2
+    assert "no revision 'older'" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()

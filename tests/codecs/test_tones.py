@@ -75,7 +75,7 @@ def test_a_part_has_the_tones_of_the_whole(tones: Tones, first: int) -> None:
 
 def test_gradients_are_finite_from_silence_to_a_lone_tone(tones: Tones) -> None:
     silence, lone = torch.full((1, 60, 64), -11.5), torch.full((1, 60, 64), -400.0)
-    lone[:, :, 20] = 400.0
+    lone[:, :, 20] = 2.5
     for log_mel in (audioldm_log_mel(tone(700.0)), silence, lone):
         leaf = log_mel.clone().requires_grad_(True)
         spectrum, noise = tones(leaf)

@@ -159,6 +159,26 @@ def load_unet(folder: Path, torch_dtype: torch.dtype = torch.float32) -> tuple[U
     return cast(UNet2DConditionModel, unet), cast(DDIMScheduler, scheduler)
 
 
+def is_published(folder: Path) -> bool:
+    """Whether `folder` is laid out as AudioLDM's published ones are, with CLAP, VAE and vocoder."""
+    parts = ("unet", "scheduler", "text_encoder", "tokenizer", "vae", "vocoder")
+    return all((folder / part).is_dir() for part in parts)
+
+
+def load_words(folder: Path, torch_dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+    """CLAP's `text_encoder` and `tokenizer` of an AudioLDM's folder. Raises WeightsError for another model."""
+    from transformers import AutoTokenizer, ClapTextModelWithProjection
+
+    try:
+        encoder = ClapTextModelWithProjection.from_pretrained(folder / "text_encoder", local_files_only=True,
+                                                              dtype=torch_dtype)
+        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise WeightsError(f"{folder}: its text_encoder/ or tokenizer/ cannot be read "
+                           f"({' '.join(str(error).split())[:200]}); download them again.") from error
+    return {"text_encoder": encoder.eval(), "tokenizer": tokenizer}
+
+
 class AudioLDM(nn.Module):
     """U-Net and schedule of a preset, untrained."""
 

@@ -26,7 +26,6 @@ BLOCK = 256  # frames
 STEADY = 8  # frames to either side over which a tone has to stand out
 PROMINENCE_DB = 10.0  # of a peak that is half a tone, half noise
 SLOPE_DB = 1.0
-LOUDEST = math.log(1e3)
 DECIBELS = 20 / math.log(10)  # in a natural logarithm
 
 
@@ -56,7 +55,7 @@ class Tones(nn.Module):
 
     def forward(self, log_mel: Tensor, first_frame: int = 0) -> tuple[Tensor, Tensor]:
         """`first_frame` is the place of the first frame in the whole sound, by which the blocks are laid."""
-        log_mel = log_mel.float().clamp(max=LOUDEST)
+        log_mel = log_mel.float()
         energy = log_mel.exp() * (self.edges[2:] - self.edges[:-2]) / 2  # filters of unit area -> of unit height
         peak, hertz = self.peaks(energy.detach())
         bins = self.band_of_bin.expand(*peak.shape[:2], -1)

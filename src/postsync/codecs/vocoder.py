@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..features.spectrogram import audioldm_log_mel
-from .tones import BLOCK, LOUDEST, STEADY, Tones
+from .tones import BLOCK, STEADY, Tones
 
+LOUDEST = 2.5  # log-mel of a tone of full scale; latents that are no sound's may decode to more
 NOISE_BLOCK = 256  # frames of noise drawn from one seed
 
 
@@ -81,6 +82,7 @@ class VocosVocoder(ModelMixin, ConfigMixin):
         """
         if log_mel.ndim == 2:
             return self(log_mel[None], first_frame)[0]
+        log_mel = log_mel - (log_mel - LOUDEST).clamp_min(0).detach()  # gradients pass, so that guides can lower it
         log_mel = torch.cat([log_mel, log_mel[:, -1:]], dim=1)  # centred frames 0..T are needed for T hops
         noise = self._noise_spectrum(first_frame, log_mel.shape[1])
         base = log_mel.float() @ self.spread.float() + self.level
@@ -91,7 +93,7 @@ class VocosVocoder(ModelMixin, ConfigMixin):
         for block in self.blocks:
             x = block(x)
         correction = self.head(self.norm_out(x.transpose(1, 2))).float()
-        magnitude = (base + 2.0 * correction).clamp(max=LOUDEST).exp()
+        magnitude = (base + 2.0 * correction).clamp(max=math.log(1e3)).exp()
         tones, left = self.tones(log_mel, first_frame)
         return self._synthesise(tones + left * magnitude * noise)
 

@@ -6,7 +6,7 @@ The contract is `protocols/pipeline.py`; systems that denoise latents continue i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -59,18 +59,24 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
         if torch_dtype != torch.float32:  # the default of diffusers
             kwargs["dtype"] = torch_dtype
         pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs | dict.fromkeys(named))
+        return pipe._completed(str(pretrained_model_name_or_path), named, kwargs.keys(), torch_dtype)
+
+    def _completed(self, source: str, named: Mapping[str, Path], given: Collection[str],
+                   torch_dtype: torch.dtype) -> Self:
+        """This pipeline, its own parts loaded from `source`, with the shared parts that are `named`, or absent and not
+        `given`; frozen."""
         folders = {}
-        for name, load in cls.shared.items():
-            if name in named or (name not in kwargs and getattr(pipe, name) is None):
-                folders[name] = named.get(name) or bundled(pipe.config[f"{name}_folder"])
-                pipe.register_modules(**{name: _loaded(load, folders[name], name, torch_dtype)})
-        pipe._part_folders = folders
-        pipe.origin = Origin(str(pretrained_model_name_or_path), dtype=str(torch_dtype).removeprefix("torch."),
+        for name, load in self.shared.items():
+            if name in named or (name not in given and getattr(self, name) is None):
+                folders[name] = named.get(name) or bundled(self.config[f"{name}_folder"])
+                self.register_modules(**{name: _loaded(load, folders[name], name, torch_dtype)})
+        self._part_folders = folders
+        self.origin = Origin(source, dtype=str(torch_dtype).removeprefix("torch."),
                              parts={name: str(folder) for name, folder in named.items()})
-        for part in pipe.components.values():
+        for part in self.components.values():
             if isinstance(part, nn.Module):
                 part.requires_grad_(False).eval()
-        return pipe
+        return self
 
     @property
     def sampling_rate(self) -> int:

@@ -90,7 +90,7 @@ def test_guidance_lowers_the_volume_step_by_step(made: MDGPipeline) -> None:
         run(made, guided=False, num_inference_steps=8, guides=[guide])
         values[size] = [float(value) for value in guide.values]
     assert len(values[0.2]) == 7
-    assert values[0.2][-1] < values[1e-4][-1] - 0.01
+    assert values[0.2][-1] < values[1e-4][-1] - 0.005
 
 
 def test_pictures_are_wanted_where_the_guide_looks(made: MDGPipeline) -> None:
@@ -165,6 +165,17 @@ def test_published_parts_become_one_folder(codec, gram, tmp_path) -> None:
     sound = again(prompt="rain", video=film(), duration_s=0.4, num_inference_steps=3, generator=seeded()).audios
     assert sound.shape == (1, 1, 6400)
     assert sound.isfinite().all()
+    with pytest.raises(WeightsError, match="neither a saved pipeline of mdg nor an AudioLDM's folder"):
+        MDGPipeline.from_pretrained(tmp_path / "gram")
+    (tmp_path / "audioldm" / "model_index.json").write_text('{"_class_name": "AudioLDMPipeline"}')
+    fetched = MDGPipeline.from_pretrained(tmp_path / "audioldm", parts={"gram": tmp_path / "gram"})
+    fetched.set_progress_bar_config(disable=True)
+    same = fetched(prompt="rain", video=film(), duration_s=0.4, num_inference_steps=3, generator=seeded()).audios
+    assert torch.equal(same, sound)
+    assert set(fetched.weights) == {"audioldm", "gram"}
+    assert not any(p.requires_grad for p in fetched.unet.parameters())
+    with_bundled = MDGPipeline.from_pretrained(tmp_path / "audioldm")
+    assert (with_bundled.settings.guide, with_bundled.knows_film) == ({"step_size": 0.03}, False)
     (tmp_path / "audioldm" / "tokenizer" / "vocab.json").unlink()
     (tmp_path / "audioldm" / "tokenizer" / "tokenizer_config.json").unlink()
     for left in (tmp_path / "audioldm" / "tokenizer").iterdir():

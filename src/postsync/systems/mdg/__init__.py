@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ...protocols.system import GuideEntry, Option, System
+from ...protocols.system import Assembly, GuideEntry, Option, System
 
 SETTINGS = {
     "objective": Option(str, "what is lowered", choices=(
@@ -32,7 +32,15 @@ SYSTEM = System(
     "mdg", "MDG: training-free multimodal guidance for video-to-audio", "2509.24550", "sound",
     public="needs none of its own: it guides public models (AudioLDM, GRAM)",
     licences="official code: no licence file; AudioLDM weights: non-commercial (CC-BY-NC-SA-4.0, check the card); "
-             "GRAM: code MIT, its weights state no licence")
+             "GRAM: code MIT, its weights state no licence",
+    limits="its mini follows the words and what a picture shows of them, not the picture's timing",
+    pipeline="postsync.systems.mdg.pipeline:MDGPipeline",
+    presets={"mini": "mdg"}, parts={"codec": "mel_codec", "gram": "gram"}, options=OPTIONS,
+    assembly=Assembly(
+        "postsync.systems.mdg.checkpoint:assemble",
+        parts={"gram": "folder of GRAM's towers", "codec": "folder with vae/ and vocoder/; default: the checkpoint's"},
+        options={"size": Option(str, "paper: AudioLDM in diffusers' layout; mini: an export of train audioldm",
+                                "paper", choices=("paper", "mini"))}))
 
 GUIDES = (
     GuideEntry("volume", "draws the sound towards words and picture in GRAM's space, by the volume that they span",

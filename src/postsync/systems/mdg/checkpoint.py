@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, ClapTextModelWithProjection
-
-from ...backbones.audioldm import load_unet
+from ...backbones.audioldm import load_unet, load_words
 from ...codecs import load_codec
 from ...encoders.gram import load_gram
 from ...errors import WeightsError
@@ -34,7 +32,7 @@ def assemble(checkpoint: Path, gram: Path | None = None, codec: Path | None = No
                            f"{size} {preset.backbone.unet['in_channels']}; name the other size.")
     parts: dict[str, Any] = {"unet": unet, "scheduler": scheduler}
     if (checkpoint / "text_encoder").is_dir():
-        parts |= _clap(checkpoint)
+        parts |= load_words(checkpoint)
     elif size == "paper":
         raise WeightsError(f"{checkpoint}: has no text_encoder/ and tokenizer/, by which AudioLDM reads words; "
                            "download the whole folder.")
@@ -49,13 +47,3 @@ def assemble(checkpoint: Path, gram: Path | None = None, codec: Path | None = No
                            "gram=FOLDER (postsync weights convert).")
     return MDGPipeline.from_parts(preset, **parts)
 
-
-def _clap(folder: Path) -> dict[str, Any]:
-    """CLAP's text tower and tokeniser from AudioLDM's folder. Raises WeightsError for another model."""
-    try:
-        encoder = ClapTextModelWithProjection.from_pretrained(folder / "text_encoder", local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise WeightsError(f"{folder}: its text_encoder/ or tokenizer/ cannot be read "
-                           f"({' '.join(str(error).split())[:200]}); download them again.") from error
-    return {"text_encoder": encoder.eval(), "tokenizer": tokenizer}

@@ -46,7 +46,7 @@ class VolumeGuide:
     `optimizer` "adam", as published: a fresh Adam each time, whose single step is a sign, so that samples of a batch
     and alone differ; "soft_sign": g / (|g| + 0.3 rms(g)), for which they agree. `warmup` and `stop`: shares of the
     steps before and after which nothing is moved. `every`: only each so manyth of the others. Moved too far the volume
-    still falls and the sound gets worse: keep step_size times guided steps below about 0.9 (`docs/mdg.md`).
+    stays low and the sound gets worse (`docs/mdg.md`).
 
     Clips longer than GRAM's window are heard window by window, so memory does not grow with them. `values` holds the
     objective (B,) of every guided step, before it was moved.

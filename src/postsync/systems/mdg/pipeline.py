@@ -6,26 +6,38 @@ and heard by the guide window by window (ours, not in the paper).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
-from ...backbones.audioldm import AudioLDM, ClapWords, Denoiser, GramWords, ReadsWords
+from ...backbones.audioldm import (
+    AudioLDM,
+    ClapWords,
+    Denoiser,
+    GramWords,
+    ReadsWords,
+    is_published,
+    load_unet,
+    load_words,
+)
 from ...codecs import load_codec
 from ...diffusion.solvers import one_generator_each
 from ...diffusion.windows import Window, average_windows, plan_windows
 from ...encoders.gram import GramEncoder, load_gram
-from ...errors import ConditionError
+from ...errors import ConditionError, WeightsError
 from ...features.envelope import Envelope
 from ...protocols.codec import Codec
 from ...protocols.guide import Guide
 from ...protocols.pipeline import Callback, OutputType, Pictures, Prompt, SoundOutput
 from ..latent_pipeline import LatentPipeline, Levels, StepHooks
-from . import OPTIONS, SETTINGS
+from . import OPTIONS, SETTINGS, presets
 from .guide import VolumeGuide
 from .presets import MDGPreset, SamplerDefaults
 
@@ -72,6 +84,29 @@ class MDGPipeline(LatentPipeline):
         backbone = preset.backbone
         return cls(**parts, native_frames=backbone.native_frames, folded_bins=backbone.folded_bins,
                    text_gain=backbone.text_gain, sampler=asdict(preset.sampler), sees_film=preset.sees_film)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], *,
+                        parts: Mapping[str, str | PathLike[str]] | None = None,
+                        torch_dtype: torch.dtype = torch.float32, **kwargs: Any) -> Self:
+        """As `SoundPipeline.from_pretrained`, and from an AudioLDM's published folder just as it was fetched.
+
+        The bundled towers guide the latter, in a gentler way, unless `parts` names the folder of GRAM's published ones.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        if (folder / "model_index.json").is_file() and not _is_audioldm(folder):
+            return super().from_pretrained(folder, parts=parts, torch_dtype=torch_dtype, **kwargs)
+        if not is_published(folder):
+            raise WeightsError(f"{folder}: is neither a saved pipeline of mdg nor an AudioLDM's folder (unet/, "
+                               "scheduler/, text_encoder/, tokenizer/, vae/, vocoder/); postsync weights fetch "
+                               "audioldm.")
+        named = {name: Path(part) for name, part in (parts or {}).items()}
+        unet, scheduler = load_unet(folder, torch_dtype)
+        preset = presets.paper() if "gram" in named else presets.paper_with_bundled_gram()
+        pipe = cls.from_parts(preset, unet=unet, scheduler=scheduler, codec=load_codec(folder, torch_dtype),
+                              **load_words(folder, torch_dtype))
+        pipe.register_to_config(_name_or_path=str(folder))
+        return pipe._completed(str(folder), named, kwargs.keys(), torch_dtype)
 
     @property
     def settings(self) -> SamplerDefaults:
@@ -184,6 +219,11 @@ class MDGPipeline(LatentPipeline):
     def _codec_latents(self, clean: Tensor) -> Tensor:
         """The codec's own latents are those of the model."""
         return clean
+
+
+def _is_audioldm(folder: Path) -> bool:
+    """Whether the pipeline saved in `folder` calls itself AudioLDM's."""
+    return json.loads((folder / "model_index.json").read_text()).get("_class_name") == "AudioLDMPipeline"
 
 
 def _prompts(prompt: Prompt) -> list[str | None]:
