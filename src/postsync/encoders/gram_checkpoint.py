@@ -114,7 +114,7 @@ def encoder_from_official(official: Mapping[str, Tensor], preset: GramConfig | N
     if "matching_head.video_frame_embedding" in state:
         table = state["matching_head.video_frame_embedding"]
         state["matching_head.video_frame_embedding"] = resize_frame_embedding(table, preset.max_frames)
-    _load(model, state, Path("the GRAM checkpoint"))
+    _load(model, state, "this GRAM checkpoint")
     return model.eval()
 
 
@@ -155,12 +155,12 @@ def _only_matching(target: str) -> bool:
     return target.startswith("matching_head.") or ".crossattention." in target
 
 
-def _load(model: torch.nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def _load(model: torch.nn.Module, state: Mapping[str, Tensor], source: Path | str) -> None:
     """Strictly, by assignment (the model may lie on the meta device)."""
     shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     found = {k: tuple(v.shape) for k, v in state.items()}
     if shapes != found:
         wrong = sorted(k for k in shapes.keys() | found.keys() if shapes.get(k) != found.get(k))
-        raise WeightsError(f"{path} does not fit the preset: {len(wrong)} tensors differ, first '{wrong[0]}' (file "
+        raise WeightsError(f"{source} does not fit the preset: {len(wrong)} tensors differ, first '{wrong[0]}' (file "
                            f" {found.get(wrong[0])}, preset {shapes.get(wrong[0])}). Use the file's preset.")
     model.load_state_dict(state, assign=True)

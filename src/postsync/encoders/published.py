@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,15 +16,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from .. import weights
 from ..errors import WeightsError
 from ..media.container import sha256_of
 from ..media.output import whole_folder
 from ..versions import __version__
+from ..weights import PROVENANCE
 
 if TYPE_CHECKING:
     from torch import nn
 
-PROVENANCE = "provenance.json"
 _DIFF_FOLEY = "https://huggingface.co/SimianLuo/Diff-Foley, folder diff_foley_ckpt"
 
 
@@ -85,12 +85,8 @@ PUBLISHED: Mapping[str, PublishedWeights] = MappingProxyType({entry.name: entry 
 
 
 def cache_folder(name: str) -> Path:
-    """Where the converted network `name` lies: $POSTSYNC_CACHE (or ~/.cache/postsync)/encoders/NAME; may be absent.
-
-    Raises WeightsError for an unknown name.
-    """
-    root = os.environ.get("POSTSYNC_CACHE")
-    return (Path(root).expanduser() if root else Path.home() / ".cache" / "postsync") / "encoders" / entry_of(name).name
+    """Where the converted network `name` lies; may be absent. Raises WeightsError for an unknown name."""
+    return weights.cache_folder() / "encoders" / entry_of(name).name
 
 
 def entry_of(name: str) -> PublishedWeights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from safetensors import safe_open
@@ -10,7 +11,14 @@ from safetensors import safe_open
 from ..errors import WeightsError
 
 ROOT = Path(__file__).parent
+PROVENANCE = "provenance.json"  # beside fetched and converted weights: where they are from
 STAND_INS = "recordings.safetensors"  # beside GRAM's weights: embeddings of recordings, by family
+
+
+def cache_folder() -> Path:
+    """Where fetched and converted weights lie: $POSTSYNC_CACHE, or ~/.cache/postsync; may be absent."""
+    root = os.environ.get("POSTSYNC_CACHE")
+    return Path(root).expanduser() if root else Path.home() / ".cache" / "postsync"
 
 
 def bundled(name: str) -> Path:

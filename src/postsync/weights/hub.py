@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import WeightsError
 from ..versions import __version__
+from . import PROVENANCE, cache_folder
 
-PROVENANCE = "provenance.json"
 SAFE, PICKLED = ".safetensors", (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5")
 
 
@@ -88,9 +88,8 @@ def wanted_files(paths: Mapping[str, object], patterns: tuple[str, ...]) -> list
 
 
 def fetched_folder(name: str) -> Path:
-    """Where the download `name` lies: $POSTSYNC_CACHE (or ~/.cache/postsync)/hub/NAME; may be absent."""
-    root = os.environ.get("POSTSYNC_CACHE")
-    return (Path(root).expanduser() if root else Path.home() / ".cache" / "postsync") / "hub" / name
+    """Where the download `name` lies; may be absent."""
+    return cache_folder() / "hub" / name
 
 
 def is_fetched(folder: Path, commit: str) -> bool:
