@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
+
+from postsync import weights
 from postsync.encoders import training
+from postsync.encoders.cavp import load_cavp
+from postsync.errors import WeightsError
 from postsync.protocols.clip import Clip
 from postsync.scenes.captions import paraphrases
 
@@ -20,3 +26,13 @@ def test_captions_of_other_clips_are_their_own() -> None:
 def test_gram_reads_the_bundled_vocabulary() -> None:
     objective = training.gram("tiny")
     assert objective.encoder.config["text"]["vocab_size"] == len(objective.encoder.tokenizer) == 2048
+
+
+def test_cavp_starts_from_trained_encoders(tmp_path) -> None:
+    objective = training.cavp("mini", start=weights.bundled("cavp"))
+    trained = load_cavp(weights.bundled("cavp")).state_dict()
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in objective.cavp.state_dict().items())
+    assert objective.cavp.training
+    assert all(parameter.requires_grad for parameter in objective.cavp.parameters())
+    with pytest.raises(WeightsError, match="holds no readable CAVP"):
+        training.cavp("mini", start=tmp_path)

@@ -7,7 +7,7 @@ from ..weights.hub import Download
 TRAINABLES = (
     Trainable("audioldm", "AudioLDM's U-Net: sound from words alone", "postsync.backbones.objective:audioldm",
               TrainConfig(steps=10000, batch_size=16, lr=1e-3, warmup=200), count=6000,
-              world="postsync.backbones.objective:scenes",
+              world="postsync.scenes.sounds:without_noise",
               parts={"start": "a trained one to start from", "codec": "a mel codec", "gram": "GRAM's towers"}),
 )
 

@@ -19,7 +19,6 @@ from ..encoders.gram import GramEncoder
 from ..errors import PostsyncError
 from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, Objective
-from ..scenes.sounds import SoundConfig
 from . import audioldm as sizes
 from .audioldm import AudioLDM, AudioLDMPreset, Denoiser, load_unet
 
@@ -118,8 +117,3 @@ def audioldm(preset: str, start: Path | None = None, codec: Path | None = None,
     if start is not None:
         objective.unet.load_state_dict(load_unet(start)[0].state_dict())
     return objective
-
-
-def scenes() -> dict[str, Any]:
-    """Sounds without background noise, half of them recordings."""
-    return {"sound": SoundConfig(noise=0.0, room=0.5, recordings=0.5)}

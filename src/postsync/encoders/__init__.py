@@ -16,7 +16,8 @@ TRAINABLES = (
               count=6500, presets=("mini",), parts={"gram": "the towers, an export of gram"}),
     Trainable("cavp", "CAVP: video and audio in one embedding space, four vectors a second",
               "postsync.encoders.training:cavp",
-              TrainConfig(steps=3000, batch_size=24, lr=5e-4, warmup=100, weight_decay=0.03), count=2600),
+              TrainConfig(steps=3000, batch_size=24, lr=5e-4, warmup=100, weight_decay=0.03), count=2600,
+              parts={"start": "trained encoders to start from"}),
 )
 
 _DIFF_FOLEY = "MIT (code: Apache-2.0)"

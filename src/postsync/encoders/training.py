@@ -12,6 +12,7 @@ from ..scenes.families import KNOWN
 from ..weights.layout import check_blend
 from . import cavp_objective, gram_objective
 from . import gram as towers
+from .cavp import load_cavp
 from .text import WordPieceTokenizer
 
 GRAM_PRESETS: dict[str, Callable[..., towers.GramConfig]] = {"mini": towers.mini, "tiny": towers.tiny}
@@ -44,9 +45,15 @@ def gram_pictures(preset: str, gram: Path | None = None) -> gram_objective.GramO
     return gram_objective.GramObjective(encoder, gram_objective.mini_pictures(), captions=scene_captions)
 
 
-def cavp(preset: str) -> cavp_objective.CavpObjective:
-    """CAVP's two encoders from scratch."""
-    return cavp_objective.CavpObjective(CAVP_PRESETS[preset]())
+def cavp(preset: str, start: Path | None = None) -> cavp_objective.CavpObjective:
+    """CAVP's two encoders: from scratch, or the trained ones in the folder `start`.
+
+    Raises WeightsError for a start that holds no CAVP.
+    """
+    objective = cavp_objective.CavpObjective(CAVP_PRESETS[preset]())
+    if start is not None:
+        objective.cavp = load_cavp(start).train()
+    return objective
 
 
 def scene_captions(clip: Clip) -> Sequence[str]:

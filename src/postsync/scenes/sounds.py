@@ -43,6 +43,12 @@ class Bank(Protocol):
         """A stretch (round(seconds * sample_rate),) of any recording."""
 
 
+def without_noise() -> dict[str, SoundConfig]:
+    """Arguments of SceneConfig for what makes sound: half of it recorded, and no background noise, which would be
+    learnt as part of every sound."""
+    return {"sound": SoundConfig(noise=0.0, room=0.5, recordings=0.5)}
+
+
 def render_sound(score: Score, rng: Rng, sample_rate: int = 16000, bank: Bank | None = None,
                  config: SoundConfig | None = None) -> np.ndarray:
     """The sound of a score: (N,) float32, N = round(duration_s * sample_rate), peak 1 at most."""

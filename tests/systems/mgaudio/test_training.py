@@ -11,7 +11,7 @@ import torch
 import torch.utils.tensorboard  # slow: not within a test
 from safetensors.torch import load_file
 
-from postsync import registry
+from postsync import registry, weights
 from postsync.data.manifest import read_manifest
 from postsync.encoders.cavp import Cavp
 from postsync.errors import PostsyncError
@@ -92,6 +92,21 @@ def test_mgaudio_of_the_papers_size_stands_on_the_folders_named(folders, tmp_pat
     assert mini.schedule == "cosine"
     assert presets.mini().guidance.start_step < mini.steps / 2  # the paper's 100,000 would never switch on
     assert mini.ema_decay < 0.9999
+
+
+def test_mgaudio_starts_from_a_trained_pipeline_and_is_guided_at_once(codec, cavp, tmp_path) -> None:
+    first = run(MGAudioObjective, tmp_path, codec, cavp)
+    with pytest.raises(PostsyncError, match="do not fit"):  # the tiny one's weights in the mini
+        mgaudio("mini", start=first)
+    export = weights.bundled("mgaudio")
+    objective = mgaudio("mini", start=export)
+    published = load_file(export / "transformer" / "diffusion_pytorch_model.safetensors")
+    ours = objective.transformer.state_dict()
+    assert all(torch.equal(ours[name], tensor.float()) for name, tensor in published.items())
+    assert {name.split(".")[0] for name in ours.keys() - published.keys()} == {"projectors"}
+    assert objective.preset.guidance.start_step == 0
+    with pytest.raises(PostsyncError, match="no checkpoint at"):
+        mgaudio("mini", start=tmp_path / "nothing")
 
 
 def test_mgaudio_of_the_papers_size_needs_the_published_parts(folders, cavp, tmp_path, monkeypatch) -> None:

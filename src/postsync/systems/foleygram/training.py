@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ... import weights
 from ...codecs.mel_vae import MelCodec
 from ...encoders.gram import GramEncoder
 from ...errors import PostsyncError
-from ...scenes.sounds import SoundConfig
 from . import presets
 from .objective import FoleyGRAMObjective
 from .pipeline import FoleyGRAMPipeline
@@ -42,11 +41,6 @@ def _from(stage: Literal["base", "joint"], preset: str, start: Path | None, code
     return FoleyGRAMObjective(PRESETS[preset](gram_dim=encoder.embedding_dim), stage=stage,
                               base=None if start is None else _pipeline(start),
                               codec=MelCodec.from_pretrained(codec or weights.bundled("mel_codec")), gram=encoder)
-
-
-def scenes() -> dict[str, Any]:
-    """Sounds without background noise, which the transformer would learn as part of every sound."""
-    return {"sound": SoundConfig(noise=0.0, room=0.5, recordings=0.5)}
 
 
 def control(preset: str, base: Path | None = None, codec: Path | None = None,
