@@ -1,8 +1,9 @@
 """How fast hits rise that are given as times: python benchmarks/attack.py [--prompt ...].
 
 FoleyGRAM's mini makes seven hits; of the level (RMS of 2 ms) around each: the time from a tenth to nine tenths of the
-peak, where that begins relative to the time given, and when the sound is 20 dB below its peak; medians, with and
-without `sharp_attacks`; and the level between the hits, before the next one, below their peaks.
+way from what still rings to the peak, where that begins relative to the time given, and when the sound is 20 dB below
+its peak; medians, with and without `sharp_attacks`; and the level between the hits, before the next one, below their
+peaks.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def attack(level: np.ndarray, hit_s: float) -> tuple[int, int, int]:
     place = round(1000 * hit_s)
     near = level[place - BEFORE:place + AFTER]
     top = BEFORE - 20 + int(near[BEFORE - 20:BEFORE + 80].argmax())
-    low, high = (int(np.flatnonzero(near[:top + 1] < share * near[top])[-1:].sum()) for share in (0.1, 0.9))
+    ringing = float(np.median(near[:BEFORE // 2]))  # of the hit before
+    low, high = (int(np.flatnonzero(near[:top + 1] < ringing + share * (near[top] - ringing))[-1:].sum())
+                 for share in (0.1, 0.9))
     tail = level[place - BEFORE + top:place + LATEST]
     below = np.flatnonzero(tail < 0.1 * near[top])
     return high - low, low - BEFORE, int(below[0]) if len(below) else len(tail)

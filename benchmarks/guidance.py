@@ -39,7 +39,8 @@ ROWS: dict[str, dict[str, Any] | None] = {
     "mahalanobis": {"objective": "mahalanobis"}, "text": {"modalities": "text"}, "video": {"modalities": "video"},
     "warmup 0": {"warmup": 0.0}, "warmup 10": {"warmup": 0.1}, "warmup 50": {"warmup": 0.5},
     "eta .03": {"step_size": 0.03}, "eta .3": {"step_size": 0.3}, "eta 1": {"step_size": 1.0},
-    "three inner": {"inner_steps": 3}, "code": {"order": "code"}, "adam": {"optimizer": "adam"},
+    "three inner": {"inner_steps": 3}, "mel": {"hears": "mel"}, "code": {"order": "code"},
+    "adam": {"optimizer": "adam"},
     "published": {"order": "code", "optimizer": "adam", "stop": 1.0}, "random signs": None,
 }
 

@@ -34,6 +34,7 @@ def test_late_and_soft_sounds_are_found_late_and_soft(document):
 
 def test_the_true_sounds_bring_the_networks_to_their_best(document):
     assert value(document, "Family-accuracy-SceneClassifier") > 0.8
+    assert -1.0 < value(document, "Family-log-p-SceneClassifier") < 0
     assert value(document, "GRAM-TA") > 0.3
     assert 0 <= value(document, "FAD-SceneClassifier") < 20
     assert not document["not_computed"]

@@ -27,7 +27,8 @@ EXPECTED = {
             "FAVD-I3D-rgb+flow(Farneback)-VGGish"},
     "heard": {"Heard-YAMNet", "Heard-score-YAMNet", "Heard-score-YAMNet-real", "Heard-PANNs", "Heard-score-PANNs"},
     "scenes": {"Onset-F1@25ms", "Onset-F1@50ms", "Onset-F1@100ms", "Onset-lag-ms", "Missed-sounds@100ms",
-               "Invented-sounds@100ms", "Loudness-error-LU", "Family-accuracy-SceneClassifier", "GRAM-TA", "GRAM-AV",
+               "Invented-sounds@100ms", "Loudness-error-LU", "Family-accuracy-SceneClassifier",
+               "Family-log-p-SceneClassifier", "GRAM-TA", "GRAM-AV",
                "Envelope-r", "FAD-SceneClassifier"},
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from postsync.errors import ConditionError
 from postsync.metrics.scene_classifier import (
     FamilyAccuracy,
+    FamilyLogProbability,
     SceneClassifier,
     SceneClassifierObjective,
     family_accuracy,
@@ -131,6 +133,13 @@ def test_prepare_averages_channels():
     assert torch.equal(objective.prepare(stereo)["log_mel"], objective.prepare(clip)["log_mel"])
     assert objective.prepare(clip)["log_mel"].shape == (51, 64)
     assert int(objective.prepare(clip)["label"]) == 2
+
+
+def test_family_log_probability_is_the_mean_over_clips():
+    metric = FamilyLogProbability()
+    metric.update(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))
+    metric.update(torch.tensor([[10.0, 0.0]]), torch.tensor([0]))
+    assert metric.compute() == pytest.approx((-math.log(2) - math.log1p(math.exp(-10))) / 2)
 
 
 def test_family_accuracy():

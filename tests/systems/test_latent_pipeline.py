@@ -162,6 +162,27 @@ def test_a_part_is_decoded_as_in_the_whole(bare, start_s, end_s):
         bare._decode(clean, 39, 0.003, 0.003)
 
 
+class Mels(Steps):
+    """The same, whose sounds are twice their mels of two frames a latent one."""
+
+    mel_rate = 4000.0
+
+    def decode_mel(self, latents: torch.Tensor) -> torch.Tensor:
+        return self.decode(latents)[..., ::2].mT / 2
+
+
+@pytest.mark.parametrize(("start_s", "end_s"), [(0.0, None), (0.0, 0.001), (0.0021, 0.0034), (0.004, 0.01)])
+def test_the_mels_of_a_part_are_those_of_the_sound(bare, monkeypatch, start_s, end_s):
+    assert hooks(bare)._step(0, torch.zeros(1), torch.zeros(1), None).decode_mel is None
+    monkeypatch.setattr(Bare, "codec", Mels())
+    clean = torch.randn(1, 2, 12, generator=torch.Generator().manual_seed(0))
+    step = hooks(bare)._step(0, clean, clean, None)
+    part = step.decode_mel(clean, start_s, end_s)
+    last = 40 if end_s is None else min(round(8000 * end_s), 40)
+    whole = step.decode(clean)[..., ::2].mT / 2
+    torch.testing.assert_close(part, whole[:, round(8000 * start_s) // 2:-(-last // 2)])
+
+
 def test_arrays_on_request(bare):
     audios = torch.zeros(1, 1, 4)
     assert bare._output(audios, "pt").audios is audios

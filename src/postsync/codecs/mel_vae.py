@@ -61,6 +61,11 @@ class MelCodec(ModelMixin, ConfigMixin):
         return self.sampling_rate / (HOP_LENGTH * self.ratio)
 
     @property
+    def mel_rate(self) -> float:
+        """Mel frames a second."""
+        return self.sampling_rate / HOP_LENGTH
+
+    @property
     def context_frames(self) -> int:
         """Latent frames of context of a part. The VAE's norms cover all frames, so a part is only close to that of the
         whole; the phases of its tones may differ."""

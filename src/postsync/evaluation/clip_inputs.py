@@ -96,11 +96,19 @@ def _lufs(clip: Observation) -> float:
 
 def families(pair: Pair) -> tuple[list[str], list[str]]:
     """The family that the classifier names, and the clip's own."""
+    logits, place = family_logits(pair)
+    known = pair.networks["scene_classifier"].model.families
+    return [known[int(logits.argmax())]], [known[int(place)]]
+
+
+def family_logits(pair: Pair) -> tuple[Tensor, Tensor]:
+    """The classifier's logits (1, families), and the place (1,) of the clip's own family. Raises Skipped for a clip
+    that has none."""
     known, label = pair.networks["scene_classifier"].model.families, pair.facts.label
     if label is None or label not in known:
         raise Skipped(f"is labelled {label!r}, which is not a family of the scenes")
     logits = pair.generated.audio_features("scene_classifier")["logits"]
-    return [known[int(logits.argmax())]], [label]
+    return logits.reshape(1, -1), torch.tensor([known.index(label)])
 
 
 def heard(pair: Pair, network: str, side: str = "generated") -> tuple[Tensor, list[int]]:

@@ -230,7 +230,7 @@ def mdg() -> Suite:
 
 def scenes() -> Suite:
     """Measures that no real data set allows, because every onset is known. Needs only the bundled networks."""
-    from ..metrics.scene_classifier import FamilyAccuracy
+    from ..metrics.scene_classifier import FamilyAccuracy, FamilyLogProbability
 
     gram: dict[str, Any] = {"networks": ("gram",), "about": FULL_SCALE}
     cosine = CosineSimilarity(torch.float32)
@@ -245,6 +245,8 @@ def scenes() -> Suite:
         ClipMetric("Loudness-error-LU", signals.LoudnessError(), clips.loudness, unit="LU",
                    about={"silence": signals.QUIETEST_LUFS}),
         ClipMetric("Family-accuracy-SceneClassifier", FamilyAccuracy(), clips.families,
+                   networks=("scene_classifier",), about=FULL_SCALE),
+        ClipMetric("Family-log-p-SceneClassifier", FamilyLogProbability(), clips.family_logits,
                    networks=("scene_classifier",), about=FULL_SCALE),
         frechet("FAD-SceneClassifier", "scene_classifier", "features", **FULL_SCALE),
         ClipMetric("GRAM-TA", cosine, partial(clips.sound_and_caption, network="gram"), **gram),

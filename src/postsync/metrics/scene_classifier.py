@@ -154,6 +154,17 @@ class FamilyAccuracy(ClipMean):
         return torch.tensor([first == second for first, second in zip(named, truth, strict=True)])
 
 
+class FamilyLogProbability(ClipMean):
+    """Mean log-probability that the classifier gives to the true family, 0 at most: it resolves far more than how often
+    the family is named."""
+
+    higher_is_better = True
+
+    def values(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """(B,) of logits (B, families) and the true families' places (B,)."""
+        return logits.double().log_softmax(-1).gather(1, truth[:, None])[:, 0]
+
+
 def family_accuracy(named: Sequence[str], truth: Sequence[str]) -> float:
     """Share of the names that are right."""
     accuracy = FamilyAccuracy()

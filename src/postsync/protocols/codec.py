@@ -69,6 +69,20 @@ class Codec(Protocol):
 
 
 @runtime_checkable
+class MelDecoder(Protocol):
+    """A codec whose latents are decoded to log-mels first, at `mel_rate` frames a second."""
+
+    @property
+    def mel_rate(self) -> float:
+        """Mel frames a second, a whole number of them to a latent frame."""
+        ...
+
+    def decode_mel(self, latents: Tensor) -> Tensor:
+        """Latents (B, channels, frames, ...) -> log-mel (B, T, mels); differentiable."""
+        ...
+
+
+@runtime_checkable
 class TokenCodec(Protocol):
     """Sound <-> discrete tokens in several codebooks."""
 

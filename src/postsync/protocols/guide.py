@@ -24,7 +24,8 @@ class Step:
     the step. `model_output` is the guided prediction in the backbone's own parameterization (eps, v or flow), None
     before the step. `clean_estimate(latents)` applies that output, held fixed, at the noise level of `latents_before`:
     the clean latents that these latents imply, differentiable in `latents`; before the step it raises ValueError.
-    `duration_s` is the length of the sound that `decode` gives.
+    `duration_s` is the length of the sound that `decode` gives. `decode_mel`: as `decode`, but to the log-mel
+    (B, T, mels) before the vocoder, which costs less; None where the codec has none.
     """
 
     index: int
@@ -40,6 +41,7 @@ class Step:
     clean_estimate: Callable[[Tensor], Tensor]
     decode: Decode
     duration_s: float
+    decode_mel: Decode | None = None
 
 
 @runtime_checkable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from ..diffusion.guidance import check_guides, guided_after, guided_before
 from ..diffusion.solvers import draw_noise
 from ..errors import ConditionError
-from ..protocols.codec import Codec
+from ..protocols.codec import Codec, MelDecoder
 from ..protocols.guide import BeforeStep, Guide, Step
 from ..protocols.pipeline import Callback, OutputType
 from .pipeline import SoundPipeline
@@ -77,17 +78,34 @@ class LatentPipeline(SoundPipeline):
 
         A part is decoded with the codec's context around it. Raises ConditionError for an empty part.
         """
+        codec, per_frame = self.codec, round(self.codec.sampling_rate / self.codec.latent_rate)
+        first, last, left, right = self._part(num_samples, start_s, end_s)
+        held = min(num_samples, right * per_frame) - left * per_frame
+        waveform = codec.decode(self._codec_latents(clean[:, :, left:right]), held, first_frame=left)
+        return waveform[..., first - left * per_frame:last - left * per_frame]
+
+    def _decode_mel(self, codec: MelDecoder, clean: Tensor, num_samples: int, start_s: float = 0.0,
+                    end_s: float | None = None) -> Tensor:
+        """As `_decode`, but to the codec's log-mel (B, T, mels), in whole frames that cover the part."""
+        first, last, left, right = self._part(num_samples, start_s, end_s)
+        log_mel = codec.decode_mel(self._codec_latents(clean[:, :, left:right]))
+        hop, shift = round(self.sampling_rate / codec.mel_rate), round(left * codec.mel_rate / self.codec.latent_rate)
+        return log_mel[:, first // hop - shift:-(-last // hop) - shift]
+
+    def _part(self, num_samples: int, start_s: float, end_s: float | None) -> tuple[int, int, int, int]:
+        """First and last sample of a part of a run, and first and last latent frame of it with the codec's context.
+
+        Raises ConditionError for an empty part.
+        """
         codec, rate = self.codec, self.codec.sampling_rate
         first = round(start_s * rate)
         last = num_samples if end_s is None else min(round(end_s * rate), num_samples)
         if not 0 <= first < last:
             raise ConditionError(f"there is no sound from {start_s} to {end_s} s in {num_samples / rate} s.")
-        per_frame, context = round(rate / codec.latent_rate), codec.context_frames
-        left = max(first // per_frame - context, 0)
-        right = min(-(-last // per_frame) + context, codec.latent_shape(num_samples)[1])
-        held = min(num_samples, right * per_frame) - left * per_frame
-        waveform = codec.decode(self._codec_latents(clean[:, :, left:right]), held, first_frame=left)
-        return waveform[..., first - left * per_frame:last - left * per_frame]
+        per_frame = round(rate / codec.latent_rate)
+        left = max(first // per_frame - codec.context_frames, 0)
+        right = min(-(-last // per_frame) + codec.context_frames, codec.latent_shape(num_samples)[1])
+        return first, last, left, right
 
     def _audios(self, clean: Tensor, num_samples: int, output_type: OutputType) -> Tensor:
         """The output of a run: its waveform (B, C, N), or the clean latents themselves."""
@@ -131,7 +149,12 @@ class StepHooks:
         def decode(clean: Tensor, start_s: float = 0.0, end_s: float | None = None) -> Tensor:
             return self.pipe._decode(clean, self.num_samples, start_s, end_s)
 
+        def decode_mel(clean: Tensor, start_s: float = 0.0, end_s: float | None = None) -> Tensor:
+            return self.pipe._decode_mel(codec, clean, self.num_samples, start_s, end_s)
+
+        codec: Any = self.pipe.codec
         return Step(i, len(levels.timesteps), levels.timesteps[i], alpha=levels.alphas[i], sigma=levels.sigmas[i],
                     alpha_next=levels.alphas[i + 1], sigma_next=levels.sigmas[i + 1], latents_before=before,
                     latents=after, model_output=output, clean_estimate=clean_estimate, decode=decode,
-                    duration_s=self.num_samples / self.pipe.sampling_rate)
+                    duration_s=self.num_samples / self.pipe.sampling_rate,
+                    decode_mel=decode_mel if isinstance(codec, MelDecoder) else None)

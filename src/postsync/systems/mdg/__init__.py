@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from ...protocols.system import Assembly, GuideEntry, Option, System
+from ...protocols.system import Assembly, GuideEntry, Option, System, Trainable
+from ...protocols.train_config import TrainConfig
 
 SETTINGS = {
     "objective": Option(str, "what is lowered", choices=(
@@ -19,6 +20,8 @@ SETTINGS = {
     "optimizer": Option(str, "soft_sign, or Adam as published, by which a batch differs from its sounds alone",
                         choices=("soft_sign", "adam")),
     "modalities": Option(str, "what the sound is compared with", choices=("both", "text", "video")),
+    "hears": Option(str, "what GRAM hears: the waveform, or the mel before the vocoder, at a third of the cost",
+                    choices=("waveform", "mel")),
     "words": Option(str, "words for the guide alone, in place of the prompt"),
 }
 
@@ -46,4 +49,11 @@ GUIDES = (
     GuideEntry("volume", "draws the sound towards words and picture in GRAM's space, by the volume that they span",
                "postsync.systems.mdg.guide:build",
                SETTINGS | {"gram": Option(str, "folder of GRAM's towers; default: the bundled ones")}),
+)
+
+TRAINABLES = (
+    Trainable("mel_ear", "the map from the codec's mel to what GRAM hears, which spares guides the vocoder",
+              "postsync.systems.mdg.mel_ear:mel_ear", TrainConfig(steps=1, batch_size=16, lr=1e-8), count=160,
+              world="postsync.scenes.sounds:without_noise", presets=("mini",),
+              parts={"codec": "another codec: vae/ and vocoder/"}),
 )
