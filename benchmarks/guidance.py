@@ -59,7 +59,7 @@ class Null:
 class RandomSigns(VolumeGuide):
     """Moves as far as the volume guide does, anywhere."""
 
-    def gradient(self, step: Step, latents: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, step: Step, latents: Tensor, windows: int | None = None) -> tuple[Tensor, Tensor]:
         """Random numbers, of the step's place alone."""
         drawn = torch.randn(latents.shape, generator=torch.Generator().manual_seed(step.index))
         return drawn.to(latents), torch.zeros(len(latents))

@@ -55,6 +55,8 @@ def generate(
     prompt: Annotated[str | None, option("the sound to generate", group=WHAT)] = None,
     negative_prompt: Annotated[str | None, option("the sound to avoid", group=WHAT)] = None,
     cues: Annotated[Path | None, option("prompts over time, CSV `start,end,prompt`", group=WHAT)] = None,
+    captioner: Annotated[Path | None, option("folder of an image-to-text model that says what is seen, in place of a "
+                                             "prompt", group=WHAT)] = None,
     reference: Annotated[Path | None, option("a recording whose timbre is imitated", group=WHAT)] = None,
     lufs: Annotated[float | None, option("loudness of the sound, LUFS, -70 to 0 (default -20)", group=WHAT)] = None,
     seed: Annotated[int | None, option("default -1: drawn at random and printed", group=WHAT)] = None,
@@ -102,10 +104,10 @@ def generate(
 
     own = [name for name, wanted in (("replace", replace), ("mix", mix is not None), ("keep", keep)) if wanted]
     asked = {"system": system, "preset": preset, "device": device, "dtype": dtype, "prompt": prompt,
-             "negative_prompt": negative_prompt, "reference": reference, "seed": seed, "num_inference_steps": steps,
-             "guidance_scale": guidance_scale, "control_scale": control_scale, "timing": timing, "envelope": envelope,
-             "onsets": onsets_in, "offset_ms": offset_ms, "start_s": start, "duration_s": duration, "mix_db": mix,
-             "target_lufs": lufs, "audio_codec": audio_codec,
+             "negative_prompt": negative_prompt, "captioner": captioner, "reference": reference, "seed": seed,
+             "num_inference_steps": steps, "guidance_scale": guidance_scale, "control_scale": control_scale,
+             "timing": timing, "envelope": envelope, "onsets": onsets_in, "offset_ms": offset_ms, "start_s": start,
+             "duration_s": duration, "mix_db": mix, "target_lufs": lufs, "audio_codec": audio_codec,
              "guides": tuple(guide) if guide else None}
     generate_run.generate(
         videos or (), asked, {"set": set_ or (), "part": part or ()}, cues, own, num_samples, redo, from_,

@@ -212,6 +212,8 @@ def check_accepted(pipeline: Pipeline, options: Options, more: Iterable[str] = (
     """Raise ConditionError for options that the pipeline does not accept. `more`: further arguments."""
     asked = pipeline_arguments(options)
     own = of_system(options.settings)
+    if options.captioner is not None:
+        more = (*more, "prompt")
     if refused := sorted({*asked, *more} - own.keys() - pipeline.accepts):
         names = {"envelope": "a timing", "reference_audio": "a reference"}
         taken = sorted(name for name in pipeline.accepts if name in _CHOSEN)

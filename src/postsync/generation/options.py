@@ -30,6 +30,7 @@ class OptionValues(TypedDict, total=False):
     dtype: str
     negative_prompt: str
     cues: Sequence[Cue | tuple[float, float, str]]
+    captioner: str | Path
     reference: str | Path
     num_inference_steps: int
     guidance_scale: float
@@ -63,6 +64,8 @@ class Options(BaseModel):
     prompt: str | None = Field(None, description="the sound to generate")
     negative_prompt: str | None = Field(None, description="the sound to avoid")
     cues: tuple[Cue, ...] = Field((), description="prompts over time; `prompt` fills the gaps")
+    captioner: str | None = Field(None, description="folder of an image-to-text model that says what is seen where "
+                                                    "there is no prompt; the prompt is recorded in its place")
     reference: str | None = Field(None, description="path of a recording whose timbre is imitated")
     seed: int = Field(-1, ge=-1, le=2**63 - 1, description="-1 draws one")
     num_inference_steps: int | None = Field(None, ge=1, le=1000)

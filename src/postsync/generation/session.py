@@ -35,7 +35,7 @@ from .conditions import (
 from .options import Options, OptionValues, with_settings
 from .rendering import make_result
 from .result import Result
-from .words import advice, announce
+from .words import advice, announce, with_caption
 
 IN_MEMORY = "(built in memory)"  # preset name of a pipeline that was not loaded from one
 
@@ -113,6 +113,8 @@ class ClipSession:
         self._check(options, timing, guides, callback)
         options = options.replaced({"seed": options.seed if options.seed >= 0 else fresh_seed()})
         with kept_notes() as read:
+            if options.captioner is not None:
+                options = with_caption(self.picture, options, self._known, on_progress)
             conditions = read_conditions(self.picture, options, self.pipeline, timing, known=self._known,
                                          guides=guides, on_progress=on_progress)
         source = timing_source(options, self.pipeline)
@@ -158,10 +160,10 @@ def generate(video: Source | None, prompt: str | None = None, *, pipeline: Pipel
              **options: Unpack[OptionValues]) -> Result:
     """Sound for a silent clip; the clip's own audio is never listened to.
 
-    Arguments are those of `open_clip` and `ClipSession.takes`; options by keyword: negative_prompt, cues, reference,
-    num_inference_steps, guidance_scale, control_scale, timing, onsets, offset_ms, start_s, duration_s, target_lufs,
-    sound, audio_codec, mix_db, and the system's own (`pipeline.options`). Without a `pipeline`: system, preset, parts,
-    device, dtype. With `video` None, `duration_s` is the length of the sound.
+    Arguments are those of `open_clip` and `ClipSession.takes`; options by keyword: negative_prompt, cues, captioner,
+    reference, num_inference_steps, guidance_scale, control_scale, timing, onsets, offset_ms, start_s, duration_s,
+    target_lufs, sound, audio_codec, mix_db, and the system's own (`pipeline.options`). Without a `pipeline`: system,
+    preset, parts, device, dtype. With `video` None, `duration_s` is the length of the sound.
 
     Returns:
         Result with a waveform of exactly the clip's length at 48 kHz.

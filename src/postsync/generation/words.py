@@ -11,16 +11,25 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from itertools import chain
 
-from ..protocols.pipeline import Pipeline
+import torch
+
+from ..encoders.captioner import Captioner
+from ..errors import ConditionError
+from ..media.picture import NoPicture, Picture
+from ..media.video import VideoInfo
+from ..media.watch import FramePlan
+from ..notes import note
+from ..protocols.pipeline import OnProgress, Pipeline
 from ..scenes.captions import STOP_WORDS, stem_of, vocabulary_words, words_of
 from ..scenes.families import FAMILIES
 from ..weights import taught_families
-from .conditions import pipeline_arguments
+from .conditions import PictureCache, part_of, pipeline_arguments, read_picture
 from .options import Options
 
 log = logging.getLogger(__name__)
 
 _NEAR = 0.7  # least share of letters in common
+CAPTION_SIZE = 384  # pixels a side of the picture that is captioned
 
 
 def announce(runs: Sequence[Options], pipeline: Pipeline) -> None:
@@ -44,6 +53,30 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
         sentences.append("the picture alone says what sounds, and this preset knows only the drawn pictures of its "
                          f"scenes{more}")
     return sentences
+
+
+def with_caption(picture: Picture, options: Options, known: PictureCache,
+                 on_progress: OnProgress | None = None) -> Options:
+    """The options with what their captioner says of the middle of the part as prompt, where they have no words; without
+    the captioner, so that the result can be repeated from the words alone.
+
+    Raises MediaError, WeightsError, and ConditionError where there is no picture.
+    """
+    folder, options = options.captioner, options.replaced({"captioner": None})
+    if options.prompt is not None or options.cues or folder is None:
+        return options
+    if isinstance(picture, NoPicture):
+        raise ConditionError("there is no picture to caption; give a prompt.")
+    captioner = Captioner(folder)
+
+    def middle(info: VideoInfo) -> FramePlan:
+        return FramePlan((sum(part_of(info.duration_s, options)) / 2,), (CAPTION_SIZE, CAPTION_SIZE))
+
+    images = read_picture(picture, known, middle, None, on_progress=on_progress)
+    assert images is not None
+    caption = captioner.captions(torch.from_numpy(images.copy()).permute(0, 3, 1, 2))[0]
+    note(log, "%s: the captioner sees '%s'", picture.name, caption)
+    return options.replaced({"prompt": caption})
 
 
 def _about_words(prompts: Sequence[str], pipeline: Pipeline) -> list[str]:

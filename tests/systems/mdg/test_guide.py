@@ -229,8 +229,24 @@ def test_it_acts_after_the_warm_up_until_the_stop_and_every_so_often():
     acting = [i for i in range(10) if guide_of(warmup=0.2, stop=0.75).acts(step_of(latents, i))]
     assert acting == [3, 4, 5, 6, 7]
     assert [i for i in range(10) if guide_of(warmup=0.2, stop=1.0, every=3).acts(step_of(latents, i))] == [3, 6, 9]
-    step = step_of(latents, 0)
-    assert guide_of().after_step(step) is step.latents
+    step, guide = step_of(latents, 0), guide_of()
+    guide.condition(["3"], None)
+    assert guide.after_step(step) is step.latents
+
+
+def test_its_time_is_told_once_before_the_first_guided_step(caplog, monkeypatch):
+    clock = iter(range(0, 1000, 2))
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
+    guide = guide_of(warmup=0.2, stop=0.75, inner_steps=2)
+    guide.condition(["3"], None)
+    step = step_of(sound(4), 0)
+    assert guide.after_step(step) is step.latents
+    assert guide.seconds_ahead == pytest.approx(5 * 2 * 2)  # steps 3 to 7, each of two gradients of two seconds
+    assert "guiding 5 of 10 steps takes about 20 s more" in caplog.text
+    caplog.clear()
+    guide.after_step(step)
+    assert caplog.text == ""
+    assert guide.values == []
 
 
 def test_long_sounds_are_heard_window_by_window():

@@ -11,7 +11,10 @@ level sqrt(alpha^2 + sigma^2). Multistep solvers forget their history where a gu
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from math import ceil, hypot
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +34,7 @@ from .objectives import OBJECTIVES
 log = logging.getLogger(__name__)
 QUIETEST = 1e-4  # sounds are heard at a peak of 1, but silence stays silence
 SHORTEST = 400  # samples that GRAM hears
+LONG_S = 10.0  # of guiding, before which a user is warned
 FRAME_RATE = 100  # of its filterbank, a second
 SOFTENING = 0.3  # of the gradient's root mean square, in the softened sign
 
@@ -73,6 +77,7 @@ class VolumeGuide:
         self.warmup, self.stop, self.order, self.optimizer = warmup, stop, order, optimizer
         self.modalities, self.words, self.full_scale = modalities, words, full_scale
         self.values: list[Tensor] = []
+        self.seconds_ahead: float | None = None  # of a whole run's guiding, as estimated at its first step
         self.mel_ear = None if hears == "waveform" else load_mel_ear(weights.bundled("mdg") / "mel_ear").to(gram.device)
         self._text: Tensor | None = None
         self._video: Tensor | None = None  # (windows, D)
@@ -97,7 +102,7 @@ class VolumeGuide:
         prompts = [self.words or prompt for prompt in prompts]
         words = [prompt for prompt in prompts if prompt]
         self._text = self._video = None
-        self.values = []
+        self.values, self.seconds_ahead = [], None
         if self.modalities != "video" and words:
             if len(words) != len(prompts):
                 raise ConditionError("the guide takes words for all sounds of a batch or for none; give each a prompt.")
@@ -117,6 +122,8 @@ class VolumeGuide:
 
     def after_step(self, step: Step) -> Tensor:
         """See `protocols/guide.py`. A sample whose gradient is not finite stays where it is."""
+        if step.index == 0:
+            self._announce(step)
         if not self.acts(step):
             return step.latents
         if self.order == "code":
@@ -127,6 +134,20 @@ class VolumeGuide:
             change, clean = moved - before, step.clean_estimate(moved) - step.clean_estimate(before)
             noise = (change - step.alpha * clean) / step.sigma
             return step.latents + (step.alpha_next * clean + step.sigma_next * noise).to(step.latents)
+
+    def _announce(self, step: Step) -> None:
+        """Tell once, at the first step, which is not guided, how long the guided ones will take: by one gradient of the
+        first window."""
+        if self.seconds_ahead is not None:
+            return
+        guided = sum(self.acts(replace(step, index=index)) for index in range(step.num_steps))
+        started = time.perf_counter()
+        self.gradient(step, step.latents_before, windows=1)
+        each = (time.perf_counter() - started) * self._num_windows(step.duration_s) * self.inner_steps
+        self.seconds_ahead = guided * each
+        log.log(logging.WARNING if self.seconds_ahead > LONG_S else logging.INFO,
+                "guiding %d of %d steps takes about %.0f s more (less with every=2 or hears=mel)",
+                guided, step.num_steps, self.seconds_ahead)
 
     def _moved(self, step: Step, latents: Tensor, length: float) -> Tensor:
         """`latents` after the inner steps of a new optimiser, each of `length` at most an element."""
@@ -149,10 +170,10 @@ class VolumeGuide:
                 state -= length * gradient / (gradient.abs() + SOFTENING * rms).clamp_min(1e-30)
         return state
 
-    def gradient(self, step: Step, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """The objective's gradient at the latents (B, ...), and its mean over the windows (B,)."""
+    def gradient(self, step: Step, latents: Tensor, windows: int | None = None) -> tuple[Tensor, Tensor]:
+        """The objective's gradient at the latents (B, ...), and its mean over the first `windows` or all (B,)."""
         total, values, count = torch.zeros_like(latents), torch.zeros(len(latents), device=latents.device), 0
-        for index, start_s, end_s in self._windows(step):
+        for index, start_s, end_s in islice(self._windows(step), windows):
             with torch.enable_grad():
                 state = latents.detach().requires_grad_(True)
                 heard = self._hear_part(step, step.clean_estimate(state), start_s, end_s)
