@@ -25,6 +25,11 @@ TRAINABLES = (
               parts={"codec": "an export of vae: codec.json and vae/", "start": "a codec whose vocoder to start from"},
               options={"blend": Option(float, "share of the trained weights in the export, the rest those of the start",
                                        low=0.0, high=1.0)}),
+    Trainable("codebooks", "token codec: residual codebooks over the mel codec's latents",
+              "postsync.codecs.residual_codes:codebooks",
+              TrainConfig(steps=300, batch_size=16, lr=2e-3, warmup=10, weight_decay=0.0), count=2600,
+              world="postsync.scenes.sounds:without_noise",
+              parts={"codec": "another mel codec: vae/ and vocoder/"}),
 )
 
 
