@@ -70,7 +70,7 @@ def test_it_says_what_it_reads(name: str) -> None:
     wants = case(name).objective.wants
     assert wants.needs
     assert wants.needs <= {"frames", "waveform"}
-    assert wants.sample_rate == 16000
+    assert wants.sample_rate == (16000 if "waveform" in wants.needs else None)
     assert 0.5 < wants.duration_s < 20
     assert case(name).objective.reads("any") == []
 
@@ -154,7 +154,8 @@ def test_the_export_is_safetensors(name: str, tmp_path: Path) -> None:
     assert all(p.dtype == torch.float32 for group in objective.parameter_groups() for p in group["params"])
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "vocoder"])  # istft has no meta kernel
+# istft has no meta kernel, and transformers looks at the values of a mask.
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("vocoder", "vatt_converter")])
 def test_what_is_drawn_is_moved_to_the_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The meta device, like a GPU, refuses to be mixed with the CPU."""
     monkeypatch.setattr(torch, "autocast", lambda *_args, **_more: contextlib.nullcontext())  # knows no meta device

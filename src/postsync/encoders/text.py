@@ -164,6 +164,15 @@ class WordPieceTokenizer:
         self._tokenizer.enable_padding(length=max_length, pad_id=self._pad, pad_token="[PAD]")
         return torch.tensor([e.ids for e in self._tokenizer.encode_batch(list(texts))], dtype=torch.int64)
 
+    def for_language_model(self) -> Tokenizer:
+        """The same words for a causal language model: texts begin with [CLS], and end as the model decides."""
+        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A", special_tokens=[("[CLS]", self.words.index("[CLS]"))])
+        return tokenizer
+
     def save(self, folder: Path) -> None:
         """Write `vocab.txt` into `folder`."""
         (folder / "vocab.txt").write_text("\n".join(self.words) + "\n", encoding="utf-8")

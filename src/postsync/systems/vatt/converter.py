@@ -8,12 +8,15 @@ peft on its queries and values.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -141,6 +144,32 @@ class VattConverter(nn.Module):
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
         device = self.projection.weight.device
         return ids.to(device), mask.to(device)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `llm/` (model and tokenizer as transformers does), `projection.safetensors` and `converter.json`."""
+        folder = Path(folder)
+        self.llm.save_pretrained(folder / "llm")
+        self.tokenizer.save_pretrained(folder / "llm")
+        save_file({name: value.detach().contiguous() for name, value in self.projection.state_dict().items()},
+                  folder / "projection.safetensors")
+        settings = {"template": vars(self.template), "longest": self.longest}
+        (folder / "converter.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> VattConverter:
+        """What `save_pretrained` wrote, float32, in eval mode. Raises WeightsError for another folder."""
+        folder = Path(folder)
+        llm, tokenizer = load_llm(folder / "llm")
+        try:
+            settings = json.loads((folder / "converter.json").read_text(encoding="utf-8"))
+            projection = load_file(folder / "projection.safetensors")
+            converter = cls(llm, tokenizer, video_dim=projection["weight"].shape[1],
+                            template=PromptTemplate(**settings["template"]), longest=settings["longest"])
+            converter.projection.load_state_dict(projection)
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
+            raise WeightsError(f"{folder} holds no VATT Converter ({' '.join(str(error).split())[:200]}); name a "
+                               "folder that postsync train vatt_converter wrote.") from error
+        return converter.float().eval().requires_grad_(False)
 
 
 def with_lora(llm: Any, dropout: float = 0.0) -> Any:

@@ -1,0 +1,49 @@
+"""VATT's configurations: the mini's language model and words, and those for tests. The paper's sizes come from the
+language model's folder and the published checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from ...encoders.text import WordPieceTokenizer
+
+
+@dataclass(frozen=True)
+class ConverterPreset:
+    """Sizes of a language model that is trained from scratch."""
+
+    hidden_size: int = 192
+    num_hidden_layers: int = 4
+    num_attention_heads: int = 4
+    intermediate_size: int = 512
+    max_position_embeddings: int = 128
+    longest: int = 64  # tokens of a prompt, or of a caption
+
+    def build(self, tokenizer: Any) -> LlamaForCausalLM:
+        """A Llama of these sizes with random weights, which ends where the tokenizer's end token stands."""
+        return LlamaForCausalLM(LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=self.hidden_size, num_hidden_layers=self.num_hidden_layers,
+            num_attention_heads=self.num_attention_heads, intermediate_size=self.intermediate_size,
+            max_position_embeddings=self.max_position_embeddings, tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id))
+
+
+def mini() -> ConverterPreset:
+    """2.2 M values."""
+    return ConverterPreset()
+
+
+def tiny() -> ConverterPreset:
+    """Random weights for tests."""
+    return ConverterPreset(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+
+
+def mini_tokenizer(vocab: Path) -> PreTrainedTokenizerFast:
+    """GRAM's vocabulary of word pieces as a language model takes it: a beginning, and no end of its own."""
+    return PreTrainedTokenizerFast(tokenizer_object=WordPieceTokenizer(vocab).for_language_model(), bos_token="[CLS]",
+                                   eos_token="[SEP]", pad_token="[PAD]", unk_token="[UNK]", padding_side="left")
