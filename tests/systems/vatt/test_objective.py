@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from postsync import weights
-from postsync.errors import ConditionError, WeightsError
+from postsync.errors import ConditionError, PostsyncError, WeightsError
 from postsync.protocols.clip import Clip
 from postsync.scenes.captions import paraphrases
 from postsync.scenes.render import clean_scenes, render_scene
 from postsync.systems.vatt import presets
 from postsync.systems.vatt.converter import NEUTRAL, VIDEO_TOKENS, VattConverter
+from postsync.systems.vatt.decoder import MaskedTokenTransformer
 from postsync.systems.vatt.objective import CAPTIONS, ConverterObjective, captions_of, picture_features
-from postsync.systems.vatt.training import converter
+from postsync.systems.vatt.training import audio, converter
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,46 @@ def test_it_learns_to_name_what_it_sees(clips, tmp_path) -> None:
                 for row in given["captions"]]
     assert told == expected
     assert told[0] != told[1]
+
+
+@pytest.fixture(scope="module")
+def sounding() -> list[Clip]:
+    return [render_scene(seed, clean_scenes(duration_s=8.16, families=(family,), fps=1.0))
+            for seed, family in ((1, "rain"), (2, "metal_strike"))]
+
+
+def test_tokens_are_learnt_from_what_the_language_model_makes_of_the_words(sounding, tmp_path) -> None:
+    torch.manual_seed(0)
+    objective = audio("tiny")
+    objective.neutral_share = 0.0
+    given = batch(objective, sounding)
+    assert given["tokens"].shape == (2, 2, 204)
+    given["captions"] = given["captions"][:, :1]
+    optimiser = torch.optim.Adam(objective.transformer.parameters(), lr=1e-2)
+    first = objective(given, step=0, generator=torch.Generator().manual_seed(0))["loss"].item()
+    for step in range(12):
+        out = objective(given, step=step, generator=torch.Generator().manual_seed(step))
+        optimiser.zero_grad()
+        out["loss"].backward()
+        optimiser.step()
+    assert out["loss"].item() < 0.9 * first
+    assert all(parameter.grad is None for module in objective.frozen() for parameter in module.parameters())
+    objective.export(tmp_path)
+    again = MaskedTokenTransformer.from_pretrained(tmp_path)
+    assert torch.equal(again.codebooks.float(), objective.codec.codebooks.half().float())
+
+
+def test_a_share_is_told_by_the_neutral_question_alone(objective, sounding) -> None:
+    made = audio("tiny")
+    given = batch(made, sounding)
+    generator = torch.Generator().manual_seed(0)
+    neutral = made.tell(given, torch.tensor([True, True]), generator)
+    asked = made.told_by.converter.tell(given["video"].float(), [None, None])
+    assert torch.equal(neutral.hidden, asked.hidden)
+    told = made.tell(given, torch.tensor([False, True]), generator)
+    assert told.hidden[0].shape != neutral.hidden[0].shape or not torch.equal(told.hidden[0], neutral.hidden[0])
+    with pytest.raises(PostsyncError, match="--part converter=FOLDER"):
+        audio("mini")
 
 
 def test_a_clip_without_pictures_or_words_is_refused(objective, clips, tmp_path) -> None:

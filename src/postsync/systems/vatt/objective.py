@@ -1,7 +1,8 @@
-"""VATT's training losses. The first stage: a language model learns to say what a clip that it is shown sounds like.
+"""VATT's training losses: a language model learns to say what a clip that it is shown sounds like; a masked transformer
+learns the sound's tokens from what the language model makes of clip and words.
 
-Source: arXiv 2411.05679, stage 1. The loss covers the caption alone, as the paper writes it; the published scripts
-count the prompt as well (`count_prompt`).
+Source: arXiv 2411.05679; `DragonLiu1995/video-to-audio-through-text` (read, not copied). The first loss covers the
+caption alone, as the paper writes it; the published scripts count the prompt as well (`count_prompt`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...codecs.chunking import native_sound
+from ...codecs.residual_codes import QuantizedMelCodec
 from ...encoders.eva_clip import normalize_images
 from ...encoders.gram import GramEncoder
 from ...errors import ConditionError
@@ -23,7 +26,9 @@ from ...protocols.objective import Batch, ClipRequest, Objective
 from ...scenes.captions import paraphrases
 from ...scenes.families import KNOWN
 from ...scenes.render import NATIVE_S, SPARSE_FRAMES
-from .converter import NEUTRAL, VIDEO_TOKENS, VattConverter
+from .converter import NEUTRAL, VIDEO_TOKENS, Told, VattConverter
+from .decoder import MaskedTokenTransformer
+from .masking import MaskRatio, draw_mask
 
 IGNORED = -100  # of labels
 CAPTIONS = 24  # kept of a clip, one of which is told at each step
@@ -91,6 +96,74 @@ class ConverterObjective(Objective):
             ids = converter.tokenizer(caption, add_special_tokens=False)["input_ids"][:converter.longest - 1]
             rows.append([*ids, converter.tokenizer.eos_token_id] + [-1] * (converter.longest - 1 - len(ids)))
         return torch.tensor(rows, dtype=torch.int32)
+
+
+class AudioObjective(Objective):
+    """Cross-entropy of masked tokens, label smoothing 0.1, told by the frozen language model.
+
+    A batch holds `video` and `captions` as of `ConverterObjective`, and `tokens` (B, K, T) of the sound. Samples are
+    told by their caption, or with `neutral_share` by the neutral question alone; `condition_drop` of them by nothing.
+    """
+
+    def __init__(self, transformer: MaskedTokenTransformer, converter: ConverterObjective, codec: QuantizedMelCodec, *,
+                 ratio: MaskRatio | None = None, neutral_share: float = 0.3, condition_drop: float = 0.1) -> None:
+        super().__init__()
+        self.transformer, self.told_by, self.ratio = transformer, converter, ratio or MaskRatio()
+        self.neutral_share, self.condition_drop = neutral_share, condition_drop
+        self.mel_codec, self.quantizer, self.codec = codec.mel_codec, codec.quantizer, codec
+        for module in self.frozen():
+            module.requires_grad_(False).eval()
+        with torch.no_grad():
+            transformer.codebooks.copy_(codec.codebooks)
+
+    @property
+    def wants(self) -> ClipRequest:
+        """A few pictures, and sound."""
+        return ClipRequest(SPARSE_FRAMES, self.codec.sampling_rate, NATIVE_S)
+
+    def frozen(self) -> list[nn.Module]:
+        """Language model, eyes and codec."""
+        return [self.told_by, self.mel_codec, self.quantizer]
+
+    def preparation(self) -> tuple[dict[str, Any], dict[str, nn.Module]]:
+        """Words, eyes and codec; both transformers play no part in it."""
+        settings, modules = self.told_by.preparation()
+        return settings, modules | {"mel_codec": self.mel_codec, "quantizer": self.quantizer}
+
+    @torch.no_grad()
+    def prepare(self, clip: Clip) -> Batch:
+        """One training sample. Raises ConditionError for a clip without pictures, captions, or sound at the codec's
+        rate."""
+        sound = native_sound(clip, self.mel_codec, round(NATIVE_S * self.codec.frame_rate))
+        return self.told_by.prepare(clip) | {"tokens": self.codec.encode(sound[None])[0].int()}
+
+    def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
+                generator: torch.Generator | None = None) -> Batch:
+        """`loss`, and `first`: the share of the first codebook's masked tokens that are the likeliest."""
+        generator = torch.Generator().manual_seed(step) if generator is None else generator
+        tokens, transformer = batch["tokens"].long(), self.transformer
+        mask = draw_mask((*tokens.shape,), self.ratio, generator).to(tokens.device)
+        draws = torch.rand((2, len(tokens)), generator=generator).to(tokens.device)
+        told = self.tell(batch, draws[0] < self.neutral_share, generator)
+        logits = transformer(tokens.masked_fill(mask, transformer.mask_token), told.hidden.float(), told.mask,
+                             draws[1] < self.condition_drop)
+        loss = functional.cross_entropy(logits.permute(0, 3, 1, 2), tokens.masked_fill(~mask, IGNORED),
+                                        label_smoothing=0.1)
+        right = (logits[:, 0].argmax(-1) == tokens[:, 0]) & mask[:, 0]
+        return {"loss": loss, "first": right.sum() / mask[:, 0].sum().clamp_min(1)}
+
+    @torch.no_grad()
+    def tell(self, batch: Batch, neutral: Tensor, generator: torch.Generator) -> Told:
+        """What the language model makes of clips and a drawn caption of each, or of the neutral question."""
+        captions, converter = batch["captions"], self.told_by.converter
+        drawn = torch.randint(captions.shape[1], (len(captions),), generator=generator).tolist()
+        prompts = [None if silent else converter.tokenizer.decode(row[k][row[k] >= 0], skip_special_tokens=True)
+                   for row, k, silent in zip(captions, drawn, neutral.tolist(), strict=True)]
+        return converter.tell(batch["video"].float(), prompts)
+
+    def export(self, folder: Path) -> None:
+        """Write the transformer as float16."""
+        copy.deepcopy(self.transformer).half().save_pretrained(folder)
 
 
 def captions_of(clip: Clip) -> list[str]:

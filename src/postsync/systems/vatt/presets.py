@@ -43,6 +43,11 @@ def tiny() -> ConverterPreset:
     return ConverterPreset(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
 
 
+AUDIO: dict[str, dict[str, Any]] = {  # arguments of `MaskedTokenTransformer` besides those of codec and language model
+    "mini": {"dim": 256, "num_heads": 4, "joint_layers": 3, "audio_layers": 2, "max_positions": 400},
+    "tiny": {"dim": 16, "num_heads": 2, "head_dim": 8, "joint_layers": 1, "audio_layers": 1, "max_positions": 400}}
+
+
 def mini_tokenizer(vocab: Path) -> PreTrainedTokenizerFast:
     """GRAM's vocabulary of word pieces as a language model takes it: a beginning, and no end of its own."""
     return PreTrainedTokenizerFast(tokenizer_object=WordPieceTokenizer(vocab).for_language_model(), bos_token="[CLS]",
