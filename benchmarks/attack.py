@@ -1,15 +1,16 @@
 """How fast hits rise that are given as times: python benchmarks/attack.py [--prompt ...].
 
 FoleyGRAM's mini makes seven hits; of the level (RMS of 2 ms) around each: the time from a tenth to nine tenths of the
-way from what still rings to the peak, where that begins relative to the time given, and when the sound is 20 dB below
-its peak; medians, with and without `sharp_attacks`; and the level between the hits, before the next one, below their
-peaks.
+way from what still rings to the peak, where that begins relative to the time given, and from the peak on until the
+sound stays 20 dB below it (RMS of 5 ms, as `benchmarks/shapes.py` measures recordings); medians, with and without
+`sharp_attacks`; and the level between the hits, before the next one, below their peaks.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from postsync.scenes.shapes import SHAPES, Shape
 from postsync.timing.timing import RING_S, Timing
 
 HITS_S, DURATION_S = (0.5, 1.6, 2.9, 3.7, 5.0, 6.2, 7.1), 8.16
-BEFORE, AFTER, LATEST = 80, 150, 900  # milliseconds
+BEFORE, AFTER, BLOCK = 80, 150, 5  # milliseconds
 PROMPTS = ("a hammer hitting metal", "knocking on a door", "a gun shot", "hitting a wooden plank", "a snare drum",
            "a church bell", "glass breaking")
 
@@ -31,17 +32,24 @@ def levels(waveform: np.ndarray, rate: int) -> np.ndarray:
     return np.convolve(np.sqrt(power.mean(1)), np.ones(2) / 2, "same")
 
 
-def attack(level: np.ndarray, hit_s: float) -> tuple[int, int, int]:
-    """Milliseconds of the rise, of its beginning relative to the hit, and from the peak until 20 dB below it."""
+def attack(level: np.ndarray, hit_s: float) -> tuple[int, int]:
+    """Milliseconds of the rise, and of its beginning relative to the hit."""
     place = round(1000 * hit_s)
     near = level[place - BEFORE:place + AFTER]
     top = BEFORE - 20 + int(near[BEFORE - 20:BEFORE + 80].argmax())
     ringing = float(np.median(near[:BEFORE // 2]))  # of the hit before
     low, high = (int(np.flatnonzero(near[:top + 1] < ringing + share * (near[top] - ringing))[-1:].sum())
                  for share in (0.1, 0.9))
-    tail = level[place - BEFORE + top:place + LATEST]
-    below = np.flatnonzero(tail < 0.1 * near[top])
-    return high - low, low - BEFORE, int(below[0]) if len(below) else len(tail)
+    return high - low, low - BEFORE
+
+
+def fall(waveform: np.ndarray, rate: int, hit_s: float, next_s: float) -> int:
+    """Milliseconds from the peak of a hit until the sound stays 20 dB below it, before the next hit at most."""
+    part = waveform[round(rate * hit_s):round(rate * (next_s - BEFORE / 1000))]
+    size = rate * BLOCK // 1000
+    level = np.sqrt((part[:len(part) // size * size].reshape(-1, size) ** 2).mean(1))
+    peak = int(level[:BEFORE // BLOCK].argmax())
+    return BLOCK * (int(np.flatnonzero(level[peak:] >= 0.1 * level[peak])[-1]) + 1)
 
 
 def hush(level: np.ndarray) -> float:
@@ -70,9 +78,11 @@ def main() -> None:
             result = postsync.generate(None, prompt, pipeline=pipe, seed=args.seed, duration_s=DURATION_S,
                                        envelope=timing, settings={"sharp_attacks": sharp} | own)
             level = levels(result.waveform[0], result.sample_rate)
-            rise, begins, fall = np.median([attack(level, hit) for hit in HITS_S], axis=0)
-            print(f"{prompt:24}  {sharp!s:6} {rise:8.0f} {begins:+10.0f} {fall:16.0f}  ({2300 * shape.ring_s:.0f})"
-                  f"  {hush(level):+12.0f}", flush=True)
+            rise, begins = np.median([attack(level, hit) for hit in HITS_S], axis=0)
+            falls = [fall(result.waveform[0], result.sample_rate, hit, after)
+                     for hit, after in pairwise((*HITS_S, DURATION_S))]
+            print(f"{prompt:24}  {sharp!s:6} {rise:8.0f} {begins:+10.0f} {np.median(falls):16.0f}  "
+                  f"({2300 * shape.ring_s:.0f})  {hush(level):+12.0f}", flush=True)
 
 
 if __name__ == "__main__":
