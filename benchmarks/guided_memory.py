@@ -4,6 +4,8 @@ AudioLDM's VAE and vocoder and GRAM's audio tower (BEATs) on 10 s of sound: the 
 activations kept, and with those inside the blocks recomputed. Memory is the process's peak above that with the weights
 loaded, each way in a process of its own. Then the rest of a step: the U-Net for both halves of the guidance, once; and
 what the published code does in every step besides, GRAM's towers on the words and two pictures, which here run once.
+
+With --mini SYSTEM instead: CPU seconds of a step of that mini on 8.16 s, unguided, and guided by what GRAM hears.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
 
+import postsync
 from postsync.backbones import audioldm
 from postsync.codecs import presets
 from postsync.encoders.beats import Beats, BeatsConfig
@@ -27,6 +31,7 @@ from postsync.encoders.gram import GramConfig
 from postsync.encoders.text import TextTower
 from postsync.encoders.volume import volume
 from postsync.features.spectrogram import beats_normalise, kaldi_fbank
+from postsync.systems.mdg.guide import VolumeGuide, build
 
 WAYS = ("kept", "recomputed")
 
@@ -70,12 +75,39 @@ def spent_on(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+@torch.no_grad()
+def mini(system: str, steps: int = 6) -> None:
+    """Prints CPU seconds of the steps of a mini, and their ratios."""
+    pipe = postsync.load(system, progress_bar=False)
+    own: dict[str, Any] = {"prompt": "a dog barking"} | ({"guided": False} if "guided" in pipe.options else {})
+    plain_s = 0.0
+    for name, settings in (("unguided", None), ("waveform", {}), ("mel", {"hears": "mel"})):
+        guides = [] if settings is None else [build(pipe, warmup=0.0, stop=1.0, **settings)]
+        for guide in guides:
+            guide.condition(["a dog barking"], None)
+
+        def run(count: int, guides: list[VolumeGuide] = guides) -> float:
+            start = time.process_time()
+            pipe(duration_s=8.16, num_inference_steps=count, guides=guides, output_type="latent",
+                 generator=torch.Generator().manual_seed(0), **own)
+            return time.process_time() - start
+
+        run(2)  # the guide tells its time, once
+        step_s = (run(steps + 1) - run(1)) / steps  # the first step is never guided
+        plain_s = plain_s or step_s
+        print(f"{system}, {name:8s}  {step_s:.3f} CPU s a step, {step_s / plain_s:.2f} times")
+
+
 def main() -> None:
     """Runs all ways."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="of sound")
+    parser.add_argument("--mini", choices=("foleygram", "mdg"), help="time the steps of this mini instead")
     parser.add_argument("--way", choices=(*WAYS, "rest"), help="one way, in this process")
     arguments = parser.parse_args()
+    if arguments.mini:
+        mini(arguments.mini)
+        return
     if arguments.way:
         (rest(arguments.seconds) if arguments.way == "rest" else step(arguments.way == "recomputed",
                                                                       arguments.seconds))

@@ -13,7 +13,7 @@ from postsync.cli import lean_imports
 lean_imports.import_diffusers()
 import postsync
 pipe = postsync.load()
-heavy = [name for name in ("torch._dynamo", "transformers", "scipy", "sympy") if name in sys.modules]
+heavy = [name for name in ("torch._dynamo", "transformers", "peft", "scipy", "sympy") if name in sys.modules]
 assert not heavy, heavy
 import diffusers, torch
 from diffusers.models.transformers import Transformer2DModel
@@ -22,7 +22,7 @@ from diffusers.models.autoencoders import AutoencoderKL, AutoencoderTiny
 assert AutoencoderKL is diffusers.AutoencoderKL
 assert issubclass(diffusers.UNet2DModel, diffusers.ModelMixin)
 assert torch.compiler.disable.__module__ == "torch.compiler"
-import scipy.signal, transformers
+import peft, scipy.signal, transformers
 """
 INSIST = """
 import sys

@@ -1,10 +1,10 @@
 """Import of diffusers in a second instead of six, for a program that only runs models.
 
-What a pipeline's base classes pull in is for compiling (torch._dynamo, with sympy and FSDP), for adapters
-(transformers' quantizers and losses), for schedulers (scipy), or for other models (package files of diffusers that
+What a pipeline's base classes pull in is for compiling (torch._dynamo, with sympy and FSDP), for adapters (peft,
+transformers' quantizers and losses), for schedulers (scipy), or for other models (package files of diffusers that
 import all transformers, U-Nets and autoencoders). diffusers copes without each of these. They are hidden while it is
-imported, and found again afterwards; only diffusers itself goes on as if transformers and scipy were not installed.
-That is why the command line does this and the library does not.
+imported, and found again afterwards; only diffusers itself goes on as if transformers, peft and scipy were not
+installed. That is why the command line does this and the library does not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-HIDDEN = ("torch._dynamo", "transformers", "scipy")
+HIDDEN = ("torch._dynamo", "transformers", "peft", "scipy")
 PACKAGES = ("diffusers.models.transformers", "diffusers.models.unets", "diffusers.models.autoencoders",
             "diffusers.hooks")  # their submodules are imported one by one
 WANTED = ("diffusers.models.modeling_utils", "diffusers.models.autoencoders.autoencoder_kl",
