@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import EncodecConfig, EncodecModel
 
 from ..errors import ConditionError, WeightsError
-from ..weights.layout import rename
+from ..weights.layout import readable, rename
 from .chunking import check_waveform
 
 AUDIOCRAFT = (  # names of AudioCraft's modules -> transformers'
@@ -117,11 +117,8 @@ class EncodecCodec(nn.Module):
     @classmethod
     def from_pretrained(cls, folder: str | Path, num_codebooks: int | None = None) -> EncodecCodec:
         """The codec saved in `folder`. Raises WeightsError for a folder that holds none."""
-        try:
+        with readable(folder, "EnCodec", "name a folder that transformers wrote."):
             model = EncodecModel.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, TypeError) as error:
-            raise WeightsError(f"{folder} holds no EnCodec ({' '.join(str(error).split())[:200]}); name a folder that "
-                               "transformers or postsync weights convert wrote.") from error
         return cls(model.eval().requires_grad_(False), num_codebooks)
 
 

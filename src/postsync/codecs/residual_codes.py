@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .. import weights
-from ..errors import ConditionError, WeightsError
+from ..errors import ConditionError
 from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, Objective
 from ..scenes.render import NATIVE_S
+from ..weights.layout import readable
 from .chunking import check_waveform, native_sound
 from .mel_vae import MelCodec
 
@@ -100,11 +101,8 @@ def as_vectors(latents: Tensor) -> Tensor:
 
 def load_quantized(folder: str | PathLike[str], mel_codec: MelCodec) -> QuantizedMelCodec:
     """The codebooks saved in `folder`, frozen, over a mel codec. Raises WeightsError for a folder that holds none."""
-    try:
+    with readable(folder, "readable codebooks", "name a folder that postsync train codebooks wrote."):
         quantizer = ResidualQuantizer.from_pretrained(folder).float().eval().requires_grad_(False)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise WeightsError(f"{folder} holds no readable codebooks ({' '.join(str(error).split())[:200]}); name a "
-                           "folder that postsync train codebooks wrote.") from error
     return QuantizedMelCodec(mel_codec, quantizer)
 
 

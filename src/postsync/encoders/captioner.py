@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsError
+from ..weights.layout import readable
 
 LONGEST = 30  # tokens of a caption
 
@@ -23,14 +24,11 @@ class Captioner:
     def __init__(self, folder: str | PathLike[str]) -> None:
         from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
-        try:
+        with readable(folder, "image-to-text model that transformers can load",
+                      "name the folder of one such as BLIP, with its tokenizer and preprocessor_config.json."):
             self.processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, local_files_only=True).eval()
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
-            raise WeightsError(f"{folder} holds no image-to-text model that transformers can load "
-                               f"({' '.join(str(error).split())[:200]}); name the folder of one such as BLIP, with its "
-                               "tokenizer and preprocessor_config.json.") from error
         self.folder = folder
 
     @torch.no_grad()

@@ -13,14 +13,12 @@ from os import PathLike
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import WeightsError
 from ..features.resize import resize_pictures
 from ..features.spectrogram import cavp_mel
-from ..weights.layout import build, rename
+from ..weights.layout import build, readable, rename
 from .panns import ConvBlock
 
 SAMPLE_RATE = 16000
@@ -156,11 +154,8 @@ class Cavp(ModelMixin, ConfigMixin):
 
 def load_cavp(folder: str | PathLike[str]) -> Cavp:
     """The CAVP saved in `folder`, float32, in eval mode. Raises WeightsError for a folder that holds none."""
-    try:
+    with readable(folder, "readable CAVP", "name a folder that postsync weights convert or postsync train cavp wrote."):
         return Cavp.from_pretrained(folder).float().eval()
-    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        raise WeightsError(f"{folder} holds no readable CAVP ({' '.join(str(error).split())[:200]}); name a "
-                           "folder that postsync weights convert or postsync train cavp wrote.") from error
 
 
 def pool_windows(steps: Tensor) -> Tensor:

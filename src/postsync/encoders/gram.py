@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..errors import ConditionError, WeightsError
 from ..features.spectrogram import beats_normalise, kaldi_fbank
+from ..weights.layout import readable
 from .beats import Beats, BeatsConfig
 from .eva_clip import EvaClipConfig, EvaClipVision, normalize_images
 from .matching import MatchingConfig, MatchingHead
@@ -191,11 +191,9 @@ class GramEncoder(ModelMixin, ConfigMixin):
 
 def load_gram(folder: Path, torch_dtype: torch.dtype = torch.float32) -> GramEncoder:
     """The GRAM towers saved in `folder`. Raises WeightsError for a folder that holds none."""
-    try:
+    with readable(folder, "readable GRAM towers",
+                  "name a folder that postsync weights convert or postsync train gram wrote."):
         return GramEncoder.from_pretrained(folder, torch_dtype=torch_dtype)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
-        raise WeightsError(f"{folder} holds no readable GRAM towers ({' '.join(str(error).split())[:200]}); "
-                           "name a folder that postsync weights convert or postsync train gram wrote.") from error
 
 
 def pick_frames(num_available: int, num_frames: int, generator: torch.Generator | None = None) -> Tensor:

@@ -6,11 +6,14 @@ Each tower names its layout by two tables of regular expressions: how official k
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import TypeVar
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..errors import ConditionError, WeightsError
@@ -53,6 +56,16 @@ def check_blend(blend: float | None, start: Path | None) -> None:
     """Raise ConditionError for a blend without trained weights to blend with."""
     if blend is not None and start is None:
         raise ConditionError("blend mixes the trained weights with those of a start; name it with --part start=FOLDER.")
+
+
+@contextmanager
+def readable(folder: str | PathLike[str], what: str, advice: str) -> Iterator[None]:
+    """Within the block what libraries raise for a folder that is not what they load becomes a WeightsError: `folder`
+    holds no `what`, and `advice`."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
+        raise WeightsError(f"{folder} holds no {what} ({' '.join(str(error).split())[:200]}); {advice}") from error
 
 
 def build(make: Callable[[], ModelT], state: Mapping[str, Tensor], what: str) -> ModelT:

@@ -21,11 +21,12 @@ from torch.nn import functional
 from ... import weights
 from ...codecs.mel_vae import NUM_MELS, MelCodec
 from ...encoders.gram import SAMPLE_RATE
-from ...errors import ConditionError, WeightsError
+from ...errors import ConditionError
 from ...features.spectrogram import beats_normalise, kaldi_fbank
 from ...protocols.clip import Clip
 from ...protocols.objective import Batch, ClipRequest, Objective
 from ...scenes.render import NATIVE_S
+from ...weights.layout import readable
 
 TAPS = 4  # frame t of the filterbank covers samples 160 t to 160 t + 400; the mels around it are t - 1 to t + 2
 RIDGE = 1e-4  # of the mean square of the inputs
@@ -63,11 +64,8 @@ def level(log_mel: Tensor) -> Tensor:
 
 def load_mel_ear(folder: str | PathLike[str]) -> MelEar:
     """The map saved in `folder`, frozen. Raises WeightsError for a folder that holds none."""
-    try:
+    with readable(folder, "readable mel ear", "name a folder that postsync train mel_ear wrote."):
         return MelEar.from_pretrained(folder).float().eval().requires_grad_(False)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise WeightsError(f"{folder} holds no readable mel ear ({' '.join(str(error).split())[:200]}); name a folder "
-                           "that postsync train mel_ear wrote.") from error
 
 
 class MelEarObjective(Objective):

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import ConditionError, WeightsError
+from ...weights.layout import readable
 
 VIDEO_TOKENS = 10
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": ["q_proj", "v_proj"], "bias": "none"}
@@ -160,15 +160,12 @@ class VattConverter(nn.Module):
         """What `save_pretrained` wrote, float32, in eval mode. Raises WeightsError for another folder."""
         folder = Path(folder)
         llm, tokenizer = load_llm(folder / "llm")
-        try:
+        with readable(folder, "VATT Converter", "name a folder that postsync train vatt_converter wrote."):
             settings = json.loads((folder / "converter.json").read_text(encoding="utf-8"))
             projection = load_file(folder / "projection.safetensors")
             converter = cls(llm, tokenizer, video_dim=projection["weight"].shape[1],
                             template=PromptTemplate(**settings["template"]), longest=settings["longest"])
             converter.projection.load_state_dict(projection)
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
-            raise WeightsError(f"{folder} holds no VATT Converter ({' '.join(str(error).split())[:200]}); name a "
-                               "folder that postsync train vatt_converter wrote.") from error
         return converter.float().eval().requires_grad_(False)
 
 
@@ -190,13 +187,10 @@ def load_llm(folder: str | Path, torch_dtype: torch.dtype = torch.float32) -> tu
     """The causal language model and the tokenizer in `folder`, frozen. Raises WeightsError where one is missing."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    try:
+    with readable(folder, "language model with its tokenizer",
+                  "name the folder of a causal model in transformers' layout."):
         llm = AutoModelForCausalLM.from_pretrained(folder, dtype=torch_dtype, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
-        raise WeightsError(f"{folder} holds no language model with its tokenizer "
-                           f"({' '.join(str(error).split())[:200]}); name the folder of a causal model in "
-                           "transformers' layout.") from error
     return llm.eval().requires_grad_(False), tokenizer
 
 
