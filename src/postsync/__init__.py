@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Report,
         Result,
         Soundtrack,
+        caption,
         generate,
         generate_all,
         open_clip,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _PLACES = {  # public name -> the module that defines it, and its name there if different
     "load": ".registry:load_pipeline", "SYSTEMS": ".registry", "TRAINABLES": ".registry",
-    "generate": ".generation", "generate_all": ".generation", "open_clip": ".generation",
+    "caption": ".generation", "generate": ".generation", "generate_all": ".generation", "open_clip": ".generation",
     "open_result": ".generation", "redo": ".generation", "repeat": ".generation", "Report": ".generation",
     "ClipSession": ".generation", "Options": ".generation",
     "Progress": ".generation", "Result": ".generation", "Soundtrack": ".generation",
@@ -46,7 +47,7 @@ _PLACES = {  # public name -> the module that defines it, and its name there if 
 }
 __all__ = ["SYSTEMS", "TRAINABLES", "Cancelled", "Clip", "ClipSession", "ConditionError", "Cue", "Envelope", "Event",
            "Guide", "MediaError", "Options", "Pipeline", "PostsyncError", "Progress", "Report", "Result", "Soundtrack",
-           "Step", "Timing", "WeightsError", "__version__", "generate", "generate_all", "load", "open_clip",
+           "Step", "Timing", "WeightsError", "__version__", "caption", "generate", "generate_all", "load", "open_clip",
            "open_result", "redo", "repeat"]
 
 

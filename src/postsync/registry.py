@@ -82,6 +82,11 @@ def default_system() -> str:
     return next(entry.name for entry in SYSTEMS.values() if entry.available)
 
 
+def captioning_systems() -> tuple[str, ...]:
+    """The names of the systems that say what a clip sounds like."""
+    return tuple(name for name, entry in SYSTEMS.items() if entry.available and entry.captions)
+
+
 def trainable(name: str) -> Trainable:
     """The trainable `name`; raises PostsyncError naming those that exist."""
     if name not in TRAINABLES:
@@ -140,16 +145,18 @@ def load_pipeline(name: str | None = None, preset: str = "mini", *, device: str 
 
 @contextmanager
 def _without_bars() -> Iterator[None]:
-    """Within the block diffusers shows no bars of loading."""
-    from diffusers.utils import logging
+    """Within the block diffusers and transformers show no bars of loading."""
+    from diffusers.utils import logging as diffusers_bars
+    from transformers.utils import logging as transformers_bars
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    shown = [bars for bars in (diffusers_bars, transformers_bars) if bars.is_progress_bar_enabled()]
+    for bars in shown:
+        bars.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
-            logging.enable_progress_bar()
+        for bars in shown:
+            bars.enable_progress_bar()
 
 
 def _preset_folder(entry: System, preset: str) -> Path:

@@ -97,7 +97,7 @@ def test_info_says_what_is_true_today(capsys: pytest.CaptureFixture[str]) -> Non
     assert facts == info.collect()
     systems = {s["name"]: s for s in facts["systems"]}
     assert systems["foleygram"]["available"]
-    assert not systems["vatt"]["available"]
+    assert not systems["sounding_video"]["available"]
     assert all(b["megabytes"] <= 16 for b in facts["bundled"])
 
 

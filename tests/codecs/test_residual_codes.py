@@ -13,7 +13,6 @@ from postsync.codecs.residual_codes import (
     ResidualQuantizer,
     as_vectors,
     k_means,
-    load_quantized,
     nearest,
 )
 from postsync.errors import ConditionError, WeightsError
@@ -86,7 +85,7 @@ def test_training_lowers_what_is_left(fitted) -> None:
 
 def test_it_is_a_token_codec_that_keeps_length_batch_and_loudness(mel_codec, fitted, tmp_path) -> None:
     fitted.export(tmp_path)
-    codec = load_quantized(tmp_path, mel_codec)
+    codec = QuantizedMelCodec.from_pretrained(tmp_path, mel_codec=mel_codec)
     assert isinstance(codec, TokenCodec)
     assert (codec.frame_rate, codec.num_codebooks, codec.codebooks.shape) == (25.0, 3, (3, 32, 128))
     waveform = torch.stack([clip(1).waveform, clip(6).waveform])
@@ -113,4 +112,4 @@ def test_what_does_not_fit_is_refused(mel_codec, tmp_path) -> None:
     with pytest.raises(ConditionError, match="channel"):
         codec.encode(torch.zeros(1, 2, 3200))
     with pytest.raises(WeightsError, match="holds no readable codebooks"):
-        load_quantized(tmp_path, mel_codec)
+        QuantizedMelCodec.from_pretrained(tmp_path, mel_codec=mel_codec)

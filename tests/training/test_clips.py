@@ -25,8 +25,7 @@ SCENES = {"vae": (4.1, 64, None), "vocoder": (4.1, 64, None), "scene_classifier"
 
 @pytest.mark.parametrize("name", registry.TRAINABLES)
 def test_the_scenes_of_a_mini_stay_what_they_were(name: str) -> None:
-    preset = "tiny" if name == "vatt_audio" else "mini"  # whose mini needs trained parts
-    wants = registry.load_objective(name, preset).wants
+    wants = registry.load_objective(name, "mini").wants
     config = scene_clips(wants, 0, 1).config
     expected = SCENES.get(name, (8.16, 64, 4.0))
     assert (config.duration_s, config.size, config.fps, config.sample_rate) == (*expected, 16000)

@@ -107,6 +107,38 @@ def cache(
 
 
 @app.command()
+def caption(
+    folder: Folder,
+    captioner: Annotated[Path, typer.Option(help="folder of an audio-to-text model of transformers")],
+    question: Annotated[str | None, typer.Option(help="asked of models that take one", show_default=False)] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write what a model hears in each clip without captions into the manifest."""
+    from ..data.instructions import caption_sounds
+    from ..encoders.captioner import SoundCaptioner
+
+    with _progress("captioning", quiet) as on_clip:
+        count, errors = caption_sounds(folder, SoundCaptioner(captioner, question), captioner.name, on_clip)
+    typer.echo(f"{folder}: {count} clips captioned")
+    if errors:
+        typer.echo(f"postsync: {len(errors)} clips failed:", err=True)
+        for error in errors:
+            typer.echo("  " + " ".join(str(error).split()), err=True)
+        raise typer.Exit(2)
+
+
+@app.command()
+def instructions(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="the JSON list to write")],
+) -> None:
+    """Write questions about the clips of a manifest, with their captions as answers, in the form of V2A Instruction."""
+    from ..data.instructions import write_pairs
+
+    typer.echo(f"{out}: {write_pairs(folder, out)} pairs")
+
+
+@app.command()
 def embed(
     recordings: Annotated[list[Path], typer.Argument(help="folders of labelled recordings")],
     out: Annotated[Path, typer.Option(help="folder of the GRAM towers that the embeddings are written into")],

@@ -11,8 +11,10 @@ from ..protocols.train_config import TrainConfig
 if TYPE_CHECKING:
     import torch
 
+    from .encodec import EncodecCodec
     from .mel_vae import MelCodec
     from .oobleck import OobleckCodec
+    from .residual_codes import QuantizedMelCodec
 
 TRAINABLES = (
     Trainable("vae", "mel codec: log-mel <-> latents", "postsync.codecs.objective:vae",
@@ -46,3 +48,18 @@ def load_codec(folder: Path, torch_dtype: torch.dtype) -> MelCodec | OobleckCode
     from .mel_vae import MelCodec
 
     return MelCodec.from_pretrained(folder, torch_dtype=torch_dtype)
+
+
+def load_token_codec(folder: Path, torch_dtype: torch.dtype) -> EncodecCodec | QuantizedMelCodec:
+    """The token codec saved in `folder`, by what lies in it: an EnCodec of transformers, or codebooks over a mel codec.
+
+    Raises WeightsError for a folder that holds neither.
+    """
+    config = folder / "config.json"
+    if config.is_file() and '"encodec"' in config.read_text(encoding="utf-8"):
+        from .encodec import EncodecCodec
+
+        return EncodecCodec.from_pretrained(folder, torch_dtype=torch_dtype)
+    from .residual_codes import QuantizedMelCodec
+
+    return QuantizedMelCodec.from_pretrained(folder, torch_dtype=torch_dtype)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import EncodecConfig, EncodecModel
 
 from ..errors import ConditionError, WeightsError
+from ..weights.foreign import read_pickle
 from ..weights.layout import readable, rename
 from .chunking import check_waveform
 
@@ -54,6 +55,16 @@ class EncodecCodec(nn.Module):
         if num_codebooks is not None and not 1 <= num_codebooks <= layers:
             raise ConditionError(f"this EnCodec has {layers} codebooks, not {num_codebooks}.")
         self.num_codebooks = num_codebooks or layers
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are; diffusers asks for it."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights."""
+        return next(self.parameters()).dtype
 
     @property
     def sampling_rate(self) -> int:
@@ -110,15 +121,16 @@ class EncodecCodec(nn.Module):
                       for k, layer in enumerate(self.model.quantizer.layers[:self.num_codebooks]))
         return self.model.decoder(vectors)[..., :num_samples]
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, **kwargs: Any) -> None:
         """As transformers does."""
         self.model.save_pretrained(folder)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, num_codebooks: int | None = None) -> EncodecCodec:
+    def from_pretrained(cls, folder: str | Path, num_codebooks: int | None = None, *,
+                        torch_dtype: torch.dtype = torch.float32, **kwargs: Any) -> EncodecCodec:
         """The codec saved in `folder`. Raises WeightsError for a folder that holds none."""
         with readable(folder, "EnCodec", "name a folder that transformers wrote."):
-            model = EncodecModel.from_pretrained(folder, local_files_only=True)
+            model = EncodecModel.from_pretrained(folder, local_files_only=True, dtype=torch_dtype)
         return cls(model.eval().requires_grad_(False), num_codebooks)
 
 
@@ -138,6 +150,17 @@ def from_audiocraft(state: Mapping[str, Tensor], config: EncodecConfig) -> tuple
                            f"{found.get(wrong[0], 'none')}, network {wanted.get(wrong[0], 'none')}).")
     model.load_state_dict(ours, strict=False)
     return EncodecCodec(model.eval().requires_grad_(False)), skipped
+
+
+def load_audiocraft(file: str | Path, **changes: Any) -> EncodecCodec:
+    """The codec in AudioCraft's file of a compression model; `changes`: see `audiogen_config`. Raises WeightsError for
+    another file."""
+    content = read_pickle(file)
+    settings, state = content.get("xp.cfg"), content.get("best_state")
+    if not isinstance(settings, str) or not isinstance(state, dict):
+        raise WeightsError(f"{file}: is not AudioCraft's file of a codec, with xp.cfg and best_state; use the file as "
+                           "it was published.")
+    return from_audiocraft(state, audiogen_config(pad_mode_of(settings), **changes))[0]
 
 
 def pad_mode_of(settings: str) -> str:

@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -58,14 +59,25 @@ class ResidualQuantizer(ModelMixin, ConfigMixin):
         return torch.stack(chosen).sum(0) * self.std + self.mean
 
 
-class QuantizedMelCodec:
+class QuantizedMelCodec(nn.Module):
     """A token codec (`protocols/codec.py`): waveforms (B, 1, N) <-> tokens (B, K, T) at the mel codec's latent rate."""
 
     def __init__(self, mel_codec: MelCodec, quantizer: ResidualQuantizer) -> None:
+        super().__init__()
         self.mel_codec, self.quantizer = mel_codec, quantizer
         self.num_codebooks, self.codebook_size = (int(quantizer.config[name])
                                                   for name in ("num_codebooks", "codebook_size"))
         self.sampling_rate, self.channels, self.frame_rate = mel_codec.sampling_rate, 1, mel_codec.latent_rate
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are; diffusers asks for it."""
+        return self.quantizer.codebooks.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights."""
+        return self.quantizer.codebooks.dtype
 
     @property
     def codebooks(self) -> Tensor:
@@ -93,17 +105,30 @@ class QuantizedMelCodec:
         vectors = self.quantizer.decode(tokens.mT)
         return self.mel_codec.decode(vectors.unflatten(-1, (channels, bins)).transpose(1, 2), num_samples)
 
+    def save_pretrained(self, folder: str | PathLike[str], **kwargs: Any) -> None:
+        """Write the codebooks, and `mel_codec/` beside them."""
+        self.quantizer.save_pretrained(folder)
+        self.mel_codec.save_pretrained(Path(folder) / "mel_codec")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | PathLike[str], *, mel_codec: MelCodec | None = None,
+                        torch_dtype: torch.dtype = torch.float32, **kwargs: Any) -> QuantizedMelCodec:
+        """The codebooks in `folder`, frozen, over a mel codec: the given one, that beside them, or the bundled one.
+
+        Raises WeightsError for a folder that holds none.
+        """
+        if mel_codec is None:
+            beside = Path(folder) / "mel_codec"
+            mel_codec = MelCodec.from_pretrained(beside if beside.is_dir() else weights.bundled("mel_codec"),
+                                                 torch_dtype=torch_dtype)
+        with readable(folder, "readable codebooks", "name a folder that postsync train codebooks wrote."):
+            quantizer = ResidualQuantizer.from_pretrained(folder, torch_dtype=torch_dtype)
+        return cls(mel_codec, quantizer).eval().requires_grad_(False)
+
 
 def as_vectors(latents: Tensor) -> Tensor:
     """Latents (B, channels, T, bins) -> (B, T, channels * bins)."""
     return latents.transpose(1, 2).flatten(2)
-
-
-def load_quantized(folder: str | PathLike[str], mel_codec: MelCodec) -> QuantizedMelCodec:
-    """The codebooks saved in `folder`, frozen, over a mel codec. Raises WeightsError for a folder that holds none."""
-    with readable(folder, "readable codebooks", "name a folder that postsync train codebooks wrote."):
-        quantizer = ResidualQuantizer.from_pretrained(folder).float().eval().requires_grad_(False)
-    return QuantizedMelCodec(mel_codec, quantizer)
 
 
 class ResidualCodesObjective(Objective):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..protocols.pipeline import Progress
     from .batch import Report, generate_all
+    from .captioning import caption
     from .earlier import open_result, redo, repeat
     from .options import Options
     from .result import Result
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
     from .sidecar import Sidecar
     from .soundtrack import Recipe, Soundtrack
 
-__all__ = ["ClipSession", "Options", "Progress", "Recipe", "Report", "Result", "Sidecar", "Soundtrack", "generate",
-           "generate_all", "open_clip", "open_result", "redo", "repeat"]
+__all__ = ["ClipSession", "Options", "Progress", "Recipe", "Report", "Result", "Sidecar", "Soundtrack", "caption",
+           "generate", "generate_all", "open_clip", "open_result", "redo", "repeat"]
 
 _PLACES = {  # public name -> the module that defines it
     "Options": ".options", "Progress": "..protocols.pipeline", "Recipe": ".soundtrack", "Result": ".result",
     "Soundtrack": ".soundtrack",
     "Report": ".batch", "generate_all": ".batch", "open_result": ".earlier", "redo": ".earlier", "repeat": ".earlier",
-    "ClipSession": ".session", "generate": ".session", "open_clip": ".session", "Sidecar": ".sidecar",
+    "caption": ".captioning", "ClipSession": ".session", "generate": ".session", "open_clip": ".session",
+    "Sidecar": ".sidecar",
 }
 
 

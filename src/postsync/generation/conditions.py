@@ -107,7 +107,7 @@ def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timi
     for guide in all_guides:
         if isinstance(guide, ConditionedGuide):
             _tell(guide, picture, options, (start_s, end_s), known)
-    return Conditions(picture, start_s, end_s, timing, _frames(images), reference, all_guides)
+    return Conditions(picture, start_s, end_s, timing, frames_of(images), reference, all_guides)
 
 
 def _named_guides(options: Options, pipeline: Pipeline) -> list[Guide]:
@@ -122,10 +122,10 @@ def _tell(guide: ConditionedGuide, picture: Picture, options: Options, part: tup
     """Tell a guide the words, and show it the pictures that it wants, of a part of the clip."""
     images = read_picture(picture, known, lambda info: plan_pictures(guide.pictures_wanted, info, part), None)
     words = options.prompt or ", ".join(cue.text for cue in options.cues if cue.text) or None
-    guide.condition([words], _frames(images))
+    guide.condition([words], frames_of(images))
 
 
-def _frames(images: np.ndarray | None) -> Tensor | None:
+def frames_of(images: np.ndarray | None) -> Tensor | None:
     """Pictures (n, H, W, 3) as (n, 3, H, W)."""
     return None if images is None else torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
 

@@ -79,6 +79,19 @@ class ConditionedGuide(Protocol):
         ...
 
 
+@runtime_checkable
+class Captions(Protocol):
+    """A pipeline that says what a clip sounds like."""
+
+    def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
+        """The pictures that it looks at."""
+        ...
+
+    def caption(self, video: Tensor, duration_s: float, instruction: str | None = None) -> str:
+        """A sentence about a clip whose pictures are `video`; `instruction`: asked in place of its own question."""
+        ...
+
+
 @dataclass(frozen=True)
 class SoundOutput:
     """The result of a call: audios (B, C, N), or clean latents for output_type "latent"; with captions, and pictures

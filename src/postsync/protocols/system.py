@@ -122,6 +122,7 @@ class System:
     parts: Mapping[str, str] = field(default_factory=dict)  # part with a folder of its own -> the bundled folder's name
     options: Mapping[str, Option] = field(default_factory=dict)  # the pipeline's own, besides the common ones
     assembly: Assembly | None = None
+    captions: bool = False  # its pipeline says what a clip sounds like (`protocols.pipeline.Captions`)
 
     @property
     def available(self) -> bool:

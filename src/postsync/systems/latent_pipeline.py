@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,12 +57,6 @@ class LatentPipeline(SoundPipeline):
             raise ConditionError("num_inference_steps and num_waveforms_per_prompt are 1 or more, output_type is 'pt', "
                                  "'np' or 'latent'.")
         check_guides(guides)
-
-    def _num_samples(self, duration_s: float) -> int:
-        """Samples of the output. Raises ConditionError for zero."""
-        if not 0.5 / self.sampling_rate < duration_s < math.inf:
-            raise ConditionError(f"a duration of {duration_s} s holds no sample; give one above 0.")
-        return round(duration_s * self.sampling_rate)
 
     def _noise(self, latents: Tensor | None, shape: tuple[int, ...], generators: list[torch.Generator]) -> Tensor:
         """Unit-normal start of `shape`, drawn or given."""

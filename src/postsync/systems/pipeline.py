@@ -6,6 +6,7 @@ The contract is `protocols/pipeline.py`; systems that denoise latents continue i
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from os import PathLike
@@ -30,7 +31,8 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
     """A diffusers pipeline with a `codec` among its parts and `sees_film` in its configuration.
 
     `shared` lists parts that several systems share, with the function that loads them: a folder saved without such a
-    part takes it from the caller's folder, or from the bundled one named in its configuration as `<part>_folder`.
+    part takes it from the caller's folder, or from the bundled one named in its configuration as `<part>_folder`. Those
+    in `written_alone` are not of a kind that diffusers saves; they lie in the folder's subfolders all the same.
     """
 
     system: str
@@ -38,6 +40,7 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
     options: Mapping[str, Option] = MappingProxyType({})
     origin: Origin | None = None
     shared: ClassVar[Mapping[str, LoadPart]] = MappingProxyType({})
+    written_alone: ClassVar[tuple[str, ...]] = ()
     codec: Codec | TokenCodec
     _part_folders: Mapping[str, Path] = MappingProxyType({})
 
@@ -61,6 +64,18 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
         pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs | dict.fromkeys(named))
         return pipe._completed(str(pretrained_model_name_or_path), named, kwargs.keys(), torch_dtype)
 
+    def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
+        """As diffusers', and the parts that are `written_alone`."""
+        alone = {name: getattr(self, name) for name in self.written_alone}
+        self.register_modules(**dict.fromkeys(alone))
+        try:
+            super().save_pretrained(save_directory, **kwargs)
+        finally:
+            self.register_modules(**alone)
+        for name, part in alone.items():
+            if part is not None:
+                part.save_pretrained(Path(save_directory) / name)
+
     def _completed(self, source: str, named: Mapping[str, Path], given: Collection[str],
                    torch_dtype: torch.dtype) -> Self:
         """This pipeline, its own parts loaded from `source`, with the shared parts that are `named`, or absent and not
@@ -68,7 +83,9 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
         folders = {}
         for name, load in self.shared.items():
             if name in named or (name not in given and getattr(self, name) is None):
-                folders[name] = named.get(name) or bundled(self.config[f"{name}_folder"])
+                inside = Path(source) / name
+                folders[name] = named.get(name) or (
+                    inside if inside.is_dir() else bundled(self.config[f"{name}_folder"]))
                 self.register_modules(**{name: _loaded(load, folders[name], name, torch_dtype)})
         self._part_folders = folders
         self.origin = Origin(source, dtype=str(torch_dtype).removeprefix("torch."),
@@ -129,6 +146,12 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
                                  f"{', '.join(sorted(self.accepts))}.")
         return checked_options({name: value for name, value in options.items() if value is not None}, self.options,
                                self.system)
+
+    def _num_samples(self, duration_s: float) -> int:
+        """Samples of the output. Raises ConditionError for zero."""
+        if not 0.5 / self.sampling_rate < duration_s < math.inf:
+            raise ConditionError(f"a duration of {duration_s} s holds no sample; give one above 0.")
+        return round(duration_s * self.sampling_rate)
 
     def _output(self, audios: Tensor, output_type: OutputType) -> SoundOutput:
         """Audios (B, C, N) in the requested form."""

@@ -169,3 +169,25 @@ def test_settings_out_of_range_are_refused(wrong) -> None:
         DecodingSettings(**wrong)
     with pytest.raises(ConditionError, match="mask ratios"):
         MaskRatio(low=0.9, high=0.5)
+
+
+def test_coarse_first_fills_in_a_codebook_before_the_next_one() -> None:
+    settings = DecodingSettings(num_inference_steps=8, order="coarse_first")
+    seen: list[torch.Tensor] = []
+    start = torch.full((2, 3, 20), 9)
+    decode_in_parallel(lambda tokens: torch.randn(*tokens.shape, 9, generator=seeded(int(tokens.sum()))[0]), start, 9,
+                       settings, seeded(1, 2), lambda step, tokens: seen.append(tokens.clone()))
+    for tokens in seen:
+        open_ = (tokens == 9).sum(-1)
+        assert all(row[k] == 0 or (row[k + 1:] == 20).all() for row in open_ for k in range(3))
+    assert (seen[-1] != 9).all()
+
+
+def test_a_share_of_the_masks_is_coarse_first() -> None:
+    masks = draw_mask((200, 3, 40), MaskRatio(), seeded(0)[0], coarse_share=1.0).float().mean(-1)
+    drawn = torch.stack([((masks[:, :k] == 0).all(1) & (masks[:, k + 1:] == 1).all(1) & (masks[:, k] > 0.3))
+                         for k in range(3)])
+    assert drawn.any(0).all()
+    assert (drawn.float().mean(1) > 0.2).all()
+    half = draw_mask((400, 3, 40), MaskRatio(), seeded(0)[0], coarse_share=0.5).float().mean(-1)
+    assert 0.5 < (half[:, 0] > 0).float().mean() < 0.85

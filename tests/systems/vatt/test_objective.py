@@ -8,14 +8,17 @@ import pytest
 import torch
 
 from postsync import weights
+from postsync.data.instructions import INSTRUCTIONS
 from postsync.errors import ConditionError, PostsyncError, WeightsError
 from postsync.protocols.clip import Clip
 from postsync.scenes.captions import paraphrases
 from postsync.scenes.render import clean_scenes, render_scene
 from postsync.systems.vatt import presets
-from postsync.systems.vatt.converter import NEUTRAL, VIDEO_TOKENS, VattConverter
-from postsync.systems.vatt.decoder import MaskedTokenTransformer
-from postsync.systems.vatt.objective import CAPTIONS, ConverterObjective, captions_of, picture_features
+from postsync.systems.vatt.converter import NEUTRAL, VattConverter
+from postsync.systems.vatt.eyes import picture_features
+from postsync.systems.vatt.objective import CAPTIONS, PICTURES, ConverterObjective, Mixture
+from postsync.systems.vatt.pairs import SILENCE, captions_of, draw_part
+from postsync.systems.vatt.pipeline import VATTPipeline
 from postsync.systems.vatt.training import audio, converter
 
 
@@ -36,9 +39,11 @@ def batch(objective: ConverterObjective, clips: list[Clip]) -> dict[str, torch.T
     return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
-def test_a_sample_is_ten_pictures_and_captions_that_end(objective, clips) -> None:
+def test_a_sample_is_pictures_and_captions_that_end(objective, clips) -> None:
     sample = objective.prepare(clips[0])
-    assert sample["video"].shape == (VIDEO_TOKENS, 128)
+    assert sample["video"].shape == (PICTURES, 128)
+    assert torch.equal(sample["video"][3], sample["video"][-1])  # the last picture of a second stays
+    assert sample["audible"].shape == (PICTURES,)
     assert sample["captions"].shape == (CAPTIONS, 64)
     tokenizer = objective.converter.tokenizer
     for row in sample["captions"]:
@@ -66,14 +71,16 @@ def test_the_loss_counts_the_caption_alone_or_the_prompt_too(objective, clips) -
     assert not torch.isclose(alone, both)
 
 
-def test_it_learns_to_name_what_it_sees(clips, tmp_path) -> None:
+def test_it_learns_to_name_what_it_sees(clips, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("postsync.systems.vatt.objective.INSTRUCTIONS", (NEUTRAL,))
     torch.manual_seed(0)
     objective = converter("tiny")
+    objective.worded = 0.0
     given = batch(objective, clips)
     given["captions"] = given["captions"][:, :1]  # one caption each
     optimiser = torch.optim.Adam(objective.converter.parameters(), lr=1e-2)
-    for _ in range(150):
-        out = objective(given, step=0, generator=torch.Generator().manual_seed(0))
+    for step in range(150):
+        out = objective(given, step=step, generator=torch.Generator().manual_seed(step))
         optimiser.zero_grad()
         out["loss"].backward()
         optimiser.step()
@@ -96,7 +103,7 @@ def sounding() -> list[Clip]:
 def test_tokens_are_learnt_from_what_the_language_model_makes_of_the_words(sounding, tmp_path) -> None:
     torch.manual_seed(0)
     objective = audio("tiny")
-    objective.neutral_share = 0.0
+    objective.mixture = Mixture(neutral=0.0, own=0.0, nothing=0.0)
     given = batch(objective, sounding)
     assert given["tokens"].shape == (2, 2, 204)
     given["captions"] = given["captions"][:, :1]
@@ -109,22 +116,62 @@ def test_tokens_are_learnt_from_what_the_language_model_makes_of_the_words(sound
         optimiser.step()
     assert out["loss"].item() < 0.9 * first
     assert all(parameter.grad is None for module in objective.frozen() for parameter in module.parameters())
+    objective.whole = True
     objective.export(tmp_path)
-    again = MaskedTokenTransformer.from_pretrained(tmp_path)
-    assert torch.equal(again.codebooks.float(), objective.codec.codebooks.half().float())
+    again = VATTPipeline.from_pretrained(tmp_path)
+    assert torch.equal(again.transformer.codebooks, objective.codec.codebooks.half().float())
+    assert torch.equal(again.converter.projection.weight, objective.told_by.converter.projection.weight)
 
 
-def test_a_share_is_told_by_the_neutral_question_alone(objective, sounding) -> None:
+def test_samples_are_told_by_the_question_their_own_caption_or_a_true_one(sounding, monkeypatch) -> None:
     made = audio("tiny")
     given = batch(made, sounding)
     generator = torch.Generator().manual_seed(0)
-    neutral = made.tell(given, torch.tensor([True, True]), generator)
-    asked = made.told_by.converter.tell(given["video"].float(), [None, None])
-    assert torch.equal(neutral.hidden, asked.hidden)
-    told = made.tell(given, torch.tensor([False, True]), generator)
-    assert told.hidden[0].shape != neutral.hidden[0].shape or not torch.equal(told.hidden[0], neutral.hidden[0])
-    with pytest.raises(PostsyncError, match="--part converter=FOLDER"):
-        audio("mini")
+    part = draw_part(given, 16, generator, 25.0)
+    converter = made.told_by.converter
+    asked: list[list[str | None]] = []
+    told = converter.tell
+    monkeypatch.setattr(converter, "tell", lambda video, prompts: asked.append(prompts) or told(video, prompts))
+    monkeypatch.setattr(converter, "captions", lambda video, questions, **_: ["spoken"] * len(questions))
+    neutral = made.tell(given, part, torch.tensor([0.0, 0.29]), generator)
+    assert torch.equal(neutral.hidden, told(part.video, [None, None]).hidden)
+    made.tell(given, part, torch.tensor([0.4, 0.9]), generator)
+    assert asked[0] == [None, None]
+    assert asked[1][0] == "spoken"
+    assert asked[1][1] in {text.lower() for text in (*paraphrases("metal_strike")[0], *sounding[1].captions)}
+
+
+def test_the_codebooks_weights_count_and_published_ones_count_tokens_alike(sounding) -> None:
+    torch.manual_seed(0)
+    objective = audio("tiny").eval()
+    given = batch(objective, sounding)
+    def loss(weights: tuple[float, ...]) -> float:
+        objective.mixture = Mixture(weights=weights)
+        return objective(given, step=3)["loss"].item()
+
+    first, second = loss((1.0, 0.0)), loss((0.0, 1.0))
+    assert loss((0.5, 0.5)) == pytest.approx((first + second) / 2, rel=1e-5)
+    assert min(first, second) < loss(()) < max(first, second)
+
+
+def test_silent_parts_are_told_as_such_and_captions_may_stand_for_questions(sounding) -> None:
+    objective = converter("tiny")
+    given = batch(objective, sounding)
+    given["audible"] = torch.zeros_like(given["audible"])
+    generator = torch.Generator().manual_seed(0)
+    part = draw_part(given, 8, generator)
+    assert set(objective.texts(objective.told(given, part, generator))) <= set(SILENCE)
+    objective.worded = 0.5
+    asked = {text for _ in range(8) for text in objective._questions(given, part, generator)}
+    assert asked & set(INSTRUCTIONS)
+    assert asked & set(SILENCE)
+
+
+def test_a_start_of_another_kind_is_refused(vatt, tmp_path) -> None:
+    vatt.save_pretrained(tmp_path)
+    assert audio("tiny", start=tmp_path).transformer.config["dim"] == 16
+    with pytest.raises(PostsyncError, match="told by another language model"):
+        audio("mini", start=tmp_path)
 
 
 def test_a_clip_without_pictures_or_words_is_refused(objective, clips, tmp_path) -> None:
@@ -141,5 +188,5 @@ def test_the_minis_words_begin_and_do_not_end() -> None:
     ids = tokenizer(NEUTRAL)["input_ids"]
     assert ids[0] == tokenizer.bos_token_id
     assert tokenizer.eos_token_id not in ids
-    llm = presets.mini().build(tokenizer)
+    llm = presets.mini_converter().build(tokenizer)
     assert sum(p.numel() for p in llm.parameters()) == pytest.approx(2.2e6, rel=0.15)

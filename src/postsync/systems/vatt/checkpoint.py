@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...codecs.encodec import EncodecCodec, load_audiocraft
 from ...errors import WeightsError
+from ...weights.foreign import read_state
 from ...weights.layout import build
+from . import presets
+from .converter import TEMPLATES, VattConverter, load_llm, load_official, with_lora
 from .decoder import MaskedTokenTransformer
+from .eyes import load_eyes
+from .pipeline import VATTPipeline
+
+HEAD_DIM = 64  # of the published networks, whatever their width
+LORA_FILES = ("pytorch_model.bin", "adapter_model.bin", "adapter_model.safetensors", "model.safetensors")
+AUDIOCRAFT_FILE = "compression_state_dict.bin"
 
 PREFIX = "audio_token_decoder."  # in the published Lightning files
 IGNORED = ((r"encoder\.(?!attn_layers)|embed_tokens\.", "of the language model, which is loaded from its own folder"),
@@ -26,10 +37,53 @@ EXPERTS = {"A": "condition.", "B": "audio.", None: ""}
 FEED_FORWARD = {"0.0": "0", "2": "3"}
 
 
-def from_official(state: Mapping[str, Tensor], codebooks: Tensor, *, num_heads: int = 16,
+def assemble(checkpoint: Path, llm: Path, converter: Path, codec: Path, eyes: Path, *, template: str = "gemma",
+             slot_order: str = "official") -> VATTPipeline:
+    """The pipeline of the published parts, the language model in float16 with its LoRA merged.
+
+    checkpoint: VATT Audio's Lightning file. llm, eyes: folders as their libraries write them. converter: folder of the
+    stage-1 file. codec: folder of AudioGen's codec, or of an EnCodec. Raises WeightsError for parts that are missing
+    or do not fit each other.
+    """
+    language, tokenizer = load_llm(llm, torch.float16)
+    seeing = load_eyes(eyes)
+    told_by = VattConverter(with_lora(language), tokenizer, video_dim=seeing.config["embed_dim"],
+                            template=TEMPLATES[template]).eval()
+    load_official(told_by, read_state(_file_of(converter, LORA_FILES)))
+    told_by.llm = told_by.llm.merge_and_unload()
+    tokens = load_audiocraft(codec / AUDIOCRAFT_FILE) if (codec / AUDIOCRAFT_FILE).is_file() else (
+        EncodecCodec.from_pretrained(codec))
+    state = read_state(checkpoint, ("state_dict",))
+    _check_codebooks(state, tokens, checkpoint)
+    transformer, _ = from_official(state, tokens.codebooks, slot_order=slot_order)
+    width = transformer.config["condition_dim"]
+    if width != language.config.hidden_size:
+        raise WeightsError(f"{checkpoint}: was told by a language model of width {width}, and {llm} has "
+                           f"{language.config.hidden_size}; name the one that it was trained with.")
+    return VATTPipeline.from_parts(presets.paper(), transformer, converter=told_by, codec=tokens, eyes=seeing)
+
+
+def _check_codebooks(state: Mapping[str, Tensor], codec: EncodecCodec, checkpoint: Path) -> None:
+    """Raise WeightsError for a codec with other codebooks than the checkpoint's heads."""
+    heads = [value for key, value in state.items() if re.search(r"classifier\.\d+\.weight$", key)]
+    found = (len(heads), len(heads[0]) if heads else 0)
+    if heads and found != (codec.num_codebooks, codec.codebook_size):
+        raise WeightsError(f"{checkpoint} makes {found[0]} codebooks of {found[1]} tokens, and the codec has "
+                           f"{codec.num_codebooks} of {codec.codebook_size}; name the codec that it was trained on.")
+
+
+def _file_of(folder: Path, names: tuple[str, ...]) -> Path:
+    """The first of these files that the folder holds. Raises WeightsError where there is none."""
+    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    if found is None:
+        raise WeightsError(f"{folder}: holds none of {', '.join(names)}; name the folder of the published file.")
+    return found
+
+
+def from_official(state: Mapping[str, Tensor], codebooks: Tensor, *, num_heads: int | None = None,
                   slot_order: str = "official") -> tuple[MaskedTokenTransformer, dict[str, str]]:
     """VATT Audio's state dict, with or without the Lightning prefix -> the network in eval mode, and the skipped keys,
-    each with the reason. `codebooks` (K, V, r) are the codec's.
+    each with the reason. `codebooks` (K, V, r) are the codec's; `num_heads`: by default heads of 64, as published.
 
     The first stack's norms are shared where all copies are equal, as in the published files. Raises WeightsError for
     another layout.
@@ -68,7 +122,7 @@ def renamed(key: str) -> str:
     return key
 
 
-def sizes(state: Mapping[str, Tensor], num_heads: int) -> dict[str, Any]:
+def sizes(state: Mapping[str, Tensor], num_heads: int | None = None) -> dict[str, Any]:
     """The network's arguments, as the shapes of its tensors tell them. Raises WeightsError where they do not."""
     try:
         codebooks, size, width = state["codebooks"].shape
@@ -77,6 +131,7 @@ def sizes(state: Mapping[str, Tensor], num_heads: int) -> dict[str, Any]:
     except (KeyError, ValueError) as error:
         raise WeightsError(f"this is not a checkpoint of VATT Audio: {error} is missing; name the published "
                            "file.") from error
+    num_heads = num_heads or inner // HEAD_DIM
     depth = {stack: len({key.split(".")[2] for key in state if key.startswith(f"{stack}.attention.")})
              for stack in ("joint_stack", "audio_stack")}
     return {"condition_dim": condition_dim, "num_codebooks": codebooks, "codebook_size": size, "codebook_dim": width,

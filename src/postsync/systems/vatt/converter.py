@@ -9,6 +9,7 @@ peft on its queries and values.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch.nn import functional
 
 from ...errors import ConditionError, WeightsError
 from ...weights.layout import readable
+from .eyes import pooled
 
 VIDEO_TOKENS = 10
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": ["q_proj", "v_proj"], "bias": "none"}
@@ -69,6 +71,16 @@ class VattConverter(nn.Module):
         self.projection = nn.Linear(video_dim, llm.config.hidden_size)
 
     @property
+    def device(self) -> torch.device:
+        """Where its weights are; diffusers asks for it."""
+        return self.projection.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights."""
+        return self.projection.weight.dtype
+
+    @property
     def backbone(self) -> Any:
         """The language model without its head, LoRA included."""
         wrapped = hasattr(self.llm, "get_base_model")  # by peft
@@ -76,8 +88,7 @@ class VattConverter(nn.Module):
 
     def tokens_of(self, video: Tensor) -> Tensor:
         """Picture features (B, F, E) -> (B, 10, D): means over a tenth of the clip, projected."""
-        pooled = functional.adaptive_avg_pool1d(video.mT, VIDEO_TOKENS).mT
-        return self.projection(pooled.to(self.projection.weight.dtype))
+        return self.projection(pooled(video, VIDEO_TOKENS).to(self.projection.weight.dtype))
 
     def inputs(self, video: Tensor, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Input embeddings (B, 10 + L, D) and their mask (B, 10 + L).
@@ -123,9 +134,12 @@ class VattConverter(nn.Module):
         input_ids, attention_mask = self.tokenize([self.template(text or NEUTRAL) for text in instructions], end=False)
         embeds, mask = self.inputs(video, input_ids, attention_mask)
         drawn = {} if temperature is None else {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-        told = self.llm.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=max_new_tokens,
-                                 num_beams=num_beams, repetition_penalty=repetition_penalty,
-                                 do_sample=temperature is not None, pad_token_id=self.tokenizer.pad_token_id, **drawn)
+        with warnings.catch_warnings():  # that the penalty does not see the prompt, which was not meant to be seen
+            warnings.filterwarnings("ignore", message=".*repetition_penalty", category=UserWarning)
+            told = self.llm.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=max_new_tokens,
+                                     num_beams=num_beams, repetition_penalty=repetition_penalty,
+                                     do_sample=temperature is not None, pad_token_id=self.tokenizer.pad_token_id,
+                                     **drawn)
         return [text.strip() for text in self.tokenizer.batch_decode(told, skip_special_tokens=True)]
 
     def tokenize(self, texts: Sequence[str], *, end: bool) -> tuple[Tensor, Tensor]:
@@ -145,7 +159,7 @@ class VattConverter(nn.Module):
         device = self.projection.weight.device
         return ids.to(device), mask.to(device)
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, **kwargs: Any) -> None:
         """Write `llm/` (model and tokenizer as transformers does), `projection.safetensors` and `converter.json`."""
         folder = Path(folder)
         self.llm.save_pretrained(folder / "llm")
@@ -156,17 +170,18 @@ class VattConverter(nn.Module):
         (folder / "converter.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> VattConverter:
-        """What `save_pretrained` wrote, float32, in eval mode. Raises WeightsError for another folder."""
+    def from_pretrained(cls, folder: str | Path, *, torch_dtype: torch.dtype = torch.float32,
+                        **kwargs: Any) -> VattConverter:
+        """What `save_pretrained` wrote, in eval mode, frozen. Raises WeightsError for another folder."""
         folder = Path(folder)
-        llm, tokenizer = load_llm(folder / "llm")
+        llm, tokenizer = load_llm(folder / "llm", torch_dtype)
         with readable(folder, "VATT Converter", "name a folder that postsync train vatt_converter wrote."):
             settings = json.loads((folder / "converter.json").read_text(encoding="utf-8"))
             projection = load_file(folder / "projection.safetensors")
             converter = cls(llm, tokenizer, video_dim=projection["weight"].shape[1],
                             template=PromptTemplate(**settings["template"]), longest=settings["longest"])
             converter.projection.load_state_dict(projection)
-        return converter.float().eval().requires_grad_(False)
+        return converter.to(torch_dtype).eval().requires_grad_(False)
 
 
 def with_lora(llm: Any, dropout: float = 0.0) -> Any:

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...errors import ConditionError
 
 Distribution = Literal["truncated_gaussian", "moving_gaussian", "uniform", "arc_cosine"]
+Order = Literal["free", "coarse_first"]
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,21 @@ class MaskRatio:
         return ratios.clamp(self.low, self.high).to(u.dtype)
 
 
-def draw_mask(shape: tuple[int, int, int], ratio: MaskRatio, generator: torch.Generator, done: float = 0.0) -> Tensor:
-    """(B, K, T) booleans, true where masked: each token for itself, with one ratio for each sample."""
+def draw_mask(shape: tuple[int, int, int], ratio: MaskRatio, generator: torch.Generator, done: float = 0.0,
+              coarse_share: float = 0.0) -> Tensor:
+    """(B, K, T) booleans, true where masked: each token for itself, with one ratio for each sample.
+
+    `coarse_share` of the samples are masked as decoding in the order "coarse_first" meets them: codebooks before a
+    drawn one are known, those after it are masked (Borsos et al., SoundStorm 2023, section 3.2).
+    """
     ratios = ratio.quantile(torch.rand(shape[0], generator=generator), done)
-    return torch.rand(shape, generator=generator) < ratios[:, None, None]
+    mask = torch.rand(shape, generator=generator) < ratios[:, None, None]
+    if coarse_share == 0:
+        return mask
+    levels = torch.randint(shape[1], (shape[0], 1), generator=generator) - torch.arange(shape[1])
+    coarse = torch.rand(shape[0], generator=generator) < coarse_share
+    ordered = (mask & (levels == 0)[..., None]) | (levels < 0)[..., None]
+    return torch.where(coarse[:, None, None], ordered, mask)
 
 
 def num_to_mask(step: int, steps: int, total: int, masked: int) -> int:
@@ -69,12 +81,14 @@ def num_to_mask(step: int, steps: int, total: int, masked: int) -> int:
 @dataclass(frozen=True)
 class DecodingSettings:
     """`num_inference_steps` rounds; `temperature` and `top_k` of the draws; `remask_temperature` of the random part of
-    the confidence, which falls to 0."""
+    the confidence, which falls to 0. `order`: "free", as published, all codebooks compete; or "coarse_first", a
+    codebook is filled in before the next one (ours, after SoundStorm)."""
 
     num_inference_steps: int = 16
     temperature: float = 1.0
     top_k: int = 256
     remask_temperature: float = 25.5
+    order: Order = "free"
 
     def __post_init__(self) -> None:
         if self.num_inference_steps < 1 or self.temperature <= 0 or self.top_k < 1 or self.remask_temperature < 0:
@@ -82,6 +96,8 @@ class DecodingSettings:
                                  f"top_k={self.top_k}, remask_temperature={self.remask_temperature}: steps and top_k "
                                  "are 1 or more, temperatures above 0, the last 0 or more.")
 
+
+FAR = 1e4  # confidence between two codebooks that follow each other: more than noise and probabilities differ
 
 Predict = Callable[[Tensor], Tensor]
 """Tokens (B, K, T) -> guided logits (B, K, T, V)."""
@@ -102,7 +118,10 @@ def decode_in_parallel(predict: Predict, tokens: Tensor, mask_token: int, settin
         drawn, probability = draw_tokens(predict(tokens), settings.temperature, settings.top_k, generators)
         masked = num_to_mask(step, steps, total, masked)
         noise = settings.remask_temperature * (1 - (step + 1) / steps) * gumbel(tokens.shape[1:], generators)
-        confidence = (probability.log() + noise.to(probability)).masked_fill(~hidden, torch.inf)
+        confidence = probability.log() + noise.to(probability)
+        if settings.order == "coarse_first":
+            confidence = confidence - FAR * torch.arange(tokens.shape[1], device=tokens.device)[:, None]
+        confidence = confidence.masked_fill(~hidden, torch.inf)
         tokens = torch.where(hidden, drawn, tokens).masked_fill(least_confident(confidence, masked), mask_token)
         if after_step is not None:
             after_step(step, tokens)

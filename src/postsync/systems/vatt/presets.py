@@ -3,13 +3,23 @@ language model's folder and the published checkpoints."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ...encoders.text import WordPieceTokenizer
+from .masking import DecodingSettings
+
+
+@dataclass(frozen=True)
+class SamplerDefaults(DecodingSettings):
+    """The sampler's defaults; those of the published weights."""
+
+    guidance_scale: float = 5.0
+    window_overlap: int = 100  # token frames that a window of a long sound is given of the one before (ours)
+    own_caption: bool = True  # without a prompt the sound is told by the language model's own caption
 
 
 @dataclass(frozen=True)
@@ -33,19 +43,45 @@ class ConverterPreset:
             eos_token_id=tokenizer.eos_token_id))
 
 
-def mini() -> ConverterPreset:
+def mini_converter() -> ConverterPreset:
     """2.2 M values."""
     return ConverterPreset()
 
 
-def tiny() -> ConverterPreset:
+def tiny_converter() -> ConverterPreset:
     """Random weights for tests."""
     return ConverterPreset(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
 
 
-AUDIO: dict[str, dict[str, Any]] = {  # arguments of `MaskedTokenTransformer` besides those of codec and language model
-    "mini": {"dim": 256, "num_heads": 4, "joint_layers": 3, "audio_layers": 2, "max_positions": 400},
-    "tiny": {"dim": 16, "num_heads": 2, "head_dim": 8, "joint_layers": 1, "audio_layers": 1, "max_positions": 400}}
+@dataclass(frozen=True)
+class VATTPreset:
+    """The masked transformer's arguments besides those of codec and language model, and how it is run."""
+
+    transformer: dict[str, Any] = field(default_factory=dict)
+    native_frames: int = 500  # token frames it is trained on: 10 s
+    picture_fps: float = 5.0
+    sees_film: bool = True  # the eyes know real pictures
+    sampler: SamplerDefaults = field(default_factory=SamplerDefaults)
+
+
+def paper() -> VATTPreset:
+    """415 M values over EnCodec's tokens, told by Vicuna-7B or Gemma-2B."""
+    return VATTPreset()
+
+
+def mini() -> VATTPreset:
+    """7 M values, four seconds."""
+    return VATTPreset(
+        {"dim": 256, "num_heads": 4, "joint_layers": 3, "audio_layers": 2, "max_positions": 400,
+         "dropout": 0.0}, native_frames=100,
+        picture_fps=4.0, sees_film=False,
+        sampler=SamplerDefaults(guidance_scale=3.0, remask_temperature=10.0, order="coarse_first", window_overlap=25))
+
+
+def tiny() -> VATTPreset:
+    """Random weights for tests."""
+    return replace(mini(), transformer={"dim": 16, "num_heads": 2, "head_dim": 8, "joint_layers": 1, "audio_layers": 1,
+                                        "max_positions": 400})
 
 
 def mini_tokenizer(vocab: Path) -> PreTrainedTokenizerFast:
