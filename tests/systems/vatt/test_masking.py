@@ -191,3 +191,11 @@ def test_a_share_of_the_masks_is_coarse_first() -> None:
     assert (drawn.float().mean(1) > 0.2).all()
     half = draw_mask((400, 3, 40), MaskRatio(), seeded(0)[0], coarse_share=0.5).float().mean(-1)
     assert 0.5 < (half[:, 0] > 0).float().mean() < 0.85
+
+
+def test_a_share_of_the_masks_is_whole() -> None:
+    masks = draw_mask((400, 3, 40), MaskRatio(), seeded(0)[0], coarse_share=0.4, blank_share=0.3)
+    whole = masks.flatten(1).all(1).float().mean()
+    assert 0.22 < whole < 0.4
+    assert torch.equal(draw_mask((9, 3, 40), MaskRatio(), seeded(1)[0]),
+                       draw_mask((9, 3, 40), MaskRatio(), seeded(1)[0], coarse_share=0.0))

@@ -54,20 +54,21 @@ class MaskRatio:
 
 
 def draw_mask(shape: tuple[int, int, int], ratio: MaskRatio, generator: torch.Generator, done: float = 0.0,
-              coarse_share: float = 0.0) -> Tensor:
+              coarse_share: float = 0.0, blank_share: float = 0.0) -> Tensor:
     """(B, K, T) booleans, true where masked: each token for itself, with one ratio for each sample.
 
     `coarse_share` of the samples are masked as decoding in the order "coarse_first" meets them: codebooks before a
-    drawn one are known, those after it are masked (Borsos et al., SoundStorm 2023, section 3.2).
+    drawn one are known, those after it are masked (Borsos et al., SoundStorm 2023, section 3.2). `blank_share` of them
+    are masked whole, as decoding begins.
     """
     ratios = ratio.quantile(torch.rand(shape[0], generator=generator), done)
     mask = torch.rand(shape, generator=generator) < ratios[:, None, None]
-    if coarse_share == 0:
+    if coarse_share == 0 and blank_share == 0:
         return mask
     levels = torch.randint(shape[1], (shape[0], 1), generator=generator) - torch.arange(shape[1])
-    coarse = torch.rand(shape[0], generator=generator) < coarse_share
+    draw = torch.rand(shape[0], generator=generator)[:, None, None]
     ordered = (mask & (levels == 0)[..., None]) | (levels < 0)[..., None]
-    return torch.where(coarse[:, None, None], ordered, mask)
+    return torch.where(draw < coarse_share, ordered, mask) | (draw > 1 - blank_share)
 
 
 def num_to_mask(step: int, steps: int, total: int, masked: int) -> int:

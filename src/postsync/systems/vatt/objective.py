@@ -144,7 +144,8 @@ class ConverterObjective(Objective):
 class Mixture:
     """What a training step of `AudioObjective` draws: `pictures` of a part; shares of the samples that are told by the
     neutral question, by the language model's own caption (the others: by a true one), and by nothing at all; share of
-    those with a true caption that are told without the picture; and the share that is masked coarse codebooks first.
+    those with a true caption that are told without the picture; and the shares that are masked coarse codebooks first,
+    and masked whole: where neighbours are known, nothing need be learnt from what is told.
 
     `weights`: of the codebooks in the loss; none: all masked tokens count alike, as published.
     """
@@ -155,6 +156,7 @@ class Mixture:
     nothing: float = 0.1
     blind: float = 0.5
     coarse: float = 0.5
+    blank: float = 0.0
     weights: tuple[float, ...] = ()
 
 
@@ -210,7 +212,8 @@ class AudioObjective(Objective):
         part = mixed(part, draws[0] < mixture.neutral, generator)
         told = self.tell(batch, part, draws[0], generator)
         tokens = cast("Tensor", part.tokens)
-        mask = draw_mask((*tokens.shape,), self.ratio, generator, coarse_share=mixture.coarse).to(tokens.device)
+        mask = draw_mask((*tokens.shape,), self.ratio, generator, coarse_share=mixture.coarse,
+                         blank_share=mixture.blank).to(tokens.device)
         logits = transformer(tokens.masked_fill(mask, transformer.mask_token), told.hidden.float(), told.mask,
                              draws[1] < mixture.nothing)
         losses = functional.cross_entropy(logits.permute(0, 3, 1, 2), tokens.masked_fill(~mask, IGNORED),

@@ -59,6 +59,6 @@ def audio(preset: str, start: Path | None = None, converter: Path | None = None,
             raise PostsyncError(f"{start}: was told by another language model, or made another codec's tokens; name "
                                 "them with --part converter=FOLDER and --part codebooks=FOLDER.")
         transformer = earlier.float()
-    return AudioObjective(transformer, ConverterObjective(told_by, eyes), tokens, preset=sizes,
-                          ratio=MaskRatio(distribution), mixture=Mixture(weights=WEIGHTS[:count]),
-                          whole=bool(converter or codebooks or codec or gram))
+    mixture = Mixture(coarse=0.4, blank=0.4, weights=WEIGHTS[:count])
+    return AudioObjective(transformer, ConverterObjective(told_by, eyes), tokens, preset=sizes, mixture=mixture,
+                          ratio=MaskRatio(distribution), whole=bool(converter or codebooks or codec or gram))
