@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from guidance import interval
 from torch import Tensor
 
 import postsync
@@ -69,13 +70,12 @@ def told(pipe: Any, words: Callable[[Clip], str | None] | None, picture: bool = 
     return make
 
 
-def by_foleygram(clips: Sequence[Clip], generators: Sequence[torch.Generator]) -> Tensor:
-    """FoleyGRAM's mini, from the caption alone."""
-    return FOLEYGRAM[0](prompt=[clip.captions[0] for clip in clips], duration_s=DURATION_S, generator=generators,
-                        stand_in="none").audios[:, 0]
-
-
-FOLEYGRAM: list[Any] = []
+def by_foleygram() -> Make:
+    """How FoleyGRAM's mini makes them, from the caption alone."""
+    pipe: Any = postsync.load("foleygram", progress_bar=False)
+    return lambda clips, generators: pipe(
+        prompt=[clip.captions[0] for clip in clips], duration_s=DURATION_S, generator=generators,
+        stand_in="none").audios[:, 0]
 
 
 def row(name: str, make: Make, clips: Sequence[Clip], real: tuple[Tensor, Tensor], judge: Judge, seeds: int) -> None:
@@ -95,17 +95,10 @@ def row(name: str, make: Make, clips: Sequence[Clip], real: tuple[Tensor, Tensor
         divergence.append((real[0].exp() * (real[0] - logs)).sum(-1))
         distance.append(frechet_distance(features, real[1]).item())
         agreement.append(judge.agreement(made, clips))
-    cells = [f"{values.mean():.3f} ({interval(values)[0]:.3f}..{interval(values)[1]:.3f})"
+    cells = [f"{values.mean():.3f} ({interval(values.tolist())[0]:.3f}..{interval(values.tolist())[1]:.3f})"
              for values in (torch.stack(found).mean(0) for found in (right, divergence, agreement))]
     print(f"| {name} | {cells[0]} | {cells[1]} | {sum(distance) / seeds:.1f} | {cells[2]} | "
           f"{spent / seeds / len(clips):.2f} |", flush=True)
-
-
-def interval(values: Tensor, draws: int = 2000) -> tuple[float, float]:
-    """95 % of the means of clips drawn anew."""
-    chosen = torch.randint(len(values), (draws, len(values)), generator=torch.Generator().manual_seed(0))
-    low, high = values[chosen].mean(1).quantile(torch.tensor([0.025, 0.975])).tolist()
-    return low, high
 
 
 def wrong_caption(clips: Sequence[Clip]) -> dict[str, str]:
@@ -125,7 +118,7 @@ def print_captions(pipe: Any, clips: Sequence[Clip], num_beams: int) -> None:
     right = torch.tensor([float(family_of(text) == clip.label) for text, clip in zip(said, clips, strict=True)])
     for name, values in (("names the family", right), ("says that nothing is heard, of a clip that sounds", moving),
                          ("the same, of one picture that stands still", resting)):
-        low, high = interval(values)
+        low, high = interval(values.tolist())
         print(f"| {name} | {values.mean():.3f} ({low:.3f}..{high:.3f}) |")
     for clip, text in list(zip(clips, said, strict=True))[:6]:
         print(f"  {clip.label}: true '{clip.captions[0]}', said '{text}'")
@@ -163,11 +156,10 @@ def main() -> None:
            "through the codec": lambda part, _: torch.cat([pipe.codec.decode(pipe.codec.encode(
                clip.waveform[None]), clip.waveform.shape[-1])[0] for clip in part if clip.waveform is not None])}, 1)
     if "sound" in args.rows:
-        FOLEYGRAM[:] = [postsync.load("foleygram", progress_bar=False)]
         wrong = wrong_caption(clips)
         table({"true caption": told(pipe, true, picture=False), "true caption and picture": told(pipe, true),
                "picture, own caption": told(pipe, None), "picture alone": told(pipe, None, own_caption=False),
-               "wrong caption and picture": told(pipe, lambda clip: wrong[clip.clip_id]), "FoleyGRAM": by_foleygram})
+               "wrong caption and picture": told(pipe, lambda clip: wrong[clip.clip_id]), "FoleyGRAM": by_foleygram()})
     if "steps" in args.rows:
         table({f"{steps} steps": told(pipe, true, picture=False, num_inference_steps=steps)
                for steps in (4, 8, 16, 32)})

@@ -55,6 +55,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(EXIT_INTERRUPTED) from None
 
 
+def exit_with(errors: Sequence[object], total: int) -> None:
+    """After the last of several clips: say which failed and why, and exit with 2; nothing where none did."""
+    if errors:
+        print(f"postsync: {len(errors)} of {total} clips failed:", file=sys.stderr)
+        for error in errors:
+            print("  " + " ".join(str(error).split()), file=sys.stderr)
+        raise typer.Exit(EXIT_ERROR)
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)

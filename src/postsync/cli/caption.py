@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .. import registry
+from . import exit_with
 from .tables import PARTS_HELP
 
 
@@ -63,8 +63,4 @@ def caption(
         typer.echo(f"wrote {made}", err=json_)
     if errors and len(requests) == 1:
         raise errors[0]
-    if errors:
-        print(f"postsync: {len(errors)} of {len(requests)} clips failed:", file=sys.stderr)
-        for error in errors:
-            print(f"  {error}", file=sys.stderr)
-        raise typer.Exit(2)
+    exit_with(errors, len(requests))

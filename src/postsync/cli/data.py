@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import PostsyncError
+from . import exit_with
 from .train import Options, Parts, Preset, load, manifest_features
 
 app = typer.Typer(no_args_is_help=True, help="Import, audit and prepare data sets.")
@@ -99,11 +100,7 @@ def cache(
     with _progress("preparing", quiet) as on_clip:
         filled = fill(clips, on_clip)
     typer.echo(f"{clips.folder}: {filled.made} clips prepared, {filled.kept} already cached")
-    if filled.failures:
-        typer.echo(f"postsync: {len(filled.failures)} of {len(clips)} clips failed:", err=True)
-        for sentence in filled.failures:
-            typer.echo("  " + " ".join(sentence.split()), err=True)
-        raise typer.Exit(2)
+    exit_with(filled.failures, len(clips))
 
 
 @app.command()
@@ -120,11 +117,7 @@ def caption(
     with _progress("captioning", quiet) as on_clip:
         count, errors = caption_sounds(folder, SoundCaptioner(captioner, question), captioner.name, on_clip)
     typer.echo(f"{folder}: {count} clips captioned")
-    if errors:
-        typer.echo(f"postsync: {len(errors)} clips failed:", err=True)
-        for error in errors:
-            typer.echo("  " + " ".join(str(error).split()), err=True)
-        raise typer.Exit(2)
+    exit_with(errors, count + len(errors))
 
 
 @app.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from ..generation.outputs import Outputs, make_folder
 from ..generation.requests import read_all_requests, read_cues
 from ..protocols.pipeline import Progress
 from ..protocols.system import read_pairs
+from . import exit_with
 
 if TYPE_CHECKING:
     from ..generation.batch import Report
@@ -146,12 +146,8 @@ class _Reporter:
             typer.echo(json.dumps(report.to_json(), indent=2))
         if report.failures and not report.results and not report.skipped and len(report.failures) == 1:
             raise report.failures[0]
-        if report.errors:
-            total = len({e["input"] for e in (*report.results, *report.skipped, *report.errors)})
-            print(f"postsync: {len(report.errors)} of {total} clips failed:", file=sys.stderr)
-            for entry in report.errors:
-                print(f"  {entry['error']}", file=sys.stderr)
-            raise typer.Exit(2)
+        total = len({entry["input"] for entry in (*report.results, *report.skipped, *report.errors)})
+        exit_with([entry["error"] for entry in report.errors], total)
 
 
 @contextlib.contextmanager

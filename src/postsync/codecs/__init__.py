@@ -40,8 +40,9 @@ def load_codec(folder: Path, torch_dtype: torch.dtype) -> MelCodec | OobleckCode
 
     Raises WeightsError for a folder that holds neither.
     """
-    config = folder / "config.json"
-    if config.is_file() and '"AutoencoderOobleck"' in config.read_text(encoding="utf-8"):
+    from ..weights.layout import is_saved
+
+    if is_saved(folder, "AutoencoderOobleck"):
         from .oobleck import OobleckCodec
 
         return OobleckCodec.from_pretrained(folder, torch_dtype=torch_dtype)
@@ -55,8 +56,9 @@ def load_token_codec(folder: Path, torch_dtype: torch.dtype) -> EncodecCodec | Q
 
     Raises WeightsError for a folder that holds neither.
     """
-    config = folder / "config.json"
-    if config.is_file() and '"encodec"' in config.read_text(encoding="utf-8"):
+    from ..weights.layout import is_saved
+
+    if is_saved(folder, "encodec"):
         from .encodec import EncodecCodec
 
         return EncodecCodec.from_pretrained(folder, torch_dtype=torch_dtype)

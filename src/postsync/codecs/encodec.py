@@ -17,7 +17,7 @@ from transformers import EncodecConfig, EncodecModel
 
 from ..errors import ConditionError, WeightsError
 from ..weights.foreign import read_pickle
-from ..weights.layout import readable, rename
+from ..weights.layout import Part, readable, rename
 from .chunking import check_waveform
 
 AUDIOCRAFT = (  # names of AudioCraft's modules -> transformers'
@@ -39,7 +39,7 @@ def audiogen_config(pad_mode: str = "constant", **changes: Any) -> EncodecConfig
         "pad_mode": pad_mode} | changes)
 
 
-class EncodecCodec(nn.Module):
+class EncodecCodec(Part):
     """Waveforms (B, 1, N) <-> tokens (B, K, T), 0 .. codebook_size - 1 (`protocols/codec.py`)."""
 
     channels = 1
@@ -55,16 +55,6 @@ class EncodecCodec(nn.Module):
         if num_codebooks is not None and not 1 <= num_codebooks <= layers:
             raise ConditionError(f"this EnCodec has {layers} codebooks, not {num_codebooks}.")
         self.num_codebooks = num_codebooks or layers
-
-    @property
-    def device(self) -> torch.device:
-        """Where its weights are; diffusers asks for it."""
-        return next(self.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of its weights."""
-        return next(self.parameters()).dtype
 
     @property
     def sampling_rate(self) -> int:

@@ -24,7 +24,7 @@ from ..errors import ConditionError
 from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, Objective
 from ..scenes.render import NATIVE_S
-from ..weights.layout import readable
+from ..weights.layout import Part, readable
 from .chunking import check_waveform, native_sound
 from .mel_vae import MelCodec
 
@@ -59,7 +59,7 @@ class ResidualQuantizer(ModelMixin, ConfigMixin):
         return torch.stack(chosen).sum(0) * self.std + self.mean
 
 
-class QuantizedMelCodec(nn.Module):
+class QuantizedMelCodec(Part):
     """A token codec (`protocols/codec.py`): waveforms (B, 1, N) <-> tokens (B, K, T) at the mel codec's latent rate."""
 
     def __init__(self, mel_codec: MelCodec, quantizer: ResidualQuantizer) -> None:
@@ -68,16 +68,6 @@ class QuantizedMelCodec(nn.Module):
         self.num_codebooks, self.codebook_size = (int(quantizer.config[name])
                                                   for name in ("num_codebooks", "codebook_size"))
         self.sampling_rate, self.channels, self.frame_rate = mel_codec.sampling_rate, 1, mel_codec.latent_rate
-
-    @property
-    def device(self) -> torch.device:
-        """Where its weights are; diffusers asks for it."""
-        return self.quantizer.codebooks.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of its weights."""
-        return self.quantizer.codebooks.dtype
 
     @property
     def codebooks(self) -> Tensor:

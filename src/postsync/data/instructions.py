@@ -25,6 +25,7 @@ INSTRUCTIONS = (
     "What does the action in this video sound like?",
 )
 
+
 class SaysWhatIsHeard(Protocol):
     """Such as `encoders.captioner.SoundCaptioner`."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..diffusion.guidance import check_guides, guided_after, guided_before
+from ..diffusion.guidance import guided_after, guided_before
 from ..diffusion.solvers import draw_noise
 from ..errors import ConditionError
 from ..protocols.codec import Codec, MelDecoder
@@ -41,22 +41,10 @@ class LatentPipeline(SoundPipeline):
         """Length in seconds the model was trained on; longer sounds are generated in overlapping windows."""
         return self.config["native_frames"] / self.codec.latent_rate
 
-    @property
-    def num_inference_steps(self) -> int:
-        """The default of that argument."""
-        return int(self.config["sampler"]["num_inference_steps"])
-
     def _codec_latents(self, clean: Tensor) -> Tensor:
         """Clean latents of the model (B, channels, T, ...), any range of them -> those of the codec; differentiable.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define how its latents become the codec's")
-
-    def _check_run(self, steps: int, takes: int, output_type: str, guides: Sequence[Guide] = ()) -> None:
-        """Raise ConditionError for invalid arguments."""
-        if steps < 1 or takes < 1 or output_type not in ("pt", "np", "latent"):
-            raise ConditionError("num_inference_steps and num_waveforms_per_prompt are 1 or more, output_type is 'pt', "
-                                 "'np' or 'latent'.")
-        check_guides(guides)
 
     def _noise(self, latents: Tensor | None, shape: tuple[int, ...], generators: list[torch.Generator]) -> Tensor:
         """Unit-normal start of `shape`, drawn or given."""

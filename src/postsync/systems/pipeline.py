@@ -18,8 +18,10 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import Tensor, nn
 
+from ..diffusion.guidance import check_guides
 from ..errors import ConditionError, WeightsError
 from ..protocols.codec import Codec, TokenCodec
+from ..protocols.guide import Guide
 from ..protocols.pipeline import Origin, OutputType, Pictures, SoundOutput
 from ..protocols.system import Option, checked_options
 from ..weights import bundled
@@ -111,6 +113,11 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
         raise NotImplementedError(f"{type(self).__name__} does not define its native length")
 
     @property
+    def num_inference_steps(self) -> int:
+        """The default of that argument."""
+        return int(self.config["sampler"]["num_inference_steps"])
+
+    @property
     def knows_film(self) -> bool:
         """Whether its encoders know real pictures; if not, words or a reference work better than the picture."""
         return bool(self.config["sees_film"])
@@ -147,16 +154,23 @@ class SoundPipeline(DiffusionPipeline):  # type: ignore[misc]
         return checked_options({name: value for name, value in options.items() if value is not None}, self.options,
                                self.system)
 
+    def _check_run(self, steps: int, takes: int, output_type: str, guides: Sequence[Guide] = ()) -> None:
+        """Raise ConditionError for invalid arguments."""
+        if steps < 1 or takes < 1 or output_type not in ("pt", "np", "latent"):
+            raise ConditionError("num_inference_steps and num_waveforms_per_prompt are 1 or more, output_type is 'pt', "
+                                 "'np' or 'latent'.")
+        check_guides(guides)
+
     def _num_samples(self, duration_s: float) -> int:
         """Samples of the output. Raises ConditionError for zero."""
         if not 0.5 / self.sampling_rate < duration_s < math.inf:
             raise ConditionError(f"a duration of {duration_s} s holds no sample; give one above 0.")
         return round(duration_s * self.sampling_rate)
 
-    def _output(self, audios: Tensor, output_type: OutputType) -> SoundOutput:
+    def _output(self, audios: Tensor, output_type: OutputType, captions: tuple[str, ...] | None = None) -> SoundOutput:
         """Audios (B, C, N) in the requested form."""
         self.maybe_free_model_hooks()
-        return SoundOutput(audios.float().cpu().numpy() if output_type == "np" else audios)
+        return SoundOutput(audios.float().cpu().numpy() if output_type == "np" else audios, captions)
 
 
 def _import_parts(index: Path) -> None:

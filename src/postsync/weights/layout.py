@@ -68,6 +68,26 @@ def readable(folder: str | PathLike[str], what: str, advice: str) -> Iterator[No
         raise WeightsError(f"{folder} holds no {what} ({' '.join(str(error).split())[:200]}); {advice}") from error
 
 
+class Part(nn.Module):
+    """A part of a pipeline that is no model of diffusers, which asks all parts where they are and of which type."""
+
+    @property
+    def device(self) -> torch.device:
+        """That of its first weights."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of its first weights."""
+        return next(self.parameters()).dtype
+
+
+def is_saved(folder: Path, class_name: str) -> bool:
+    """Whether `folder` has a config.json that names this class, or kind of model."""
+    config = folder / "config.json"
+    return config.is_file() and f'"{class_name}"' in config.read_text(encoding="utf-8")
+
+
 def build(make: Callable[[], ModelT], state: Mapping[str, Tensor], what: str) -> ModelT:
     """The model that `make` builds, holding `state` (not copied), in eval mode.
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import ConditionError, WeightsError
-from ...weights.layout import readable
+from ...weights.layout import Part, readable
 from .eyes import pooled
 
 VIDEO_TOKENS = 10
@@ -58,7 +58,7 @@ class Told:
     mask: Tensor
 
 
-class VattConverter(nn.Module):
+class VattConverter(Part):
     """Picture features (B, F, E) and words, through a causal language model `llm` with its `tokenizer`.
 
     `template`: see `TEMPLATES`; `longest`: tokens of a prompt. Padding lies between picture and words.
@@ -69,16 +69,6 @@ class VattConverter(nn.Module):
         super().__init__()
         self.llm, self.tokenizer, self.template, self.longest = llm, tokenizer, template, longest
         self.projection = nn.Linear(video_dim, llm.config.hidden_size)
-
-    @property
-    def device(self) -> torch.device:
-        """Where its weights are; diffusers asks for it."""
-        return self.projection.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of its weights."""
-        return self.projection.weight.dtype
 
     @property
     def backbone(self) -> Any:

@@ -16,7 +16,7 @@ from ...encoders.eva02_clip import Eva02ClipVision
 from ...encoders.eva_clip import normalize_images
 from ...encoders.gram import GramEncoder, load_gram
 from ...errors import ConditionError
-from ...weights.layout import readable
+from ...weights.layout import is_saved, readable
 
 Eyes = GramEncoder | Eva02ClipVision
 
@@ -26,8 +26,7 @@ def load_eyes(folder: Path, torch_dtype: torch.dtype = torch.float32) -> Eyes:
 
     Raises WeightsError for a folder that holds neither.
     """
-    config = folder / Eva02ClipVision.config_name
-    if config.is_file() and f'"{Eva02ClipVision.__name__}"' in config.read_text(encoding="utf-8"):
+    if is_saved(folder, Eva02ClipVision.__name__):
         with readable(folder, "readable EVA02-CLIP", "name a folder that postsync weights convert wrote."):
             return Eva02ClipVision.from_pretrained(folder).float()
     return load_gram(folder).float()

@@ -90,8 +90,8 @@ class ConverterObjective(Objective):
         converter = self.converter
         length = int(torch.randint(SHORTEST, PICTURES + 1, (), generator=generator))
         part = draw_part(batch, length, generator)
-        asked, told = self._questions(batch, part, generator), self.told(batch, part, generator)
-        video = blinded(part.video, torch.rand(len(told), generator=generator) < self.blind * self._worded(asked))
+        (asked, worded), told = self._questions(batch, part, generator), self.told(batch, part, generator)
+        video = blinded(part.video, worded & (torch.rand(len(told), generator=generator) < self.blind))
         prompt, mask = converter.tokenize([converter.template(text) for text in asked], end=False)
         ids = torch.cat([prompt, told], dim=1)
         labels = torch.cat([prompt.masked_fill(mask == 0, IGNORED) if self.count_prompt else
@@ -101,18 +101,14 @@ class ConverterObjective(Objective):
         right = (out["logits"][:, :-1].argmax(-1) == labels[:, 1:]) & counted
         return {"loss": out["loss"], "accuracy": right.sum() / counted.sum()}
 
-    def _questions(self, batch: Batch, part: Part, generator: torch.Generator) -> list[str]:
-        """What is asked of each part: a drawn instruction, or with `worded` one of its captions, to be told anew."""
+    def _questions(self, batch: Batch, part: Part, generator: torch.Generator) -> tuple[list[str], Tensor]:
+        """What is asked of each part: a drawn instruction, or one of its captions, to be told anew; and of which parts
+        (B,) it is a caption."""
         drawn = torch.randint(len(INSTRUCTIONS), (len(part.video),), generator=generator).tolist()
-        worded = (torch.rand(len(part.video), generator=generator) < self.worded).tolist()
+        worded = torch.rand(len(part.video), generator=generator) < self.worded
         captions = self.texts(self.told(batch, part, generator))
         return [caption if given else INSTRUCTIONS[number]
-                for caption, given, number in zip(captions, worded, drawn, strict=True)]
-
-    @staticmethod
-    def _worded(asked: Sequence[str]) -> Tensor:
-        """1 where a caption stands in place of an instruction."""
-        return torch.tensor([float(text not in INSTRUCTIONS) for text in asked])
+                for caption, given, number in zip(captions, worded.tolist(), drawn, strict=True)], worded
 
     def texts(self, ids: Tensor) -> list[str]:
         """Token ids (B, L), padded with -1, as text."""

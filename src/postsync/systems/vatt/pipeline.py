@@ -25,10 +25,10 @@ from ...protocols.guide import Guide
 from ...protocols.pipeline import Callback, OutputType, Pictures, Prompt, SoundOutput
 from ..pipeline import SoundPipeline
 from . import OPTIONS
-from .converter import VattConverter
+from .converter import Told, VattConverter
 from .decoder import MaskedTokenTransformer
 from .eyes import Eyes, load_eyes, picture_features, within
-from .masking import Predict, decode_in_parallel
+from .masking import decode_in_parallel
 from .presets import SamplerDefaults, VATTPreset
 
 
@@ -81,11 +81,6 @@ class VATTPipeline(SoundPipeline):
         """Length in seconds the model was trained on; longer sounds are made in windows."""
         return self.config["native_frames"] / self.codec.frame_rate
 
-    @property
-    def num_inference_steps(self) -> int:
-        """The default of that argument."""
-        return self.settings.num_inference_steps
-
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
         """So many a second as it was trained on; None if the picture is not used, see the option `picture`. Raises
         ConditionError without eyes."""
@@ -122,8 +117,7 @@ class VATTPipeline(SoundPipeline):
         video = None if own.pop("picture", None) == "never" else video
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale} | own
         settings = replace(self.settings, **{name: value for name, value in given.items() if value is not None})
-        if num_waveforms_per_prompt < 1 or output_type not in ("pt", "np", "latent"):
-            raise ConditionError("num_waveforms_per_prompt is 1 or more, output_type is 'pt', 'np' or 'latent'.")
+        self._check_run(settings.num_inference_steps, num_waveforms_per_prompt, output_type)
         num_samples = self._num_samples(self.native_s if duration_s is None else duration_s)
         features = None if video is None else self._features(video, num_samples / self.sampling_rate)
         captions = self._captions(features, texts_of(prompt), settings)
@@ -134,11 +128,8 @@ class VATTPipeline(SoundPipeline):
                                          generators[takes * k:takes * (k + 1)], callback_on_step_end)
                             for k, caption in enumerate(captions)])
         told = tuple(caption or "" for caption in captions for _ in range(takes)) if any(captions) else None
-        self.maybe_free_model_hooks()
-        if output_type == "latent":
-            return SoundOutput(tokens, told)
-        audios = self.codec.decode(tokens, num_samples).float()
-        return SoundOutput(audios.cpu().numpy() if output_type == "np" else audios, told)
+        audios = tokens if output_type == "latent" else self.codec.decode(tokens, num_samples).float()
+        return self._output(audios, output_type, told)
 
     @torch.no_grad()
     def caption(self, video: Tensor, duration_s: float, instruction: str | None = None, **generation: Any) -> str:
@@ -174,9 +165,15 @@ class VATTPipeline(SoundPipeline):
         shape = (len(generators), self.codec.num_codebooks, max(total, native))
         tokens = torch.full(shape, self.transformer.mask_token, device=self._execution_device)
         steps, count = settings.num_inference_steps, len(windows)
+        blind = self._tell(None, caption, windows[0]) if features is None else None  # the same for all windows
         with self.progress_bar(total=steps * count) as bar:
             for number, window in enumerate(windows):
-                predict = self._predictor(features, caption, window, settings)
+                told = blind or self._tell(features, caption, window)
+                hidden = told.hidden.to(self.transformer.dtype)
+
+                def predict(part: Tensor, hidden: Tensor = hidden, mask: Tensor = told.mask) -> Tensor:
+                    return self.transformer.guided(part, hidden.expand(len(part), -1, -1), mask.expand(len(part), -1),
+                                                   settings.guidance_scale)
 
                 def after_step(step: int, made: Tensor, number: int = number) -> None:
                     if callback is not None:
@@ -188,19 +185,15 @@ class VATTPipeline(SoundPipeline):
                     predict, part, self.transformer.mask_token, settings, generators, after_step)
         return tokens[..., :total]
 
-    def _predictor(self, features: Tensor | None, caption: str | None, window: Window,
-                   settings: SamplerDefaults) -> Predict:
-        """The transformer, told of one window: what the language model makes of it is computed once."""
-        converter, fps = self.converter, self.config["picture_fps"]
-        count = max(1, round(window.length / self.codec.frame_rate * fps))
+    def _tell(self, features: Tensor | None, caption: str | None, window: Window) -> Told:
+        """What the language model makes of the pictures of a window, and of the words."""
+        fps, rate = self.config["picture_fps"], self.codec.frame_rate
+        count = max(1, round(window.length / rate * fps))
         if features is None:
-            seen = torch.zeros(count, converter.projection.in_features, device=self._execution_device)
+            seen = torch.zeros(count, self.converter.projection.in_features, device=self._execution_device)
         else:
-            seen = within(features, round(window.start / self.codec.frame_rate * fps), count)
-        told = converter.tell(seen[None], [caption])
-        hidden = told.hidden.to(self.transformer.dtype)
-        return lambda tokens: self.transformer.guided(tokens, hidden.expand(len(tokens), -1, -1),
-                                                      told.mask.expand(len(tokens), -1), settings.guidance_scale)
+            seen = within(features, round(window.start / rate * fps), count)
+        return self.converter.tell(seen[None], [caption])
 
     def _loaded_eyes(self) -> Eyes:
         """The eyes; raises ConditionError if this pipeline has none."""
