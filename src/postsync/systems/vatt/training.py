@@ -31,10 +31,11 @@ def converter(preset: str, gram: Path | None = None) -> ConverterObjective:
 
 def audio(preset: str, start: Path | None = None, converter: Path | None = None, codebooks: Path | None = None,
           codec: Path | None = None, gram: Path | None = None,
-          distribution: Distribution = "truncated_gaussian") -> AudioObjective:
+          distribution: Distribution = "truncated_gaussian", pictures: int = 16) -> AudioObjective:
     """The masked transformer, told by the language model in the folder `converter`, over the `codebooks` of a mel
     codec (`codec`); by default the bundled ones, the tiny one has random ones. `start`: a saved pipeline whose
-    transformer is trained further; `distribution`: of the share of masked tokens.
+    transformer is trained further; `distribution`: of the share of masked tokens; `pictures`: of a part of a clip, four
+    a second. Many short parts in a batch teach what words and picture mean several times as fast as a few long ones.
 
     Raises PostsyncError for parts that do not fit.
     """
@@ -59,6 +60,6 @@ def audio(preset: str, start: Path | None = None, converter: Path | None = None,
             raise PostsyncError(f"{start}: was told by another language model, or made another codec's tokens; name "
                                 "them with --part converter=FOLDER and --part codebooks=FOLDER.")
         transformer = earlier.float()
-    mixture = Mixture(coarse=0.4, blank=0.4, weights=WEIGHTS[:count])
+    mixture = Mixture(pictures=pictures, coarse=0.4, blank=0.4, weights=WEIGHTS[:count])
     return AudioObjective(transformer, ConverterObjective(told_by, eyes), tokens, preset=sizes, mixture=mixture,
                           ratio=MaskRatio(distribution), whole=bool(converter or codebooks or codec or gram))
