@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from postsync.errors import WeightsError
-from postsync.weights.layout import build, rename
+from postsync.weights.layout import build, readable, rename
 
 TABLE = ((r"^module\.", ""), (r"^fc\.", "linear."))
 IGNORED = ((r"(module\.)?old\.", "an older head"),)
@@ -52,3 +52,14 @@ def test_what_does_not_fit_is_named(state):
         build(Network, {**ours, "linear.bias": torch.zeros(4)}, "a network")
     with pytest.raises(WeightsError, match="twice"):
         rename({**state, "linear.bias": torch.zeros(1)}, TABLE)
+
+
+def test_a_folder_that_is_not_there_is_refused_before_a_library_looks_for_it_elsewhere(tmp_path):
+    asked = []
+    with (pytest.raises(WeightsError, match=r"nowhere holds no horn: there is no such folder; name one\."),
+          readable(tmp_path / "nowhere", "horn", "name one.")):
+        asked.append("a hub")
+    assert not asked
+    with (pytest.raises(WeightsError, match=r"holds no horn \(no file\); name one\."),
+          readable(tmp_path, "horn", "name one.")):
+        raise OSError("no file")

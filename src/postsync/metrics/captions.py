@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsError
+from ..weights.layout import readable
 from .accumulators import ClipMean, ClipSums, PooledRows
 
 TOKENISATION = "ptb-like words, Python"
@@ -229,11 +230,8 @@ def load_roberta(folder: Path | None = None) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     folder = folder or roberta_folder()
-    try:
+    with readable(folder, f"readable {ROBERTA}", f"fetch it again with `hf download {ROBERTA}`."):
         return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{folder}: {ROBERTA} cannot be read from it ({' '.join(str(error).split())[:200]}); fetch "
-                           f"it again with `hf download {ROBERTA}`") from error
 
 
 def roberta_folder() -> Path:

@@ -61,7 +61,9 @@ def check_blend(blend: float | None, start: Path | None) -> None:
 @contextmanager
 def readable(folder: str | PathLike[str], what: str, advice: str) -> Iterator[None]:
     """Within the block what libraries raise for a folder that is not what they load becomes a WeightsError: `folder`
-    holds no `what`, and `advice`."""
+    holds no `what`, and `advice`. A folder that is not there is refused before, or they would look for it on a hub."""
+    if not Path(folder).is_dir():
+        raise WeightsError(f"{folder} holds no {what}: there is no such folder; {advice}")
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:

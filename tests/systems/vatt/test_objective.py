@@ -167,6 +167,30 @@ def test_silent_parts_are_told_as_such_and_captions_may_stand_for_questions(soun
     assert asked & set(SILENCE)
 
 
+def test_what_pictures_do_not_show_is_told_by_words_alone(sounding, monkeypatch) -> None:
+    made = audio("tiny")
+    assert "step_snow" in made.told_by.unseen
+    given = batch(made, [sounding[0], replace(sounding[1], label="step_snow")])
+    assert given["shown"].tolist() == [True, False]
+    asked: list[tuple[torch.Tensor, list[str | None]]] = []
+    converter = made.told_by.converter
+    told, taught = converter.tell, converter.forward
+    monkeypatch.setattr(converter, "tell", lambda video, prompts: asked.append((video, prompts)) or told(video, prompts))
+    made.mixture = Mixture(neutral=1.0)
+    made(given, step=0)
+    video, prompts = asked[0]
+    assert prompts[0] is None
+    assert prompts[1] is not None
+    assert video[0].any()
+    assert not video[1].any()
+    shown: list[torch.Tensor] = []
+    monkeypatch.setattr(converter, "forward", lambda video, *rest: shown.append(video) or taught(video, *rest))
+    made.told_by.worded = 0.0
+    made.told_by(given, step=0)
+    assert shown[0][0].any()
+    assert not shown[0][1].any()
+
+
 def test_a_start_of_another_kind_is_refused(vatt, tmp_path) -> None:
     vatt.save_pretrained(tmp_path)
     assert audio("tiny", start=tmp_path).transformer.config["dim"] == 16

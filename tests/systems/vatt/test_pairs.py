@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from postsync.protocols.clip import Clip
@@ -19,7 +21,8 @@ def batch(count: int = 3) -> dict[str, torch.Tensor]:
     heard = torch.arange(204)[None, None].expand(count, 2, -1) + 1000 * torch.arange(count)[:, None, None]
     sounds = torch.zeros(count, 32, dtype=torch.bool)
     sounds[0, 20:] = True
-    return {"video": torch.cat([number, place], dim=-1), "audible": sounds, "tokens": heard}
+    return {"video": torch.cat([number, place], dim=-1), "audible": sounds, "tokens": heard,
+            "shown": torch.ones(count, dtype=torch.bool)}
 
 
 def test_a_part_holds_the_tokens_of_its_pictures() -> None:
@@ -49,6 +52,10 @@ def test_cut_mix_goes_on_as_another_clip_at_the_same_time() -> None:
             assert abs(int((heard != heard[0]).nonzero()[0]) - edge * 6.25) <= 0.5
             assert not made.silent[number]
     assert cut >= 2
+    told_by_words = replace(given, shown=torch.arange(8) < 1)
+    owners = mixed(told_by_words, torch.ones(8, dtype=torch.bool), seeded(2)).video[..., 0]
+    assert set(owners.unique().long().tolist()) == set(range(8))
+    assert all(set(row.unique().tolist()) <= {0.0, float(number)} for number, row in enumerate(owners))
     kept = mixed(given, torch.zeros(8, dtype=torch.bool), seeded(2))
     assert torch.equal(kept.tokens, given.tokens)
     assert torch.equal(kept.video, given.video)

@@ -44,18 +44,19 @@ class ConverterObjective(Objective):
     """Next-token cross-entropy of the caption of a part of a clip, after a drawn question.
 
     A batch holds `video` (B, 32, E), features of four pictures a second; `audible` (B, 32), whether anything sounds
-    while they are shown: a part without sound is told as `SILENCE`; and `captions` (B, 24, L), token ids with their
-    end, padded with -1.
+    while they are shown: a part without sound is told as `SILENCE`; `shown` (B,), whether the picture tells what is
+    heard; and `captions` (B, 24, L), token ids with their end, padded with -1.
     """
 
     def __init__(self, converter: VattConverter, eyes: GramEncoder, *, count_prompt: bool = False,
-                 worded: float = 0.3, blind: float = 0.5) -> None:
+                 worded: float = 0.3, blind: float = 0.5, unseen: frozenset[str] = frozenset()) -> None:
         """`eyes` see the pictures of a clip, and are frozen. `worded`: share of the samples where a caption stands in
         place of the question, as at VATT's second stage, and another is to be told; `blind`: share of those without
-        picture."""
+        picture. `unseen`: labels of clips whose pictures do not tell what is heard, so that they are told by words
+        alone."""
         super().__init__()
         self.converter, self.eyes, self.count_prompt = converter, eyes.requires_grad_(False).eval(), count_prompt
-        self.worded, self.blind = worded, blind
+        self.worded, self.blind, self.unseen = worded, blind, unseen
         self.silence = self._ids(SILENCE)
 
     @property
@@ -70,7 +71,8 @@ class ConverterObjective(Objective):
     def preparation(self) -> tuple[dict[str, Any], dict[str, nn.Module]]:
         """Words and eyes; the language model plays no part in it."""
         vocabulary = tuple(sorted(self.converter.tokenizer.get_vocab().items()))
-        return {"vocabulary": vocabulary, "longest": self.converter.longest}, {"eyes": self.eyes}
+        settings = {"vocabulary": vocabulary, "longest": self.converter.longest, "unseen": sorted(self.unseen)}
+        return settings, {"eyes": self.eyes}
 
     @torch.no_grad()
     def prepare(self, clip: Clip) -> Batch:
@@ -81,6 +83,7 @@ class ConverterObjective(Objective):
         features = picture_features(self.eyes, clip.frames)
         shown = torch.arange(PICTURES).clamp_max(len(features) - 1)
         return {"video": features[shown].half(), "audible": audible(clip, PICTURES),
+                "shown": torch.tensor(clip.label not in self.unseen),
                 "captions": self._ids([captions[k % len(captions)] for k in range(CAPTIONS)])}
 
     def forward(self, batch: Batch, *, step: int, teacher: nn.Module | None = None,
@@ -91,7 +94,8 @@ class ConverterObjective(Objective):
         length = int(torch.randint(SHORTEST, PICTURES + 1, (), generator=generator))
         part = draw_part(batch, length, generator)
         (asked, worded), told = self._questions(batch, part, generator), self.told(batch, part, generator)
-        video = blinded(part.video, worded & (torch.rand(len(told), generator=generator) < self.blind))
+        blind = torch.rand(len(told), generator=generator).to(worded.device) < self.blind
+        video = blinded(part.video, worded & (blind | ~part.shown))
         prompt, mask = converter.tokenize([converter.template(text) for text in asked], end=False)
         ids = torch.cat([prompt, told], dim=1)
         labels = torch.cat([prompt.masked_fill(mask == 0, IGNORED) if self.count_prompt else
@@ -105,7 +109,8 @@ class ConverterObjective(Objective):
         """What is asked of each part: a drawn instruction, or one of its captions, to be told anew; and of which parts
         (B,) it is a caption."""
         drawn = torch.randint(len(INSTRUCTIONS), (len(part.video),), generator=generator).tolist()
-        worded = torch.rand(len(part.video), generator=generator) < self.worded
+        drawn_worded = torch.rand(len(part.video), generator=generator).to(part.shown.device) < self.worded
+        worded = drawn_worded | ~part.shown
         captions = self.texts(self.told(batch, part, generator))
         return [caption if given else INSTRUCTIONS[number]
                 for caption, given, number in zip(captions, worded.tolist(), drawn, strict=True)], worded
@@ -205,6 +210,7 @@ class AudioObjective(Objective):
         mixture, transformer = self.mixture, self.transformer
         part = draw_part(batch, mixture.pictures, generator, self.codec.frame_rate)
         draws = torch.rand((2, len(part.video)), generator=generator).to(part.video.device)
+        draws[0] = torch.where(part.shown, draws[0], 1.0)  # what the picture does not show is told by a true caption
         part = mixed(part, draws[0] < mixture.neutral, generator)
         told = self.tell(batch, part, draws[0], generator)
         tokens = cast("Tensor", part.tokens)
@@ -235,8 +241,8 @@ class AudioObjective(Objective):
             spoken = converter.captions(part.video[own], [None] * len(chosen), max_new_tokens=OWN_LENGTH)
             for index, caption in zip(chosen, spoken, strict=True):
                 prompts[index] = caption or None
-        blind = torch.rand(len(draws), generator=generator).to(draws) < self.mixture.blind
-        return converter.tell(blinded(part.video, blind & ~neutral & ~own), prompts)
+        blind = (torch.rand(len(draws), generator=generator).to(draws) < self.mixture.blind) & ~neutral & ~own
+        return converter.tell(blinded(part.video, blind | ~part.shown), prompts)
 
     def export(self, folder: Path) -> None:
         """Write a pipeline with the transformer as float16; bundled parts stay in their folders."""

@@ -46,6 +46,7 @@ class Part:
 
     video: Tensor  # (B, F, E)
     silent: Tensor  # (B,)
+    shown: Tensor  # (B,), whether the picture tells what is heard
     tokens: Tensor | None  # (B, K, T)
 
 
@@ -62,7 +63,7 @@ def draw_part(batch: Batch, pictures: int, generator: torch.Generator, frame_rat
         first = (starts / PICTURE_FPS * frame_rate).round().long().clamp_max(tokens.shape[2] - length)
         heard = first[:, None] + torch.arange(length, device=tokens.device)
         tokens = tokens.mT[rows, heard].mT.long()
-    return Part(video[rows, places].float(), ~sounds[rows, places].any(1), tokens)
+    return Part(video[rows, places].float(), ~sounds[rows, places].any(1), batch["shown"].bool(), tokens)
 
 
 def mixed(part: Part, chosen: Tensor, generator: torch.Generator) -> Part:
@@ -74,7 +75,8 @@ def mixed(part: Part, chosen: Tensor, generator: torch.Generator) -> Part:
     draw = torch.rand(count, generator=generator).to(chosen.device)
     cut = torch.randint(1, pictures, (count,), generator=generator).to(chosen.device)
     other = torch.randperm(count, generator=generator).to(chosen.device)
-    cutting, rolling = chosen & (draw < 0.5), chosen & (draw >= 0.5) & (draw < 0.6)
+    cutting = chosen & (draw < 0.5) & part.shown[other]
+    rolling = chosen & (draw >= 0.5) & (draw < 0.6)
     shown, heard = (torch.arange(n, device=chosen.device)[None] for n in (pictures, length))
     at = (cut * length / pictures).round().long()
     rows = torch.arange(count, device=chosen.device)[:, None]
@@ -82,4 +84,5 @@ def mixed(part: Part, chosen: Tensor, generator: torch.Generator) -> Part:
               for time, edge in ((shown, cut), (heard, at))]
     places = [torch.where(rolling[:, None], (time + edge[:, None]) % time.shape[1], time)
               for time, edge in ((shown, cut), (heard, at))]
-    return Part(part.video[source[0], places[0]], part.silent & ~cutting, part.tokens.mT[source[1], places[1]].mT)
+    return Part(part.video[source[0], places[0]], part.silent & ~cutting, part.shown,
+                part.tokens.mT[source[1], places[1]].mT)

@@ -9,6 +9,7 @@ from ...codecs.mel_vae import MelCodec
 from ...codecs.residual_codes import QuantizedMelCodec, ResidualQuantizer
 from ...encoders.gram import load_gram
 from ...errors import PostsyncError
+from ...scenes.families import RECORDED
 from . import presets
 from .converter import VattConverter
 from .decoder import MaskedTokenTransformer
@@ -18,6 +19,7 @@ from .objective import AudioObjective, ConverterObjective, Mixture
 CONVERTERS = {"mini": presets.mini_converter, "tiny": presets.tiny_converter}
 WEIGHTS = (0.5, 0.25, 0.125, 0.125)  # of the mini's codebooks: the first ones say what is heard
 PRESETS = {"mini": presets.mini, "tiny": presets.tiny}
+UNSEEN = frozenset(RECORDED)  # families that are drawn like others: a step in snow looks like any step
 
 
 def converter(preset: str, gram: Path | None = None) -> ConverterObjective:
@@ -26,7 +28,7 @@ def converter(preset: str, gram: Path | None = None) -> ConverterObjective:
     folder, sizes = gram or weights.bundled("gram"), CONVERTERS[preset]()
     eyes, tokenizer = load_gram(folder).float(), presets.mini_tokenizer(folder / "vocab.txt")
     return ConverterObjective(VattConverter(sizes.build(tokenizer), tokenizer, video_dim=eyes.config["video"]["width"],
-                                            longest=sizes.longest), eyes)
+                                            longest=sizes.longest), eyes, unseen=UNSEEN)
 
 
 def audio(preset: str, start: Path | None = None, converter: Path | None = None, codebooks: Path | None = None,
@@ -61,5 +63,5 @@ def audio(preset: str, start: Path | None = None, converter: Path | None = None,
                                 "them with --part converter=FOLDER and --part codebooks=FOLDER.")
         transformer = earlier.float()
     mixture = Mixture(pictures=pictures, coarse=0.4, blank=0.4, weights=WEIGHTS[:count])
-    return AudioObjective(transformer, ConverterObjective(told_by, eyes), tokens, preset=sizes, mixture=mixture,
+    return AudioObjective(transformer, ConverterObjective(told_by, eyes, unseen=UNSEEN), tokens, preset=sizes, mixture=mixture,
                           ratio=MaskRatio(distribution), whole=bool(converter or codebooks or codec or gram))
