@@ -190,7 +190,7 @@ def test_missing_network_is_named(monkeypatch, tmp_path):
 
 def test_a_folder_with_something_else_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(WeightsError, match="holds no readable .*roberta-large"):
+    with pytest.raises(WeightsError, match=r"holds no readable .*roberta-large"):
         load_roberta(tmp_path)
 
 

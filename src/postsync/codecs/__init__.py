@@ -32,6 +32,10 @@ TRAINABLES = (
               TrainConfig(steps=300, batch_size=16, lr=2e-3, warmup=10, weight_decay=0.0), count=2600,
               world="postsync.scenes.sounds:without_noise",
               parts={"codec": "another mel codec: vae/ and vocoder/"}),
+    Trainable("picture_codec", "picture codec: pictures of 64 x 64 <-> latents",
+              "postsync.codecs.pictures:picture_codec",
+              TrainConfig(steps=3000, batch_size=16, lr=2e-3, warmup=50), count=1200,
+              world="postsync.scenes.render:impacts"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ HELD_OUT_SEED = 10_000_000  # training seeds lie below, test seeds from here on
 FRAME_RATES = (12.0, 15.0, 24.0, 25.0, 30.0, 50.0, 60.0)
 EVERYTHING = frozenset({"frames", "waveform"})
 SPARSE_FRAMES = FrameRequest(64, 4.0)  # for what looks at a few frames of a scene: rendering them all is slow
+HITS = ("swing", "bounce", "walk", "knock", "toll", "drop", "collide")  # motions whose hits are seen
 NATIVE_S = 8.16  # length of the scenes for the mini systems: their 204 latent frames at 25 a second
 
 
@@ -60,6 +62,13 @@ def clean_scenes(**changes: object) -> SceneConfig:
 def full_scenes(**changes: object) -> SceneConfig:
     """All nuisances, 12 to 60 frames a second and variable rates; `changes` are fields to set."""
     return replace(SceneConfig(fps=None), **changes)  # type: ignore[arg-type]
+
+
+def impacts() -> dict[str, Any]:
+    """Arguments of SceneConfig for what makes picture and sound together: things that are seen to hit, nothing else in
+    the picture, and no background noise."""
+    families = tuple(name for name, family in FAMILIES.items() if family.motion in HITS)
+    return {"families": families, "nuisances": clean(), "sound": SoundConfig(noise=0.0, room=0.0, recordings=0.5)}
 
 
 def render_scene(seed: int, config: SceneConfig | None = None, *, needs: frozenset[str] = EVERYTHING,

@@ -175,7 +175,8 @@ def test_what_pictures_do_not_show_is_told_by_words_alone(sounding, monkeypatch)
     asked: list[tuple[torch.Tensor, list[str | None]]] = []
     converter = made.told_by.converter
     told, taught = converter.tell, converter.forward
-    monkeypatch.setattr(converter, "tell", lambda video, prompts: asked.append((video, prompts)) or told(video, prompts))
+    monkeypatch.setattr(converter, "tell",
+                        lambda video, prompts: asked.append((video, prompts)) or told(video, prompts))
     made.mixture = Mixture(neutral=1.0)
     made(given, step=0)
     video, prompts = asked[0]
