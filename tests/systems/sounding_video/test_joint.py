@@ -7,28 +7,12 @@ import json
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel, UNetMotionModel
+from diffusers import DDIMScheduler
 from safetensors.torch import load_file
 
 from postsync.errors import ConditionError
-from postsync.systems.sounding_video.joint import Connectors, JointUNet, State, build, run_audio, run_video
+from postsync.systems.sounding_video.joint import Connectors, State, run_audio, run_video
 from postsync.systems.sounding_video.timesteps import Schedule, adjusted
-
-AUDIO = {"in_channels": 8, "out_channels": 8, "block_out_channels": (64, 32), "layers_per_block": 1,
-         "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "norm_num_groups": 8,
-         "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"), "cross_attention_dim": (64, 32),
-         "class_embed_type": "simple_projection", "projection_class_embeddings_input_dim": 16,
-         "class_embeddings_concat": True}
-VIDEO = {"in_channels": 4, "out_channels": 4, "block_out_channels": (64, 32), "layers_per_block": 1,
-         "down_block_types": ("DownBlockMotion", "CrossAttnDownBlockMotion"), "norm_num_groups": 8,
-         "up_block_types": ("CrossAttnUpBlockMotion", "UpBlockMotion"), "cross_attention_dim": 24,
-         "motion_num_attention_heads": 4, "use_motion_mid_block": True, "motion_max_seq_length": 32}
-SETTINGS = {"with_connector": (False, True), "connector_channel": 32, "multipliers": (1, 1)}
-
-
-def unets() -> tuple[UNet2DConditionModel, UNetMotionModel]:
-    torch.manual_seed(0)
-    return UNet2DConditionModel(**AUDIO).eval(), UNetMotionModel(**VIDEO).eval()
 
 
 def states(told: bool = True, frames: int = 6) -> tuple[State, State]:
@@ -41,25 +25,6 @@ def states(told: bool = True, frames: int = 6) -> tuple[State, State]:
                   torch.randn(2, 8, frames, 8, 8, generator=g) if told else None, other))
 
 
-def official_model(golden, variant: str = "sv_joint_unet") -> tuple[JointUNet, dict, dict]:
-    base, folder = golden("sv_joint_unet"), golden(variant)
-    config = json.loads((base / "config.json").read_text())
-    settings = json.loads((folder / "config.json").read_text())["connector_audio"]
-    weights = {key: value for key, value in load_file(base / "weights.safetensors").items() if "unet_svg" not in key}
-    weights |= {key: value for key, value in load_file(folder / "weights.safetensors").items() if "unet_svg" in key}
-    joint = build(UNet2DConditionModel(**config["unet_a"]), UNetMotionModel(**config["unet_v"]),
-                  with_connector=settings["with_connector"], connector_channel=settings["connector_channel"],
-                  multipliers=settings["channel_mult_connector"], num_blocks=settings["num_blocks_connector"],
-                  dim_head=config["connector_dim_head"], connector_type=settings["connector_in_type"])
-    for part, prefix in ((joint.audio_unet, "unet_a."), (joint.video_unet, "unet_v."), (joint.connectors, "unet_svg.")):
-        missing, unexpected = part.load_state_dict({key.removeprefix(prefix): value.float()
-                                                    for key, value in weights.items() if key.startswith(prefix)},
-                                                   strict=False)
-        assert not unexpected
-        assert all(key.endswith("pos_embed.pe") for key in missing)  # tables, not weights
-    return joint.eval(), load_file(base / "case.safetensors"), config
-
-
 def given(case: dict, told: bool = True) -> tuple[State, State]:
     return (State(case["fwd.x_a"], case["fwd.t_a"], case["fwd.clap_a"], case["fwd.xcon_a"] if told else None,
                   case["fwd.tcon_a"]),
@@ -69,15 +34,15 @@ def given(case: dict, told: bool = True) -> tuple[State, State]:
 
 @pytest.mark.golden
 @torch.no_grad()
-def test_both_variants_are_the_official_ones(golden) -> None:
-    joint, case, _ = official_model(golden)
+def test_both_variants_are_the_official_ones(golden, official_model) -> None:
+    joint, case, _ = official_model()
     heard, seen = joint(*given(case))
     torch.testing.assert_close(heard, case["fwd.eps_a"], atol=1e-4, rtol=0)
     torch.testing.assert_close(seen, case["fwd.eps_v"], atol=1e-4, rtol=0)
     alone = joint(*given(case, told=False))
     torch.testing.assert_close(alone[0], case["single.eps_a"], atol=1e-4, rtol=0)
     torch.testing.assert_close(alone[1], case["single.eps_v"], atol=1e-4, rtol=0)
-    attended, _, _ = official_model(golden, "sv_joint_unet_crossattn")
+    attended, _, _ = official_model("sv_joint_unet_crossattn")
     official = load_file(golden("sv_joint_unet_crossattn") / "case.safetensors")
     heard, seen = attended(*given(case))
     torch.testing.assert_close(heard, official["eps_a"], atol=1e-4, rtol=0)
@@ -98,9 +63,9 @@ def test_every_published_key_has_its_shape(golden) -> None:
 
 
 @torch.no_grad()
-def test_without_connectors_and_with_new_ones_it_is_the_plain_unets() -> None:
-    audio_unet, video_unet = unets()
-    joint = build(audio_unet, video_unet, **SETTINGS).eval()
+def test_without_connectors_and_with_new_ones_it_is_the_plain_unets(new_joint) -> None:
+    joint = new_joint()
+    audio_unet, video_unet = joint.audio_unet, joint.video_unet
     audio, video = states()
     heard, seen = joint(audio, video)
     assert torch.equal(heard, run_audio(audio_unet, audio))
@@ -112,17 +77,17 @@ def test_without_connectors_and_with_new_ones_it_is_the_plain_unets() -> None:
 
 
 @torch.no_grad()
-def test_odd_lengths_pass() -> None:
-    audio_unet, video_unet = unets()
+def test_odd_lengths_pass(new_joint) -> None:
+    joint = new_joint()
     audio = State(torch.randn(1, 8, 19, 4), torch.tensor([10]), torch.randn(1, 16))
-    assert run_audio(audio_unet, audio).shape == (1, 8, 19, 4)
+    assert run_audio(joint.audio_unet, audio).shape == (1, 8, 19, 4)
     video = State(torch.randn(1, 4, 3, 8, 6), torch.tensor([10]), torch.randn(1, 5, 24))
-    assert run_video(video_unet, video).shape == (1, 4, 3, 8, 6)
+    assert run_video(joint.video_unet, video).shape == (1, 4, 3, 8, 6)
 
 
 @pytest.mark.parametrize("kind", ["additive", "attn"])
-def test_each_is_told_of_the_other_a_copy_works_alike_and_gradients_reach_all(kind: str) -> None:
-    joint = build(*unets(), **SETTINGS, connector_type=kind).eval()
+def test_each_is_told_of_the_other_a_copy_works_alike_and_gradients_reach_all(new_joint, kind: str) -> None:
+    joint = new_joint(connector_type=kind)
     joint.audio_unet.requires_grad_(False)
     joint.video_unet.requires_grad_(False)
     g = torch.Generator().manual_seed(5)
@@ -146,8 +111,8 @@ def test_each_is_told_of_the_other_a_copy_works_alike_and_gradients_reach_all(ki
         assert torch.equal(copied(audio, video)[0], heard)
 
 
-def test_connectors_are_saved_and_read(tmp_path) -> None:
-    joint = build(*unets(), **SETTINGS)
+def test_connectors_are_saved_and_read(new_joint, tmp_path) -> None:
+    joint = new_joint()
     joint.connectors.save_pretrained(tmp_path)
     again = Connectors.from_pretrained(tmp_path)
     assert again.config["connector_type"] == "additive"
@@ -155,15 +120,15 @@ def test_connectors_are_saved_and_read(tmp_path) -> None:
         assert torch.equal(again.state_dict()[key], value)
 
 
-def test_unets_of_other_depths_are_refused() -> None:
+def test_unets_of_other_depths_are_refused(new_joint) -> None:
     with pytest.raises(ConditionError, match="2 and 2 levels do not fit 3"):
-        build(*unets(), **SETTINGS | {"with_connector": (False, True, True)})
+        new_joint(with_connector=(False, True, True))
 
 
 @pytest.mark.golden
 @torch.no_grad()
-def test_a_run_with_guidance_is_the_official_one(golden) -> None:
-    joint, case, config = official_model(golden)
+def test_a_run_with_guidance_is_the_official_one(official_model) -> None:
+    joint, case, config = official_model()
     settings = config["sample"]
     audio, video = (Schedule(DDIMScheduler(**settings[f"{name}_scheduler"])) for name in ("audio", "video"))
     lists = adjusted(audio, video, settings["num_inference_steps"], settings["gamma"])

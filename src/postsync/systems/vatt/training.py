@@ -63,5 +63,6 @@ def audio(preset: str, start: Path | None = None, converter: Path | None = None,
                                 "them with --part converter=FOLDER and --part codebooks=FOLDER.")
         transformer = earlier.float()
     mixture = Mixture(pictures=pictures, coarse=0.4, blank=0.4, weights=WEIGHTS[:count])
-    return AudioObjective(transformer, ConverterObjective(told_by, eyes, unseen=UNSEEN), tokens, preset=sizes, mixture=mixture,
+    asks = ConverterObjective(told_by, eyes, unseen=UNSEEN)
+    return AudioObjective(transformer, asks, tokens, preset=sizes, mixture=mixture,
                           ratio=MaskRatio(distribution), whole=bool(converter or codebooks or codec or gram))

@@ -1,0 +1,78 @@
+"""The joint training step: official numbers, what is drawn, dropped captions at batch 1, what is trained and saved."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from postsync.systems.sounding_video.joint import JointUNet, State
+from postsync.systems.sounding_video.objective import Draws, folded, joint_losses, padded, unfolded
+from postsync.systems.sounding_video.timesteps import Schedule
+
+
+@pytest.mark.golden
+def test_a_training_step_is_the_official_one(official_model) -> None:
+    joint, case, config = official_model()
+    schedules = tuple(Schedule(DDIMScheduler(**config["sample"][f"{name}_scheduler"])) for name in ("audio", "video"))
+    seen: list[tuple[State, ...]] = []
+    outputs: list[tuple[torch.Tensor, ...]] = []
+
+    def remember(module: torch.nn.Module, given: tuple[State, ...], made: tuple[torch.Tensor, ...]) -> None:
+        seen.append(given)
+        outputs.append(made)
+
+    joint.register_forward_hook(remember)
+    draws = Draws(case["train.t"], (case["train.tcon_a"], case["train.tcon_v"]),
+                  (case["train.noise_a"], case["train.noise_v"]), case["train.keep_x0"].bool())
+    losses = joint_losses(joint, schedules, (case["train.latents_a"], case["train.latents_v"]),
+                          (case["fwd.clap_a"], case["fwd.text_v"]), draws)
+    close = {"atol": 1e-4, "rtol": 0}
+    torch.testing.assert_close(torch.stack(losses), case["train.loss"], **close)
+    for k, name in enumerate("av"):
+        torch.testing.assert_close(seen[0][k].latents, case[f"train.noisy_{name}"], **close)
+        channels = seen[0][k].latents.shape[1]
+        torch.testing.assert_close(seen[0][k].told[:, :channels], case[f"train.con_noisy_{name}"], **close)
+        torch.testing.assert_close(outputs[0][k], case[f"train.first_eps_{name}"], **close)
+        kept = draws.kept[k].view(-1, *[1] * (seen[1][k].latents.dim() - 1))
+        torch.testing.assert_close(seen[1][k].told[:, channels:], case[f"train.x0_pred_{name}"] * kept, **close)
+        official = case[f"train.eps_{name}"]
+        torch.testing.assert_close(outputs[1][k][:, :, :official.shape[2]], official, **close)
+
+
+def test_levels_are_drawn_apart_and_a_draw_is_repeatable() -> None:
+    sound, picture = torch.zeros(4, 8, 10, 4), torch.zeros(4, 4, 3, 8, 8)
+    draws = Draws.new(sound, picture, 1000, torch.Generator().manual_seed(0))
+    again = Draws.new(sound, picture, 1000, torch.Generator().manual_seed(0))
+    assert torch.equal(draws.noise[1], again.noise[1])
+    assert len({tuple(times.tolist()) for times in (draws.timesteps, *draws.told_timesteps)}) == 3
+    many = Draws.new(torch.zeros(2000, 1, 1, 1), torch.zeros(2000, 1, 1, 1, 1), 1000, torch.Generator().manual_seed(1))
+    assert many.kept.float().mean() == pytest.approx(0.5, abs=0.03)
+    assert many.timesteps.float().mean() == pytest.approx(500, abs=25)
+
+
+class Perfect(JointUNet):
+    """Knows the noise, and so learns nothing."""
+
+    def __init__(self, joint: JointUNet, noise: tuple[torch.Tensor, torch.Tensor]) -> None:
+        super().__init__(joint.audio_unet, joint.video_unet, joint.connectors)
+        self.noise = noise
+
+    def forward(self, audio: State, video: State) -> tuple[torch.Tensor, torch.Tensor]:
+        return padded(self.noise[0], 2), self.noise[1]
+
+
+def test_who_knows_the_noise_has_no_loss(new_joint, schedules) -> None:
+    clean = torch.randn(1, 8, 19, 4), torch.randn(1, 4, 3, 8, 8)
+    draws = Draws.new(*clean, 1000, torch.Generator().manual_seed(0))
+    words = torch.zeros(1, 16), torch.zeros(1, 1, 24)
+    losses = joint_losses(Perfect(new_joint(), draws.noise), schedules, clean, words, draws)
+    assert [float(loss) for loss in losses] == [0, 0]
+
+
+def test_latents_are_padded_after_and_folded_back() -> None:
+    assert padded(torch.ones(1, 2, 19, 4), 8).sum(1)[0, :, 0].tolist() == [2] * 19 + [0] * 5
+    assert padded(torch.ones(1, 2, 3, 4, 4), 1).shape == (1, 2, 3, 4, 4)
+    latents = torch.randn(2, 8, 5, 16)
+    assert folded(latents, 4).shape == (2, 32, 5, 4)
+    assert torch.equal(unfolded(folded(latents, 4), 4), latents)
