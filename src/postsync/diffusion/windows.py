@@ -48,6 +48,26 @@ def taper(length: int, overlap: int, device: torch.device | None = None) -> Tens
     return (edge / (overlap + 1)).clamp(max=1.0)
 
 
+class TaperedMean:
+    """The tapered mean of what windows give, shapes as `like` (..., T)."""
+
+    def __init__(self, like: Tensor, overlap: int) -> None:
+        self.overlap = overlap
+        self._total = torch.zeros_like(like)
+        self._weight = torch.zeros(like.shape[-1], device=like.device, dtype=like.dtype)
+
+    def add(self, window: Window, part: Tensor) -> None:
+        """What a window gives, (..., its length)."""
+        weights = taper(window.length, self.overlap, part.device).to(self._total.dtype)
+        self._total[..., window.start:window.stop] += part * weights
+        self._weight[window.start:window.stop] += weights
+
+    @property
+    def result(self) -> Tensor:
+        """The mean, once windows have covered everything."""
+        return self._total / self._weight
+
+
 def average_windows(model: Callable[[Tensor, Window], Tensor], x: Tensor, windows: Sequence[Window],
                     overlap: int) -> Tensor:
     """Tapered mean of `model(x[..., start:stop], window)` over all windows; shapes as x (..., T).
@@ -56,10 +76,7 @@ def average_windows(model: Callable[[Tensor, Window], Tensor], x: Tensor, window
     """
     if len(windows) == 1:
         return model(x, windows[0])
-    total = torch.zeros_like(x)
-    weight = torch.zeros(x.shape[-1], device=x.device, dtype=x.dtype)
+    mean = TaperedMean(x, overlap)
     for window in windows:
-        weights = taper(window.length, overlap, x.device).to(x.dtype)
-        total[..., window.start:window.stop] += model(x[..., window.start:window.stop], window) * weights
-        weight[window.start:window.stop] += weights
-    return total / weight
+        mean.add(window, model(x[..., window.start:window.stop], window))
+    return mean.result

@@ -6,9 +6,12 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
+from postsync.errors import WeightsError
+from postsync.scenes.render import SceneConfig, impacts, render_scene
 from postsync.systems.sounding_video.joint import JointUNet, State
 from postsync.systems.sounding_video.objective import Draws, folded, joint_losses, padded, unfolded
 from postsync.systems.sounding_video.timesteps import Schedule
+from postsync.systems.sounding_video.training import connectors
 
 
 @pytest.mark.golden
@@ -76,3 +79,58 @@ def test_latents_are_padded_after_and_folded_back() -> None:
     latents = torch.randn(2, 8, 5, 16)
     assert folded(latents, 4).shape == (2, 32, 5, 4)
     assert torch.equal(unfolded(folded(latents, 4), 4), latents)
+
+
+@pytest.fixture(scope="module")
+def batch() -> dict[str, torch.Tensor]:
+    objective = connectors("tiny")
+    wants = objective.wants
+    samples = [objective.prepare(render_scene(seed, SceneConfig(
+        duration_s=wants.duration_s, size=wants.frames.size, fps=wants.frames.fps, **impacts()))) for seed in (1, 2)]
+    return {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
+
+
+def test_a_sample_holds_both_latents_and_words(batch) -> None:
+    assert batch["sound"].shape == (2, 8, 100, 16)
+    assert batch["pictures"].shape == (2, 4, 32, 8, 8)
+    assert batch["text"].shape == (2, 3, 128)
+
+
+def test_connectors_alone_are_trained_and_motion_where_it_is_asked(batch, tmp_path) -> None:
+    torch.manual_seed(0)
+    objective = connectors("tiny")
+    still = {name: parameter.clone() for name, parameter in objective.named_parameters() if not parameter.requires_grad}
+    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    assert {id(parameter) for parameter in trained} == {
+        id(parameter) for parameter in objective.joint.connectors.parameters()}
+    optimiser = torch.optim.Adam(trained, lr=3e-3)
+    for step in range(3):
+        out = objective(batch, step=step)
+        optimiser.zero_grad()
+        out["loss"].backward()
+        optimiser.step()
+    assert out["loss"].item() == pytest.approx(float(out["audio"] + out["video"]), rel=1e-5)
+    assert all(torch.equal(still[name], parameter) for name, parameter in objective.named_parameters() if name in still)
+    objective.export(tmp_path)
+    assert not (tmp_path / "video_unet").exists()
+    again = connectors("tiny", start=tmp_path).joint.connectors.state_dict()
+    assert all(torch.equal(again[name], value.half().float())
+               for name, value in objective.joint.connectors.state_dict().items())
+    moving = connectors("tiny", train_motion=True)
+    assert {name for name, parameter in moving.joint.video_unet.named_parameters() if parameter.requires_grad} == {
+        name for name, _ in moving.joint.video_unet.named_parameters() if "motion_modules" in name}
+    with pytest.raises(WeightsError, match="no Sounding Video's connectors"):
+        connectors("tiny", start=tmp_path / "nowhere")
+
+
+def test_captions_are_dropped_at_batch_1_too(batch, monkeypatch) -> None:
+    objective = connectors("tiny")
+    told = []
+    monkeypatch.setattr("postsync.systems.sounding_video.objective.joint_losses",
+                        lambda joint, schedules, clean, words, draws: told.append(words) or (torch.zeros(()),) * 2)
+    one = {key: value[:1] for key, value in batch.items()}
+    for step in range(200):
+        objective(one, step=step)
+    dropped = [not heard.any() for heard, _ in told]
+    assert sum(dropped) == pytest.approx(20, abs=12)
+    assert all(seen.any() == heard.any() for heard, seen in told)

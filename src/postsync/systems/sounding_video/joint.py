@@ -94,15 +94,21 @@ class Connectors(ModelMixin, ConfigMixin):
 
 @dataclass(frozen=True)
 class State:
-    """Of one modality: latents (B, C, ...), timesteps (B,), the words' embedding; and for its `connector_out` the
-    latents to be told, with the clean estimate on further channels, at timesteps of their own (none: those of the
-    latents)."""
+    """Of one modality: latents (B, C, ...), or none where it is not to be made, timesteps (B,), the words' embedding;
+    and for its `connector_out` the latents to be told, with the clean estimate on further channels, at timesteps of
+    their own (none: those of the latents)."""
 
-    latents: Tensor
+    latents: Tensor | None
     timesteps: Tensor
     words: Tensor
     told: Tensor | None = None
     told_timesteps: Tensor | None = None
+
+    @property
+    def given(self) -> Tensor:
+        """The latents, of a modality that is made."""
+        assert self.latents is not None
+        return self.latents
 
 
 class JointUNet(nn.Module):
@@ -112,12 +118,15 @@ class JointUNet(nn.Module):
         super().__init__()
         self.audio_unet, self.video_unet, self.connectors = audio_unet, video_unet, connectors
 
-    def forward(self, audio: State, video: State) -> tuple[Tensor, Tensor]:
-        """Outputs for both, in their latents' shapes. Where a state has nothing `told`, neither is told of it."""
+    def forward(self, audio: State, video: State) -> tuple[Tensor | None, Tensor | None]:
+        """Outputs for both, in their latents' shapes, none where there are no latents. Where a state has nothing
+        `told`, the other modality is not told of it."""
         heard = self._tells("audio", self.audio_unet, audio)
         seen = self._tells("video", self.video_unet, video)
-        return (run_audio(self.audio_unet, audio, None if seen is None else self.connectors.connect("audio", seen)),
-                run_video(self.video_unet, video, None if heard is None else self.connectors.connect("video", heard)))
+        to_audio = None if seen is None else self.connectors.connect("audio", seen)
+        to_video = None if heard is None else self.connectors.connect("video", heard)
+        return (None if audio.latents is None else run_audio(self.audio_unet, audio, to_audio),
+                None if video.latents is None else run_video(self.video_unet, video, to_video))
 
     def _tells(self, name: Literal["audio", "video"], unet: Any, state: State) -> Tensor | None:
         if state.told is None:
@@ -128,23 +137,23 @@ class JointUNet(nn.Module):
 
 def time_embedding(unet: Any, timesteps: Tensor, count: int) -> Tensor:
     """(B, E) of a U-Net of diffusers, without what it adds of words."""
-    return unet.time_embedding(unet.time_proj(timesteps.expand(count)).to(unet.dtype))
+    return unet.time_embedding(unet.time_proj(timesteps.to(unet.device).expand(count)).to(unet.dtype))
 
 
 def run_audio(unet: UNet2DConditionModel, state: State, connect: Connect | None = None) -> Tensor:
     """AudioLDM's U-Net, told a vector of words (B, D); `connect` acts after blocks."""
-    emb = time_embedding(unet, state.timesteps, len(state.latents))
+    emb = time_embedding(unet, state.timesteps, len(state.given))
     told = unet.class_embedding(state.words.to(emb))
     emb = torch.cat([emb, told], dim=-1) if unet.config["class_embeddings_concat"] else emb + told
-    return _through_blocks(unet, state.latents.to(emb), {"temb": emb}, {"encoder_hidden_states": None}, connect)
+    return _through_blocks(unet, state.given.to(emb), {"temb": emb}, {"encoder_hidden_states": None}, connect)
 
 
 def run_video(unet: UNetMotionModel, state: State, connect: Connect | None = None) -> Tensor:
     """AnimateDiff's U-Net, told hidden states of words (B, L, D); `connect` acts after blocks."""
-    count, _, frames = state.latents.shape[:3]
+    count, _, frames = state.given.shape[:3]
     emb = time_embedding(unet, state.timesteps, count).repeat_interleave(frames, dim=0)
     words = state.words.to(emb).repeat_interleave(frames, dim=0)
-    x = rearrange(state.latents.to(emb), "b c t h w -> (b t) c h w")
+    x = rearrange(state.given.to(emb), "b c t h w -> (b t) c h w")
     out = _through_blocks(unet, x, {"temb": emb, "num_frames": frames}, {"encoder_hidden_states": words}, connect)
     return rearrange(out, "(b t) c h w -> b c t h w", b=count)
 

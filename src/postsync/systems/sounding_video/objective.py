@@ -31,7 +31,7 @@ from .timesteps import Schedule
 
 @dataclass(frozen=True)
 class Draws:
-    """What a training step draws for a batch, in the order sound, picture."""
+    """What a training step draws for a batch, in the order sound, picture. Timesteps stay on the CPU."""
 
     timesteps: Tensor  # (B,), shared
     told_timesteps: tuple[Tensor, Tensor]  # (B,) each, of what the connectors are given
@@ -43,7 +43,7 @@ class Draws:
             estimate_drop: float = 0.5) -> Draws:
         """Drawn for clean latents (B, ...)."""
         count = len(sound)
-        times, heard, seen = torch.randint(total, (3, count), generator=generator).to(sound.device)
+        times, heard, seen = torch.randint(total, (3, count), generator=generator)
         kept = torch.rand(2, count, generator=generator).to(sound.device) >= estimate_drop
         return cls(times, (heard, seen), (draw_noise(sound.shape, generator, sound),
                                           draw_noise(picture.shape, generator, picture)), kept)
@@ -68,10 +68,10 @@ def joint_losses(joint: JointUNet, schedules: tuple[Schedule, Schedule], clean: 
                 x, word, other, estimate, times in zip(noisy, words, told, estimates, told_timesteps, strict=True)]
 
     with torch.no_grad():
-        first = joint(*states([torch.zeros_like(x) for x in noisy], (None, None)))
+        first: Any = joint(*states([torch.zeros_like(x) for x in noisy], (None, None)))
         estimates = [of.clean_estimate(x, output, draws.timesteps) * kept.view(-1, *[1] * (x.dim() - 1))
                      for of, x, output, kept in zip(schedules, noisy, first, draws.kept, strict=True)]
-    outputs = joint(*states(estimates, draws.told_timesteps))
+    outputs: Any = joint(*states(estimates, draws.told_timesteps))
     heard, seen = (functional.mse_loss(output[:, :, :x.shape[2]], of.target(x, noise, draws.timesteps)) for
                    output, of, x, noise in zip(outputs, schedules, clean, draws.noise, strict=True))
     return heard, seen
