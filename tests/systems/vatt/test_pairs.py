@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from postsync.protocols.clip import Clip
-from postsync.systems.vatt.pairs import Part, audible, captions_of, draw_part, mixed
+from postsync.systems.vatt.pairs import Part, audible, captions_of, draw_part, mixed, stilled
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -71,6 +71,15 @@ def test_roll_turns_pictures_and_tokens_alike() -> None:
         shift = int(made.video[k, 0, 1] - part.video[k, 0, 1])
         assert torch.equal(made.video[k], part.video[k].roll(-shift, 0))
         assert torch.equal(made.tokens[k], part.tokens[k].roll(-round(shift * 6.25), -1))
+
+
+def test_a_picture_that_stands_still_is_silent() -> None:
+    part = draw_part(batch(), 8, seeded(), 25.0)
+    made = stilled(part, torch.tensor([True, False, False]))
+    assert made.video[0].unique(dim=0).shape[0] == 1
+    assert torch.equal(made.video[0, 0], part.video[0, 0])
+    assert torch.equal(made.video[1:], part.video[1:])
+    assert made.silent.tolist() == [True, *part.silent[1:].tolist()]
 
 
 def test_quarters_of_a_second_without_sound_are_silent() -> None:

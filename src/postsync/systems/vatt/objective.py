@@ -29,7 +29,7 @@ from .converter import Told, VattConverter
 from .decoder import MaskedTokenTransformer
 from .eyes import blinded, picture_features
 from .masking import MaskRatio, draw_mask
-from .pairs import PICTURE_FPS, SILENCE, Part, audible, captions_of, draw_part, mixed
+from .pairs import PICTURE_FPS, SILENCE, Part, audible, captions_of, draw_part, mixed, stilled
 from .pipeline import VATTPipeline
 from .presets import VATTPreset
 
@@ -49,14 +49,15 @@ class ConverterObjective(Objective):
     """
 
     def __init__(self, converter: VattConverter, eyes: GramEncoder, *, count_prompt: bool = False,
-                 worded: float = 0.3, blind: float = 0.5, unseen: frozenset[str] = frozenset()) -> None:
+                 worded: float = 0.3, blind: float = 0.5, still: float = 0.06,
+                 unseen: frozenset[str] = frozenset()) -> None:
         """`eyes` see the pictures of a clip, and are frozen. `worded`: share of the samples where a caption stands in
         place of the question, as at VATT's second stage, and another is to be told; `blind`: share of those without
-        picture. `unseen`: labels of clips whose pictures do not tell what is heard, so that they are told by words
-        alone."""
+        picture. `still`: share whose picture stands still, of which nothing is heard. `unseen`: labels of clips whose
+        pictures do not tell what is heard, so that they are told by words alone."""
         super().__init__()
         self.converter, self.eyes, self.count_prompt = converter, eyes.requires_grad_(False).eval(), count_prompt
-        self.worded, self.blind, self.unseen = worded, blind, unseen
+        self.worded, self.blind, self.still, self.unseen = worded, blind, still, unseen
         self.silence = self._ids(SILENCE)
 
     @property
@@ -93,6 +94,8 @@ class ConverterObjective(Objective):
         converter = self.converter
         length = int(torch.randint(SHORTEST, PICTURES + 1, (), generator=generator))
         part = draw_part(batch, length, generator)
+        still = torch.rand(len(part.video), generator=generator).to(part.shown.device) < self.still
+        part = stilled(part, still & part.shown)
         (asked, worded), told = self._questions(batch, part, generator), self.told(batch, part, generator)
         blind = torch.rand(len(told), generator=generator).to(worded.device) < self.blind
         video = blinded(part.video, worded & (blind | ~part.shown))

@@ -6,7 +6,7 @@ Source: arXiv 2411.05679; `DragonLiu1995/video-to-audio-through-text: vatt/vt2a/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -64,6 +64,12 @@ def draw_part(batch: Batch, pictures: int, generator: torch.Generator, frame_rat
         heard = first[:, None] + torch.arange(length, device=tokens.device)
         tokens = tokens.mT[rows, heard].mT.long()
     return Part(video[rows, places].float(), ~sounds[rows, places].any(1), batch["shown"].bool(), tokens)
+
+
+def stilled(part: Part, chosen: Tensor) -> Part:
+    """The `chosen` samples (B,) show their first picture all along, and nothing sounds."""
+    video = torch.where(chosen[:, None, None], part.video[:, :1], part.video)
+    return replace(part, video=video, silent=part.silent | chosen)
 
 
 def mixed(part: Part, chosen: Tensor, generator: torch.Generator) -> Part:
