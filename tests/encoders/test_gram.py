@@ -108,3 +108,27 @@ def test_recorded_value(make_encoder):
 
 RECORDED_AUDIO = [0.611987, -0.411615]
 RECORDED_TEXT = [-0.128126, 0.142691]
+
+
+@torch.no_grad()
+def test_a_light_video_tower_is_held_in_half_and_freed_after_each_encoding(make_encoder, tmp_path):
+    make_encoder().save_pretrained(tmp_path)
+    encoder, light = (GramEncoder.from_pretrained(tmp_path).eval() for _ in range(2))
+    frames = torch.rand(1, 2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    expected = encoder.encode_video(frames)
+    light.lighten()
+    assert {value.dtype for value in light.video_tower.blocks.parameters()} == {torch.float16}
+    assert light.dtype == torch.float32
+    for _ in range(2):
+        seen = light.encode_video(frames)
+        assert seen.dtype == torch.float32
+        torch.testing.assert_close(seen, expected, atol=2e-3, rtol=0)
+        assert sum(value.numel() for value in light.video_tower.blocks.parameters()) == 0
+    assert torch.equal(light.encode_text(["a bell"]), encoder.encode_text(["a bell"]))
+    light.save_pretrained(tmp_path / "again")
+    torch.testing.assert_close(GramEncoder.from_pretrained(tmp_path / "again").eval().encode_video(frames), expected,
+                               atol=2e-3, rtol=0)
+    kept = make_encoder()
+    kept.lighten()
+    torch.testing.assert_close(kept.encode_video(frames), kept.encode_video(frames))
+    assert sum(value.numel() for value in kept.video_tower.blocks.parameters()) > 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -55,11 +56,14 @@ class EvaClipVision(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """pixels (B, 3, image_size, image_size), normalised (`normalize_images`) -> all tokens after the final norm,
-        (B, 1 + patches, width), which is what GRAM uses."""
+        (B, 1 + patches, width), which is what GRAM uses. Blocks held in another precision compute in that of the
+        pixels, one after another."""
         x = self.patch_embed(pixels)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
         for block in self.blocks:
-            x = block(x)
+            held = next(block.parameters()).dtype
+            x = block(x) if held == x.dtype else functional_call(
+                block, {name: value.to(x.dtype) for name, value in block.named_parameters()}, (x,))
         return self.norm(x)
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from ..errors import ConditionError, WeightsError
@@ -93,6 +94,8 @@ class GramEncoder(ModelMixin, ConfigMixin):
         widths = (video_config.width, audio_config.encoder_embed_dim, text_config.hidden_size)
         self.matching_head = MatchingHead(MatchingConfig(*widths, max_frames=max_frames)) if matching else None
         self.tokenizer: WordPieceTokenizer | None = None
+        self._folder: Path | None = None  # from which the video tower is read again
+        self._light = False
 
     @classmethod
     def from_preset(cls, preset: GramConfig, tokenizer: WordPieceTokenizer | None = None) -> GramEncoder:
@@ -118,7 +121,27 @@ class GramEncoder(ModelMixin, ConfigMixin):
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """frames (B, n, 3, H, W) RGB in 0..1 (see `pick_frames`) -> (B, contra_dim) unit vectors."""
-        return self.project_video(self.video_tokens(normalize_images(frames, self.image_size)))
+        seen = self.project_video(self.video_tokens(normalize_images(frames, self.image_size)))
+        if self._light and self._folder is not None:
+            for parameter in self.video_tower.blocks.parameters():
+                parameter.data = parameter.data.new_empty(0)
+        return seen
+
+    def lighten(self) -> None:
+        """From now on hold the video tower's blocks in half precision, and free them after each encoding; the next one
+        reads them again, where these towers were loaded from a folder."""
+        self._light = True
+        self.video_tower.blocks.half()
+
+    def _wake_video(self) -> None:
+        """Read the video tower's blocks again, where they were freed."""
+        blocks = {f"video_tower.blocks.{name}": value for name, value in self.video_tower.blocks.named_parameters()}
+        if self._folder is None or any(value.numel() for value in blocks.values()):
+            return
+        for path in sorted(self._folder.glob("*.safetensors")):
+            with safe_open(path, "pt") as file:
+                for name in file.keys() & blocks.keys():
+                    blocks[name].data = file.get_tensor(name).to(blocks[name])
 
     def encode_audio(self, waveform: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """waveform (B, N) at 16 kHz in -1..1 -> (B, contra_dim) unit vectors, differentiable.
@@ -149,6 +172,7 @@ class GramEncoder(ModelMixin, ConfigMixin):
 
     def video_tokens(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (B, n, 3, S, S) -> (B, n, 1 + patches, width)."""
+        self._wake_video()
         return self.video_tower(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
 
     def audio_tokens(self, fbank: Tensor) -> Tensor:
@@ -175,6 +199,7 @@ class GramEncoder(ModelMixin, ConfigMixin):
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """As diffusers does, with `vocab.txt` beside the weights."""
+        self._wake_video()
         super().save_pretrained(save_directory, **kwargs)  # type: ignore[misc]
         if self.tokenizer is not None:
             self.tokenizer.save(Path(save_directory))
@@ -184,6 +209,7 @@ class GramEncoder(ModelMixin, ConfigMixin):
         """As diffusers does; takes `vocab.txt` from the folder where there is one."""
         model = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         folder = Path(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
+        model._folder = folder if folder.is_dir() else None
         if (folder / "vocab.txt").is_file():
             model.tokenizer = WordPieceTokenizer(folder / "vocab.txt")
         return model

@@ -231,6 +231,7 @@ def build(pipeline: Pipeline, gram: str | None = None, **options: Any) -> Volume
         raise ConditionError(f"the guide hears sound at {SAMPLE_RATE} Hz, and {pipeline.system} has "
                              f"{pipeline.sampling_rate} Hz; use it with another system.")
     towers = load_gram(weights.bundled("gram") if gram is None else Path(gram)).float().eval().requires_grad_(False)
+    towers.lighten()
     device = "cpu" if pipeline.origin is None else pipeline.origin.device
     return VolumeGuide(towers.to(device), **{name: value for name, value in options.items()
                                                       if value is not None})

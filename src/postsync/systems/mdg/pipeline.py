@@ -207,7 +207,10 @@ class MDGPipeline(LatentPipeline):
         return settings | {name: value for name, value in own.items() if name in SETTINGS}
 
     def _guide(self, settings: dict[str, Any] | None) -> VolumeGuide | None:
-        return None if settings is None else VolumeGuide(self._loaded_gram(), **settings)
+        if settings is None:
+            return None
+        self._loaded_gram().lighten()
+        return VolumeGuide(self._loaded_gram(), **settings)
 
     def _loaded_gram(self) -> GramEncoder:
         """GRAM; raises ConditionError if this pipeline has none."""
