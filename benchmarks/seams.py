@@ -1,6 +1,6 @@
 """Are the seams between windows heard? Jumps of level and log-mel across them, beside the jumps everywhere else.
 
-    python benchmarks/seams.py --seconds 30 --steps 20 --seeds 3
+    python benchmarks/seams.py --seconds 30 --seeds 3 [--system vatt] [--preset FOLDER] [--steps 20]
 
 Steady sounds are made without an envelope, over a length of several windows; nothing else could hide a seam. A jump at
 a frame is the difference between the means of the `--span` before it and after it: of the level in dB, and of
@@ -13,16 +13,16 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+from math import ceil
 
 import numpy as np
 import torch
 from torch import Tensor
 
+import postsync
 from postsync.diffusion.windows import plan_windows
 from postsync.features.envelope import ENVELOPE_RATE, frame_rms
 from postsync.features.spectrogram import audioldm_log_mel
-from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
-from postsync.weights import bundled
 
 FLOOR = 1e-4  # -80 dB: what is quieter does not jump
 
@@ -61,16 +61,17 @@ def main() -> None:
     """Print the rank of every kind of jump; exit code 1 where a seam stands out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--system", default="foleygram", help="one whose pipeline has windows of native_frames")
+    parser.add_argument("--preset", default="mini")
+    parser.add_argument("--steps", type=int, help="default: the system's")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--span", type=float, default=0.1, help="seconds")
     parser.add_argument("--prompts", nargs="+", default=["rain falling", "an engine running"])
     arguments = parser.parse_args()
-    pipe = FoleyGRAMPipeline.from_pretrained(bundled("foleygram"))
-    pipe.set_progress_bar_config(disable=True)
-    frames = pipe.codec.latent_shape(round(arguments.seconds * pipe.sampling_rate))[1]
-    per_frame = round(ENVELOPE_RATE / pipe.codec.latent_rate)
-    seams = window_edges(frames, pipe.config["native_frames"], pipe.settings.window_overlap, per_frame)
+    pipe = postsync.load(arguments.system, arguments.preset, progress_bar=False)
+    rate = pipe.codec.frame_rate if hasattr(pipe.codec, "frame_rate") else pipe.codec.latent_rate  # of tokens, latents
+    seams = window_edges(ceil(arguments.seconds * rate), pipe.config["native_frames"], pipe.settings.window_overlap,
+                         round(ENVELOPE_RATE / rate))
     span = round(arguments.span * ENVELOPE_RATE)
     ranks: dict[str, list[float]] = {"level": [], "log-mel": []}
     for prompt in arguments.prompts:
@@ -86,8 +87,9 @@ def main() -> None:
         worst = max(worst, over / len(values))
         print(f"{name:<8} seams {len(values)}, mean rank {np.mean(values):.2f} (0.50: like anywhere), "
               f"above the 95th percentile {over} (chance: {0.05 * len(values):.1f})")
-    print(f"{arguments.seconds:g} s, {arguments.steps} steps, {arguments.seeds} seeds of {len(arguments.prompts)} "
-          f"prompts, {platform.machine()}, {os.cpu_count()} cores")
+    print(f"{arguments.system}, {arguments.seconds:g} s, {arguments.steps or pipe.num_inference_steps} steps, "
+          f"{arguments.seeds} seeds of {len(arguments.prompts)} prompts, "
+          f"{platform.machine()}, {os.cpu_count()} cores")
     raise SystemExit(worst > 0.15)
 
 

@@ -165,12 +165,15 @@ class WordPieceTokenizer:
         return torch.tensor([e.ids for e in self._tokenizer.encode_batch(list(texts))], dtype=torch.int64)
 
     def for_language_model(self) -> Tokenizer:
-        """The same words for a causal language model: texts begin with [CLS], and end as the model decides."""
+        """The same words for a causal language model: texts begin with [CLS], and end as the model decides. What it
+        writes has hyphens and apostrophes within words."""
         tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS] $A", special_tokens=[("[CLS]", self.words.index("[CLS]"))])
+        tokenizer.decoder = decoders.Sequence([tokenizer.decoder, decoders.Fuse(), decoders.Replace(" - ", "-"),
+                                               decoders.Replace(" ' ", "'")])
         return tokenizer
 
     def save(self, folder: Path) -> None:

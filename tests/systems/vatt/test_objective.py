@@ -213,5 +213,7 @@ def test_the_minis_words_begin_and_do_not_end() -> None:
     ids = tokenizer(NEUTRAL)["input_ids"]
     assert ids[0] == tokenizer.bos_token_id
     assert tokenizer.eos_token_id not in ids
+    for text in ("hi-hat ticks", "a ship's deck", "rain, far away"):
+        assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) == text
     llm = presets.mini_converter().build(tokenizer)
     assert sum(p.numel() for p in llm.parameters()) == pytest.approx(2.2e6, rel=0.15)
