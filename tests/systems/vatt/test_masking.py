@@ -20,6 +20,7 @@ from postsync.systems.vatt.masking import (
     least_confident,
     likeliest,
     num_to_mask,
+    reached_codebooks,
 )
 
 MASK = 12
@@ -199,3 +200,12 @@ def test_a_share_of_the_masks_is_whole() -> None:
     assert 0.22 < whole < 0.4
     assert torch.equal(draw_mask((9, 3, 40), MaskRatio(), seeded(1)[0]),
                        draw_mask((9, 3, 40), MaskRatio(), seeded(1)[0], coarse_share=0.0))
+
+
+def test_only_codebooks_that_a_round_reaches_are_drawn() -> None:
+    hidden = torch.tensor([[False, False, False], [True, False, True], [True, True, True], [True, True, True]])
+    assert reached_codebooks(hidden, 1) == slice(1, 2)
+    assert reached_codebooks(hidden, 2) == slice(1, 2)
+    assert reached_codebooks(hidden, 3) == slice(1, 3)
+    assert reached_codebooks(hidden, 8) == slice(1, 4)
+    assert reached_codebooks(torch.ones(2, 5, dtype=torch.bool), 10) == slice(0, 2)

@@ -115,18 +115,28 @@ def decode_in_parallel(predict: Predict, tokens: Tensor, mask_token: int, settin
     masked = total = int((tokens[0] == mask_token).sum())
     steps = min(settings.num_inference_steps, max(total, 1))
     for step in range(steps if total else 0):
-        hidden = tokens == mask_token
-        drawn, probability = draw_tokens(predict(tokens), settings.temperature, settings.top_k, generators)
+        hidden, before = tokens == mask_token, masked
         masked = num_to_mask(step, steps, total, masked)
+        reached = reached_codebooks(hidden[0], before - masked) if settings.order == "coarse_first" else slice(None)
+        drawn, probability = draw_tokens(predict(tokens)[:, reached], settings.temperature, settings.top_k, generators)
         noise = settings.remask_temperature * (1 - (step + 1) / steps) * gumbel(tokens.shape[1:], generators)
-        confidence = probability.log() + noise.to(probability)
+        confidence = noise.to(probability)
+        confidence[:, reached] += probability.log()
         if settings.order == "coarse_first":
             confidence = confidence - FAR * torch.arange(tokens.shape[1], device=tokens.device)[:, None]
         confidence = confidence.masked_fill(~hidden, torch.inf)
-        tokens = torch.where(hidden, drawn, tokens).masked_fill(least_confident(confidence, masked), mask_token)
+        filled = tokens.clone()
+        filled[:, reached] = torch.where(hidden[:, reached], drawn, tokens[:, reached])
+        tokens = filled.masked_fill(least_confident(confidence, masked), mask_token)
         if after_step is not None:
             after_step(step, tokens)
     return tokens
+
+
+def reached_codebooks(hidden: Tensor, count: int) -> slice:
+    """The codebooks, in their order, that `count` of the hidden slots (K, T) lie in: no others need be drawn."""
+    totals = hidden.sum(1).cumsum(0)
+    return slice(int((totals == 0).sum()), int((totals < count).sum()) + 1)
 
 
 def draw_tokens(logits: Tensor, temperature: float, top_k: int,
