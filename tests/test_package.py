@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib import metadata, resources
@@ -9,6 +10,7 @@ from importlib import metadata, resources
 import pytest
 
 import postsync
+from postsync.weights import ROOT
 
 
 def test_import_needs_no_heavy_module() -> None:
@@ -36,3 +38,10 @@ def test_version_is_the_installed_one() -> None:
 
 def test_package_is_typed() -> None:
     assert resources.files("postsync").joinpath("py.typed").is_file()
+
+
+def test_bundled_weights_name_no_folder_of_the_machine_that_trained_them() -> None:
+    files = [*ROOT.rglob("*.json")]
+    assert len(files) > 20
+    for path in files:
+        assert not re.search(r'"(_name_or_path": "[^"]|/|[A-Z]:\\\\)', path.read_text(encoding="utf-8")), path

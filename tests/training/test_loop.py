@@ -18,7 +18,7 @@ from postsync.errors import PostsyncError
 from postsync.protocols.clip import Clip
 from postsync.protocols.objective import Batch, ClipRequest, Objective
 from postsync.protocols.train_config import TrainConfig
-from postsync.training.loop import batch_indices, dropout_seed, move, noise_seed, train
+from postsync.training.loop import batch_indices, dropout_seed, forget_origins, move, noise_seed, train
 from tied_objective import TiedObjective
 
 CONFIG = TrainConfig(steps=6, batch_size=4, lr=0.05, warmup=2, weight_decay=0.0, ema_decay=0.9, log_every=1)
@@ -289,3 +289,12 @@ def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
     large = weight(8)
     torch.testing.assert_close(weight(2, 4), large, atol=3e-6, rtol=0)
     assert (weight(2) - large).abs() > 2e-5
+
+
+def test_an_export_does_not_tell_where_its_parts_came_from(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "config.json").write_text('{"_name_or_path": "/home/someone/start", "width": 3}')
+    (tmp_path / "config.json").write_text('{"width": 4}')
+    forget_origins(tmp_path)
+    assert json.loads((tmp_path / "part" / "config.json").read_text()) == {"width": 3}
+    assert (tmp_path / "config.json").read_text() == '{"width": 4}'

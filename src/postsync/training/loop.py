@@ -182,10 +182,19 @@ class _Run:
         if self.accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             objective.export(folder)
+            forget_origins(folder)
             done = {"steps": self.position.step, "minutes": round(self.position.elapsed_s / 60, 2)}
             (folder / "training.json").write_text(json.dumps(vars(self.config) | done, indent=1) + "\n",
                                                   encoding="utf-8")
         return folder
+
+
+def forget_origins(folder: Path) -> None:
+    """Drop from the configurations of an export which folder of this machine its parts were loaded from."""
+    for path in folder.rglob("config.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def batch_indices(step: int, batch_size: int, count: int, seed: int) -> Tensor:
