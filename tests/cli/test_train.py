@@ -122,6 +122,6 @@ def test_help_names_presets_and_parts_from_the_tables(command: tuple[str, ...]) 
     assert "base (foleygram_control)" in said
     assert "cavp, video_features (mgaudio)" in said
     assert ("codec (vocoder, codebooks, audioldm, foleygram, foleygram_base, foleygram_control, mel_ear, mgaudio, "
-            "vatt_audio)") in said
+            "vatt_audio, sounding_video)") in said
     assert "paper-L, paper-XL (mgaudio)" in said
     assert "Sizes: mini; tiny (vae, vocoder" in said

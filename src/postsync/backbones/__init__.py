@@ -13,7 +13,7 @@ TRAINABLES = (
               "postsync.backbones.animatediff:animatediff",
               TrainConfig(steps=6000, batch_size=8, lr=1e-3, warmup=100), count=3000,
               world="postsync.scenes.render:impacts",
-              parts={"start": "a trained one to start from", "codec": "a picture codec", "gram": "GRAM's towers"},
+              parts={"start": "a trained one to start from", "pictures": "a picture codec", "gram": "GRAM's towers"},
               options={"frames": Option(int, "of a sample; 1: stills, which teach what things look like, with "
                                         "--batch-size 64", 32, low=1, high=32)}),
 )

@@ -159,17 +159,18 @@ def load_video_unet(folder: Path, torch_dtype: torch.dtype = torch.float32) -> t
     return cast(UNetMotionModel, unet), cast(DDIMScheduler, scheduler)
 
 
-def animatediff(preset: str, start: Path | None = None, codec: Path | None = None, gram: Path | None = None,
+def animatediff(preset: str, start: Path | None = None, pictures: Path | None = None, gram: Path | None = None,
                 frames: int = 32) -> AnimateDiffObjective:
-    """The U-Net: from scratch, or from the one in the folder `start`. `codec`, `gram`: folders of the picture codec
-    and of GRAM's towers. `frames`: of a sample; 1: stills. Raises WeightsError for a start of another model or size."""
+    """The U-Net: from scratch, or from the one in the folder `start`. `pictures`, `gram`: folders of the picture
+    codec and of GRAM's towers. `frames`: of a sample; 1: stills. Raises WeightsError for a start of another model or
+    size."""
     encoder = GramEncoder.from_pretrained(gram or weights.bundled("gram"))
     sizes = PRESETS[preset](text_dim=encoder.embedding_dim)
     if preset == "tiny":
-        pictures = picture_codec("tiny").codec
+        codec = picture_codec("tiny").codec
     else:
-        pictures = PictureCodec.from_pretrained(codec or weights.bundled("picture_codec"))
-    objective = AnimateDiffObjective(sizes, pictures, encoder, frames=frames)
+        codec = PictureCodec.from_pretrained(pictures or weights.bundled("picture_codec"))
+    objective = AnimateDiffObjective(sizes, codec, encoder, frames=frames)
     if start is not None:
         state = load_video_unet(start)[0].state_dict()
         with readable(start, "U-Net of this preset", "name one that was trained at the same sizes."):
