@@ -14,9 +14,10 @@ import torch
 from diffusers import DDIMScheduler
 
 from postsync.backbones import animatediff, audioldm
+from postsync.diffusion.schedule import Schedule
 from postsync.systems.sounding_video import presets
 from postsync.systems.sounding_video.joint import Connectors
-from postsync.systems.sounding_video.timesteps import Schedule, fit_gamma, log_snr
+from postsync.systems.sounding_video.timesteps import fit_gamma, log_snr
 
 ROWS = ("gamma", "sizes")
 SHOWN = (0.25, 0.5, 1.0, 1.5, 2.0, 4.0)

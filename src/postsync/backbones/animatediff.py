@@ -20,15 +20,14 @@ from torch.nn import functional
 
 from .. import weights
 from ..codecs.pictures import CLIP_S, FRAME_RATE, PictureCodec, even_frames, picture_codec
-from ..diffusion.parameterization import Parameterization, Prediction
+from ..diffusion.schedule import Schedule
 from ..diffusion.solvers import draw_noise
 from ..encoders.caption_vectors import CaptionVectors, draw_caption
-from ..encoders.gram import GramEncoder
+from ..encoders.gram import GramEncoder, load_gram
 from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, FrameRequest, Objective
 from ..weights.layout import readable
 
-PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "v_prediction": "v"}
 SCHEDULE: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "clip_sample": False,
                             "set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "linspace"}
 
@@ -125,16 +124,13 @@ class AnimateDiffObjective(Objective):
         """`loss`; `teacher` is not used. Without a generator the draws are those of the seed `step`."""
         generator = torch.Generator().manual_seed(step) if generator is None else generator
         clean = self._drawn(batch["pictures"].float(), generator)
-        words = draw_caption(batch["text"].float(), generator)
-        kept = (torch.rand(len(words), 1, generator=generator) >= self.preset.condition_drop).to(words)
-        told = (self.preset.text_gain * kept * words)[:, None].repeat_interleave(clean.shape[2], dim=0)
-        steps = torch.randint(self.scheduler.config["num_train_timesteps"], (len(clean),), generator=generator)
+        words = self.preset.text_gain * draw_caption(batch["text"].float(), generator, self.preset.condition_drop)
+        told = words[:, None].repeat_interleave(clean.shape[2], dim=0)
+        schedule = Schedule(self.scheduler)
+        steps = torch.randint(schedule.total, (len(clean),), generator=generator)
         noise = draw_noise(clean.shape, generator, clean)
-        abar = self.scheduler.alphas_cumprod[steps].to(clean)[:, None, None, None, None]
-        alpha, sigma = abar.sqrt(), (1 - abar).sqrt()
-        made = self.unet(alpha * clean + sigma * noise, steps.to(clean.device), told).sample
-        target = Parameterization(PREDICTIONS[self.scheduler.config["prediction_type"]])
-        return {"loss": functional.mse_loss(made, target.target(clean, noise, alpha, sigma))}
+        made = self.unet(schedule.add_noise(clean, noise, steps), steps.to(clean.device), told).sample
+        return {"loss": functional.mse_loss(made, schedule.target(clean, noise, steps))}
 
     def _drawn(self, latents: Tensor, generator: torch.Generator) -> Tensor:
         """`frames` of each clip that follow each other."""
@@ -164,7 +160,7 @@ def animatediff(preset: str, start: Path | None = None, pictures: Path | None = 
     """The U-Net: from scratch, or from the one in the folder `start`. `pictures`, `gram`: folders of the picture
     codec and of GRAM's towers. `frames`: of a sample; 1: stills. Raises WeightsError for a start of another model or
     size."""
-    encoder = GramEncoder.from_pretrained(gram or weights.bundled("gram"))
+    encoder = load_gram(gram or weights.bundled("gram"))
     sizes = PRESETS[preset](text_dim=encoder.embedding_dim)
     if preset == "tiny":
         codec = picture_codec("tiny").codec

@@ -19,11 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..diffusion.guidance import classifier_free_guidance
-from ..diffusion.parameterization import Parameterization, Prediction
+from ..diffusion.schedule import Schedule
 from ..encoders.gram import GramEncoder
 from ..errors import WeightsError
-
-PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "v_prediction": "v"}
 
 
 @dataclass(frozen=True)
@@ -116,18 +114,28 @@ class ClapWords:
         return functional.normalize(vector, dim=-1)
 
 
+def folded(latents: Tensor, bins: int) -> Tensor:
+    """The codec's latents (B, C, T, F) -> (B, C bins, T, F / bins), as the U-Net takes them."""
+    return rearrange(latents, "b c t (f q) -> b (c q) t f", q=bins)
+
+
+def unfolded(latents: Tensor, bins: int) -> Tensor:
+    """The reverse of `folded`."""
+    return rearrange(latents, "b (c q) t f -> b c t (f q)", q=bins)
+
+
 class Denoiser:
     """The U-Net on the codec's own latents (B, 8, T, 16): folded, told the words, with classifier-free guidance."""
 
     def __init__(self, unet: UNet2DConditionModel, scheduler: DDIMScheduler, folded_bins: int = 1) -> None:
         self.unet, self.scheduler, self.folded_bins = unet, scheduler, folded_bins
-        self.parameterization = Parameterization(PREDICTIONS[scheduler.config["prediction_type"]])
+        self.parameterization = Schedule(scheduler).parameterization
 
     def __call__(self, latents: Tensor, timestep: Tensor | int, words: Tensor) -> Tensor:
         """The prediction (B, 8, T, 16) for states at `timestep`, 0..999, of one or (B,) samples."""
-        x = rearrange(latents, "b c t (f q) -> b (c q) t f", q=self.folded_bins).to(self.unet.dtype)
+        x = folded(latents, self.folded_bins).to(self.unet.dtype)
         output = self.unet(x, timestep, encoder_hidden_states=None, class_labels=words.to(x)).sample
-        return rearrange(output, "b (c q) t f -> b c t (f q)", q=self.folded_bins)
+        return unfolded(output, self.folded_bins)
 
     def guided(self, latents: Tensor, timestep: int, words: Tensor, without: Tensor, scale: float) -> Tensor:
         """The same with guidance; both halves in one batch, the second only where it counts."""

@@ -13,6 +13,7 @@ from torch.nn import functional
 from .. import weights
 from ..codecs.chunking import native_sound
 from ..codecs.mel_vae import MelCodec
+from ..diffusion.schedule import Schedule
 from ..diffusion.solvers import draw_noise
 from ..encoders.caption_vectors import CaptionVectors, draw_caption
 from ..encoders.gram import GramEncoder
@@ -57,11 +58,9 @@ class AudioLDMObjective(Objective):
         clean, words = self._crop(batch["latents"].float(), generator), self._words(batch["text"].float(), generator)
         steps = torch.randint(self.scheduler.config["num_train_timesteps"], (len(clean),), generator=generator)
         noise = draw_noise(clean.shape, generator, clean)
-        abar = self.scheduler.alphas_cumprod[steps].to(clean)[:, None, None, None]
-        alpha, sigma = abar.sqrt(), (1 - abar).sqrt()
-        denoiser = Denoiser(self.unet, self.scheduler, self.preset.folded_bins)
-        predicted = denoiser(alpha * clean + sigma * noise, steps.to(clean.device), words)
-        target = denoiser.parameterization.target(clean, noise, alpha, sigma)
+        schedule, denoiser = Schedule(self.scheduler), Denoiser(self.unet, self.scheduler, self.preset.folded_bins)
+        predicted = denoiser(schedule.add_noise(clean, noise, steps), steps.to(clean.device), words)
+        target = schedule.target(clean, noise, steps)
         return {"loss": functional.mse_loss(predicted, target)}
 
     def frozen(self) -> list[nn.Module]:
@@ -93,9 +92,7 @@ class AudioLDMObjective(Objective):
 
     def _words(self, text: Tensor, generator: torch.Generator) -> Tensor:
         """One caption's vector (B, D) of each sample, with the gain; zeros for a share."""
-        words = draw_caption(text, generator)
-        kept = (torch.rand(len(text), 1, generator=generator) >= self.preset.condition_drop).to(text.device)
-        return self.preset.text_gain * words * kept
+        return self.preset.text_gain * draw_caption(text, generator, self.preset.condition_drop)
 
     def _crop(self, latents: Tensor, generator: torch.Generator) -> Tensor:
         """In a share of the steps, the same random crop of all samples."""

@@ -31,7 +31,10 @@ class CaptionVectors:
         return torch.stack([self._vectors[captions[k % len(captions)]] for k in range(self.count)])
 
 
-def draw_caption(vectors: Tensor, generator: torch.Generator) -> Tensor:
-    """One caption's vector (B, D) of each sample, of its K (B, K, D)."""
+def draw_caption(vectors: Tensor, generator: torch.Generator, condition_drop: float = 0.0) -> Tensor:
+    """One caption's vector (B, D) of each sample, of its K (B, K, D); zeros for a share `condition_drop` of them."""
     drawn = (torch.rand(len(vectors), generator=generator) * vectors.shape[1]).long().to(vectors.device)
-    return vectors[torch.arange(len(vectors), device=vectors.device), drawn]
+    chosen = vectors[torch.arange(len(vectors), device=vectors.device), drawn]
+    if not condition_drop:
+        return chosen
+    return chosen * (torch.rand(len(vectors), 1, generator=generator) >= condition_drop).to(chosen)

@@ -11,8 +11,8 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel, UNetMotionModel
 from safetensors.torch import load_file
 
+from postsync.diffusion.schedule import Schedule
 from postsync.systems.sounding_video.joint import JointUNet, build
-from postsync.systems.sounding_video.timesteps import Schedule
 
 AUDIO = {"in_channels": 8, "out_channels": 8, "block_out_channels": (64, 32), "layers_per_block": 1,
          "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "norm_num_groups": 8,

@@ -10,9 +10,10 @@ import torch
 from diffusers import DDIMScheduler
 from safetensors.torch import load_file
 
+from postsync.diffusion.schedule import Schedule
 from postsync.errors import ConditionError
 from postsync.systems.sounding_video.joint import Connectors, State, run_audio, run_video
-from postsync.systems.sounding_video.timesteps import Schedule, adjusted
+from postsync.systems.sounding_video.timesteps import adjusted
 
 
 def states(told: bool = True, frames: int = 6) -> tuple[State, State]:

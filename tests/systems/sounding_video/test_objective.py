@@ -6,11 +6,12 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
+from postsync.backbones.audioldm import folded, unfolded
+from postsync.diffusion.schedule import Schedule
 from postsync.errors import WeightsError
 from postsync.scenes.render import SceneConfig, impacts, render_scene
 from postsync.systems.sounding_video.joint import JointUNet, State
-from postsync.systems.sounding_video.objective import Draws, folded, joint_losses, padded, unfolded
-from postsync.systems.sounding_video.timesteps import Schedule
+from postsync.systems.sounding_video.objective import Draws, joint_losses, padded
 from postsync.systems.sounding_video.training import connectors
 
 

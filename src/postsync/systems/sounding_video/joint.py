@@ -26,24 +26,6 @@ Connect = Callable[[int, int, Tensor], Tensor]
 """(0 down or 1 up, number of the block, features in the block's layout) -> features."""
 
 
-@dataclass(frozen=True)
-class BaseSizes:
-    """What the connectors need to know of a U-Net: latent channels, widths of its levels, of its time embedding."""
-
-    channels: int
-    widths: tuple[int, ...]
-
-    @classmethod
-    def of(cls, unet: UNet2DConditionModel | UNetMotionModel) -> BaseSizes:
-        """Those of a U-Net."""
-        return cls(unet.config["in_channels"], tuple(unet.config["block_out_channels"]))
-
-    @property
-    def emb_dim(self) -> int:
-        """Of the time embedding, without that of the words."""
-        return 4 * self.widths[0]
-
-
 class Connectors(ModelMixin, ConfigMixin):
     """All that is trained, in the published layout: `connector_in_*` after the U-Nets' blocks, `connector_out_*` from
     latents."""
@@ -135,6 +117,11 @@ class JointUNet(nn.Module):
         return self.connectors.told(name, state.told, time_embedding(unet, times, len(state.told)))
 
 
+def coarsest(unet: UNet2DConditionModel | UNetMotionModel) -> int:
+    """Places of the latents to one of the U-Net's innermost level: what must divide their length."""
+    return int(2 ** (len(unet.config["block_out_channels"]) - 1))
+
+
 def time_embedding(unet: Any, timesteps: Tensor, count: int) -> Tensor:
     """(B, E) of a U-Net of diffusers, without what it adds of words."""
     return unet.time_embedding(unet.time_proj(timesteps.to(unet.device).expand(count)).to(unet.dtype))
@@ -185,6 +172,7 @@ def _through_blocks(unet: Any, x: Tensor, given: dict[str, Any], words: dict[str
 
 def build(audio_unet: UNet2DConditionModel, video_unet: UNetMotionModel, **settings: Any) -> JointUNet:
     """U-Nets with new connectors, see `Connectors`, which change nothing until they are trained."""
-    audio, video = BaseSizes.of(audio_unet), BaseSizes.of(video_unet)
-    connectors = Connectors(audio.channels, audio.widths, video.channels, video.widths, **settings)
+    connectors = Connectors(audio_unet.config["in_channels"], tuple(audio_unet.config["block_out_channels"]),
+                            video_unet.config["in_channels"], tuple(video_unet.config["block_out_channels"]),
+                            **settings)
     return JointUNet(audio_unet, video_unet, cast("Connectors", connectors))

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...backbones.audioldm import folded
 from ...codecs.chunking import native_sound
 from ...codecs.mel_vae import MelCodec
 from ...codecs.pictures import CLIP_S, FRAME_RATE, PictureCodec, even_frames
+from ...diffusion.schedule import Schedule
 from ...diffusion.solvers import draw_noise
 from ...encoders.caption_vectors import CaptionVectors, draw_caption
 from ...encoders.gram import GramEncoder
 from ...protocols.clip import Clip
 from ...protocols.objective import Batch, ClipRequest, FrameRequest, Objective
-from .joint import JointUNet, State
-from .timesteps import Schedule
+from .joint import JointUNet, State, coarsest
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def joint_losses(joint: JointUNet, schedules: tuple[Schedule, Schedule], clean: 
     beside noisy latents of another level, for a share of the samples (self-conditioning). Sound is padded, after it was
     noised, to what the U-Net's levels divide.
     """
-    factor = 2 ** (len(joint.audio_unet.config["block_out_channels"]) - 1)
+    factor = coarsest(joint.audio_unet)
     noisy = [padded(of.add_noise(x, noise, draws.timesteps), factor if k == 0 else 1) for k, (of, x, noise) in
              enumerate(zip(schedules, clean, draws.noise, strict=True))]
     told = [padded(of.add_noise(x, noise, times), factor if k == 0 else 1) for k, (of, x, noise, times) in
@@ -128,8 +128,7 @@ class JointObjective(Objective):
                 generator: torch.Generator | None = None) -> Batch:
         """`loss`, and its parts `audio` and `video`; `teacher` is not used."""
         generator = torch.Generator().manual_seed(step) if generator is None else generator
-        vector = draw_caption(batch["text"].float(), generator)
-        vector = vector * (torch.rand(len(vector), 1, generator=generator) >= self.condition_drop).to(vector)
+        vector = draw_caption(batch["text"].float(), generator, self.condition_drop)
         sound = folded(batch["sound"].float(), self.folded_bins)
         clean = sound, batch["pictures"].float()
         words = self.gains[0] * vector, self.gains[1] * vector[:, None]
@@ -142,13 +141,3 @@ class JointObjective(Objective):
         copy.deepcopy(self.joint.connectors).half().save_pretrained(folder / "connectors")
         if any(parameter.requires_grad for parameter in self.joint.video_unet.parameters()):
             copy.deepcopy(self.joint.video_unet).half().save_pretrained(folder / "video_unet")
-
-
-def folded(latents: Tensor, bins: int) -> Tensor:
-    """Latents (B, C, F, M) of a mel codec -> (B, C bins, F, M / bins), as the mini's audio U-Net takes them."""
-    return rearrange(latents, "b c t (f q) -> b (c q) t f", q=bins)
-
-
-def unfolded(latents: Tensor, bins: int) -> Tensor:
-    """The reverse of `folded`."""
-    return rearrange(latents, "b (c q) t f -> b c t (f q)", q=bins)

@@ -16,10 +16,11 @@ from diffusers import DDIMScheduler, UNet2DConditionModel, UNetMotionModel
 from torch import Tensor
 
 from ...backbones.animatediff import new_unet
-from ...backbones.audioldm import AudioLDM, ClapWords, GramWords
+from ...backbones.audioldm import AudioLDM, ClapWords, GramWords, folded, unfolded
 from ...codecs import load_codec
 from ...codecs.pictures import PictureCodec
 from ...diffusion.guidance import classifier_free_guidance
+from ...diffusion.schedule import Schedule
 from ...diffusion.solvers import draw_noise, one_generator_each
 from ...diffusion.windows import TaperedMean, Window, plan_windows
 from ...encoders.gram import GramEncoder, load_gram
@@ -30,10 +31,10 @@ from ...protocols.guide import Guide
 from ...protocols.pipeline import Callback, OutputType, Pictures, Prompt, SoundOutput
 from ..pipeline import SoundPipeline
 from . import OPTIONS
-from .joint import BaseSizes, Connectors, JointUNet, State
-from .objective import folded, padded, unfolded
+from .joint import Connectors, JointUNet, State, build, coarsest
+from .objective import padded
 from .presets import SamplerDefaults, SoundingVideoPreset
-from .timesteps import Schedule, adjusted
+from .timesteps import adjusted
 
 Both = tuple[Tensor, Tensor]  # of sound, of picture
 
@@ -91,8 +92,10 @@ class SoundingVideoPipeline(SoundPipeline):
         absent. Raises ConditionError where the preset has no sizes for the picture's."""
         if preset.video is None and "video_unet" not in parts:
             raise ConditionError("the paper's U-Net for pictures comes from published folders; give video_unet.")
-        audio = AudioLDM(preset.audio)
-        made: dict[str, Any] = {"audio_unet": audio.unet, "audio_scheduler": audio.scheduler}
+        made: dict[str, Any] = {}
+        if not {"audio_unet", "audio_scheduler"} <= parts.keys():
+            audio = AudioLDM(preset.audio)
+            made |= {"audio_unet": audio.unet, "audio_scheduler": audio.scheduler}
         gains = (preset.audio.text_gain, 1.0)
         if preset.video is not None:
             made |= {"video_scheduler": DDIMScheduler(**preset.video.scheduler)}
@@ -100,9 +103,7 @@ class SoundingVideoPipeline(SoundPipeline):
             gains = (preset.audio.text_gain, preset.video.text_gain)
         parts = made | parts
         if "connectors" not in parts:
-            heard, seen = BaseSizes.of(parts["audio_unet"]), BaseSizes.of(parts["video_unet"])
-            parts["connectors"] = Connectors(heard.channels, heard.widths, seen.channels, seen.widths,
-                                             **preset.connectors)
+            parts["connectors"] = build(parts["audio_unet"], parts["video_unet"], **preset.connectors).connectors
         return cls(**parts, folded_bins=preset.audio.folded_bins, audio_gain=gains[0], video_gain=gains[1],
                    native_s=preset.native_s, frame_rate=preset.frame_rate, size=preset.size,
                    sampler=asdict(preset.sampler), sees_film=not preset.reads_words)
@@ -253,7 +254,7 @@ class SoundingVideoPipeline(SoundPipeline):
         both = [2, *[1] * (x.dim() - 1)]
         if not made:
             return State(None, torch.tensor([0], device=x.device), words, torch.cat([x, x], dim=1).repeat(both))
-        factor = 2 ** (len(self.audio_unet.config["block_out_channels"]) - 1) if x.dim() == 4 else 1
+        factor = coarsest(self.audio_unet) if x.dim() == 4 else 1
         x, clean = padded(x, factor), padded(clean, factor)
         return State(x.repeat(both), torch.tensor([time], device=x.device), words,
                      torch.cat([x, clean], dim=1).repeat(both))

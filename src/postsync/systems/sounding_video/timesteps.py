@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from math import sqrt
 
 import torch
-from diffusers import DDIMScheduler
 from torch import Tensor
 
-from ...diffusion.parameterization import Parameterization, Prediction
-from ...errors import ConditionError, WeightsError
+from ...diffusion.schedule import Schedule
+from ...errors import ConditionError
 
-PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "v_prediction": "v"}
 GAMMAS = tuple(2.0 ** (k / 16) for k in range(-48, 49))  # 1/8 to 8
 
 
@@ -30,65 +28,6 @@ def exponents(gamma: float) -> tuple[float, float]:
     if not 0 < gamma < float("inf"):
         raise ConditionError(f"gamma is {gamma}; it is above 0, and 1 leaves the timesteps as they are.")
     return 1 / sqrt(gamma), sqrt(gamma)
-
-
-class Schedule:
-    """Noise levels of one modality, those of a DDIM scheduler, along any list of its timesteps."""
-
-    def __init__(self, scheduler: DDIMScheduler) -> None:
-        """Raises WeightsError for a scheduler whose network predicts the sample."""
-        if scheduler.config["prediction_type"] not in PREDICTIONS:
-            raise WeightsError(f"a scheduler of the type {scheduler.config['prediction_type']} is not known; use "
-                               f"{' or '.join(PREDICTIONS)}.")
-        self.scheduler = scheduler
-        self.parameterization = Parameterization(PREDICTIONS[scheduler.config["prediction_type"]])
-
-    @property
-    def total(self) -> int:
-        """Timesteps of training."""
-        return int(self.scheduler.config["num_train_timesteps"])
-
-    def timesteps(self, num_inference_steps: int, exponent: float = 1.0) -> list[int]:
-        """The scheduler's list of that length, falling, each t moved to T (t/T)^exponent. Entries can repeat."""
-        scheduler = DDIMScheduler.from_config(self.scheduler.config)
-        scheduler.set_timesteps(num_inference_steps)
-        moved = (scheduler.timesteps.double() / self.total) ** exponent * self.total
-        return moved.round().long().tolist()
-
-    def levels(self, timesteps: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
-        """alpha and sigma at timesteps (S,), float64."""
-        squares = self.scheduler.alphas_cumprod.double()[torch.as_tensor(timesteps).cpu()]
-        return squares.sqrt(), (1 - squares).sqrt()
-
-    def run(self, timesteps: Sequence[int]) -> tuple[list[float], list[float]]:
-        """alpha and sigma of a whole run: at its S timesteps, and at the end, S + 1 of each."""
-        alphas, sigmas = self.levels(timesteps)
-        end = self.scheduler.final_alpha_cumprod.double()
-        return [*alphas.tolist(), float(end.sqrt())], [*sigmas.tolist(), float((1 - end).sqrt())]
-
-    def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """States at timesteps (B,)."""
-        alpha, sigma = (level.to(clean).view(-1, *[1] * (clean.dim() - 1)) for level in self.levels(timesteps))
-        return alpha * clean + sigma * noise
-
-    def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """What the network is to predict at timesteps (B,)."""
-        alpha, sigma = (level.to(clean).view(-1, *[1] * (clean.dim() - 1)) for level in self.levels(timesteps))
-        return self.parameterization.target(clean, noise, alpha, sigma)
-
-    def clean_estimate(self, state: Tensor, output: Tensor, timesteps: Tensor) -> Tensor:
-        """The clean latents that outputs imply for states at timesteps (B,)."""
-        alpha, sigma = (level.to(state).view(-1, *[1] * (state.dim() - 1)) for level in self.levels(timesteps))
-        return self.parameterization.clean_estimate(state, output, alpha, sigma)
-
-    def step(self, state: Tensor, output: Tensor, alphas: Sequence[float], sigmas: Sequence[float],
-             i: int) -> tuple[Tensor, Tensor]:
-        """Step i of a run with the levels of `run`: the next state, by DDIM without drawn noise, and the clean
-        estimate. The next level is that of the list, which diffusers' own step would not know."""
-        alpha, sigma = (torch.tensor(level).to(state) for level in (alphas[i], sigmas[i]))
-        clean = self.parameterization.clean_estimate(state, output, alpha, sigma)
-        noise = self.parameterization.noise_estimate(state, output, alpha, sigma)
-        return alphas[i + 1] * clean + sigmas[i + 1] * noise, clean
 
 
 def adjusted(audio: Schedule, video: Schedule, num_inference_steps: int, gamma: float = 1.0) -> tuple[list[int],

@@ -11,12 +11,12 @@ from ...backbones.animatediff import load_video_unet, new_unet
 from ...backbones.audioldm import AudioLDM, load_unet
 from ...codecs.mel_vae import MelCodec
 from ...codecs.pictures import PictureCodec, picture_codec
+from ...diffusion.schedule import Schedule
 from ...encoders.gram import load_gram
 from ...weights.layout import readable
 from . import presets
 from .joint import Connectors, ConnectorType, build
 from .objective import JointObjective
-from .timesteps import Schedule
 
 PRESETS = {"mini": presets.mini, "tiny": presets.tiny}
 
