@@ -23,7 +23,7 @@ SYSTEM = System(
     public="published, with no licence stated",
     licences="official code: BSD-4-Clause; weights: none stated, derived from Vicuna or Gemma and AudioGen's codec "
              "(CC-BY-NC-4.0): treat as research only",
-    limits="its mini says what drawn pictures sound like, not real ones, and its hits come only roughly in time",
+    limits="its mini says what drawn pictures sound like, not real ones, and its sound does not follow their timing",
     pipeline="postsync.systems.vatt.pipeline:VATTPipeline",
     presets={"mini": "vatt"}, parts={"codec": "codebooks", "converter": "vatt_converter", "eyes": "gram"},
     options=OPTIONS, captions=True,
