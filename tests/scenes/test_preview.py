@@ -24,11 +24,18 @@ def test_sheet_is_as_tall_as_its_clips_are_many_and_not_blank(tmp_path) -> None:
     two = image.imread(preview(clips, tmp_path / "2.png"))
     assert two.shape[0] == pytest.approx(2 * one.shape[0], abs=2)
     assert np.std(two[:, :, :3]) > 0.1
+    heard = image.imread(preview(clips[:1], tmp_path / "3.png", spectrogram=True))
+    assert heard.shape == one.shape
+    lower = slice(2 * one.shape[0] // 3, -30)
+    assert np.abs(heard[lower] - one[lower]).mean() > 0.2  # the waveform's white ground has gone
 
 
 def test_clips_without_frames_are_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="no frames"):
         preview([Clip("a", 1.0)], tmp_path / "a.png")
+    silent = Clip("b", 1.0, torch.zeros(1, 3, 2, 2, dtype=torch.uint8), torch.zeros(1).double())
+    with pytest.raises(ValueError, match="no sound at 16000 Hz"):
+        preview([silent], tmp_path / "b.png", spectrogram=True)
     with pytest.raises(ValueError, match="at least one"):
         preview([], tmp_path / "a.png")
     assert not list(tmp_path.iterdir())

@@ -11,4 +11,8 @@ TRAINABLES = (
               "postsync.metrics.scene_classifier:recording_classifier",
               TrainConfig(steps=1500, batch_size=32, lr=2e-3, warmup=100, weight_decay=0.05, ema_decay=0.99),
               count=5200, world="postsync.metrics.scene_classifier:recordings_alone"),
+    Trainable("hit_reader", "reader of hits in pictures of scenes, 8 a second, for evaluation",
+              "postsync.metrics.hit_reader:hit_reader",
+              TrainConfig(steps=1500, batch_size=16, lr=2e-3, warmup=50, ema_decay=0.99), count=1200,
+              world="postsync.scenes.render:impacts", presets=("mini",)),
 )

@@ -35,6 +35,17 @@ class Clip:
     events: tuple[Event, ...] = ()
 
 
+def hits_at_frames(clip: Clip, count: int, fps: float) -> Tensor:
+    """(count, 2): whether the onset of a visible event is nearest to each of so many frames a second, and how far from
+    it, in -0.5..0.5 frames."""
+    told = torch.zeros(count, 2)
+    for event in clip.events:
+        frame = round(event.t * fps)
+        if event.visible and frame < count:
+            told[frame] = torch.tensor([1.0, event.t * fps - frame])
+    return told
+
+
 def frames_at(frames: Tensor, times_s: Tensor, asked_s: Tensor) -> Tensor:
     """The pictures (K, ...) that are shown at `asked_s` (K,), of frames (F, ...) shown from times_s (F,) on."""
     index = torch.searchsorted(times_s.double(), asked_s.double() + 1e-6, right=True) - 1

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..features.spectrogram import audioldm_log_mel
 from ..media.output import whole_file
 from ..protocols.clip import Clip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SAMPLING_RATE = 16_000  # of the spectrogram
 
-def preview(clips: Sequence[Clip], path: Path | str, num_frames: int = 16) -> Path:
+
+def preview(clips: Sequence[Clip], path: Path | str, num_frames: int = 16, *, spectrogram: bool = False) -> Path:
     """Draw clips that have frames, waveform and envelope as a PNG. Onsets are lines: solid if visible, dotted if not.
-    The envelope is drawn twice its height, the waveform fills its row.
+    The envelope is drawn twice its height, the waveform fills its row; `spectrogram`: the log-mel in their place.
 
     Each strip shows the frames at even times, above the sound of the same times. Raises ValueError without a clip,
     MediaError if the file cannot be written.
@@ -33,7 +36,7 @@ def preview(clips: Sequence[Clip], path: Path | str, num_frames: int = 16) -> Pa
     axes = figure.subplots(2 * len(clips), 1, squeeze=False, height_ratios=[1.15, 1] * len(clips))[:, 0]
     for clip, strip, sound in zip(clips, axes[::2], axes[1::2]):
         _draw_strip(strip, clip, num_frames)
-        _draw_sound(sound, clip)
+        (_draw_spectrogram if spectrogram else _draw_sound)(sound, clip)
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=90, format="png")
     return path
@@ -54,6 +57,18 @@ def _draw_strip(axis: Axes, clip: Clip, num_frames: int) -> None:
     axis.set(yticks=[], xticks=[], xlim=(0, clip.duration_s))
     caption = clip.captions[0] if clip.captions else ""
     axis.set_title(f"{clip.clip_id}   {clip.label}   \"{caption}\"", fontsize=8, loc="left", pad=2)
+
+
+def _draw_spectrogram(axis: Axes, clip: Clip) -> None:
+    if clip.waveform is None or clip.sample_rate != SAMPLING_RATE:
+        raise ValueError(f"clip {clip.clip_id} has no sound at {SAMPLING_RATE} Hz to draw")
+    log_mel = audioldm_log_mel(clip.waveform.mean(0, keepdim=True))[0]
+    axis.imshow(log_mel.T.numpy(), origin="lower", aspect="auto", cmap="magma", vmin=-11, vmax=1,
+                extent=(0, clip.duration_s, 0, 1))
+    for event in clip.events:
+        axis.axvline(event.t, color="white", linewidth=0.5 + event.strength, linestyle="-" if event.visible else ":")
+    axis.set(xlim=(0, clip.duration_s), yticks=[])
+    axis.tick_params(labelsize=6)
 
 
 def _draw_sound(axis: Axes, clip: Clip) -> None:
