@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from postsync.backbones.animatediff import animatediff, load_video_unet, mini, new_unet, tiny
 from postsync.errors import WeightsError
@@ -55,6 +56,15 @@ def test_stills_leave_the_motion_alone_and_motion_trains_all(batch, frames: int,
     assert scheduler.config["timestep_spacing"] == "linspace"
     assert torch.equal(unet.conv_in.weight, objective.unet.conv_in.weight.half().float())
     assert torch.equal(animatediff("tiny", start=tmp_path).unet.conv_in.weight, unet.conv_in.weight)
+    written = load_file(tmp_path / "unet" / "diffusion_pytorch_model.safetensors")
+    assert not any(key.endswith("pos_embed.pe") for key in written)  # tables are computed, and nothing is said of them
+    tables = {key: value for key, value in unet.state_dict().items() if key.endswith("pos_embed.pe")}
+    assert tables
+    assert all(torch.equal(value, objective.unet.state_dict()[key]) for key, value in tables.items())
+    del written["conv_in.bias"]
+    save_file(written, tmp_path / "unet" / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"conv_in\.bias"):
+        load_video_unet(tmp_path)
 
 
 def test_drawn_frames_follow_each_other(batch) -> None:

@@ -13,6 +13,7 @@ from postsync.diffusion.parameterization import time_of_sigma, v_denoiser
 from postsync.diffusion.solvers import (
     draw_noise,
     flow_times,
+    frame_noise,
     one_generator_each,
     polyexponential_sigmas,
     sample,
@@ -144,6 +145,19 @@ def test_one_generator_each_draws_what_it_draws_alone():
     assert torch.equal(both[1:], alone)
     with pytest.raises(ValueError, match="2 generators for a batch of 3"):
         draw_noise((3, 1), [torch.Generator(), torch.Generator()])
+
+
+def test_frames_share_a_part_of_their_noise():
+    shape = (400, 2, 5, 3, 3)
+    plain = frame_noise(shape, torch.Generator().manual_seed(0), 0.0)
+    assert torch.equal(plain, draw_noise(shape, torch.Generator().manual_seed(0)))
+    mixed = frame_noise(shape, torch.Generator().manual_seed(0), 0.8)
+    assert mixed.std() == pytest.approx(1, abs=0.02)
+    assert (mixed[:, :, 0] * mixed[:, :, 4]).mean() == pytest.approx(0.8, abs=0.02)
+    assert abs(float((mixed[:, 0] * mixed[:, 1]).mean())) < 0.02
+    each = frame_noise((2, *shape[1:]), [torch.Generator().manual_seed(k) for k in (0, 7)], 0.8)
+    alone = frame_noise((1, *shape[1:]), [torch.Generator().manual_seed(7)], 0.8)
+    assert torch.equal(each[1:], alone)
 
 
 def test_takes_have_seeds_in_a_row():

@@ -8,20 +8,23 @@ vector of GRAM's text tower.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from diffusers import DDIMScheduler, UNetMotionModel
+from diffusers.models.embeddings import SinusoidalPositionalEmbedding
+from diffusers.utils import logging as diffusers_log
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .. import weights
 from ..codecs.pictures import CLIP_S, FRAME_RATE, PictureCodec, even_frames, picture_codec
 from ..diffusion.schedule import Schedule
-from ..diffusion.solvers import draw_noise
+from ..diffusion.solvers import frame_noise
 from ..encoders.caption_vectors import CaptionVectors, draw_caption
 from ..encoders.gram import GramEncoder, load_gram
 from ..protocols.clip import Clip
@@ -30,16 +33,18 @@ from ..weights.layout import readable
 
 SCHEDULE: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "clip_sample": False,
                             "set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "linspace"}
+TABLES = "pos_embed.pe"  # end of the names of tables of sines
 
 
 @dataclass(frozen=True)
 class AnimateDiffPreset:
     """Sizes: `unet` holds arguments of UNetMotionModel, `scheduler` of DDIMScheduler. `text_gain` multiplies the unit
-    vector of the words."""
+    vector of the words; `shared_noise`: see `solvers.frame_noise`."""
 
     unet: dict[str, Any]
     scheduler: dict[str, Any] = field(default_factory=lambda: dict(SCHEDULE))
     text_gain: float = 1.0
+    shared_noise: float = 0.0
     size: int = 64  # pixels a side
     condition_drop: float = 0.1  # share of training samples without words
     num_captions: int = 8  # paraphrases kept of a clip
@@ -59,9 +64,9 @@ def unet_arguments(widths: Sequence[int], attention: Sequence[bool], channels: i
 
 def mini(text_dim: int = 128) -> AnimateDiffPreset:
     """The bundled size, 8 M values: four seconds of 64 x 64 at 8 fps. It predicts v, which is learnt in fewer steps
-    than the noise."""
+    than the noise, most of which is the same in all frames."""
     unet = unet_arguments((64, 96, 128), (False, True, True), 8, text_dim, heads=4, groups=16)
-    return AnimateDiffPreset(unet, SCHEDULE | {"prediction_type": "v_prediction"}, text_gain=11.0)
+    return AnimateDiffPreset(unet, SCHEDULE | {"prediction_type": "v_prediction"}, text_gain=11.0, shared_noise=0.8)
 
 
 def tiny(text_dim: int = 8) -> AnimateDiffPreset:
@@ -128,7 +133,7 @@ class AnimateDiffObjective(Objective):
         told = words[:, None].repeat_interleave(clean.shape[2], dim=0)
         schedule = Schedule(self.scheduler)
         steps = torch.randint(schedule.total, (len(clean),), generator=generator)
-        noise = draw_noise(clean.shape, generator, clean)
+        noise = frame_noise(clean.shape, generator, self.preset.shared_noise if self.frames > 1 else 0.0, clean)
         made = self.unet(schedule.add_noise(clean, noise, steps), steps.to(clean.device), told).sample
         return {"loss": functional.mse_loss(made, schedule.target(clean, noise, steps))}
 
@@ -142,17 +147,40 @@ class AnimateDiffObjective(Objective):
 
     def export(self, folder: Path) -> None:
         """Write `unet/` (float16) and `scheduler/`, as diffusers lays them out."""
-        copy.deepcopy(self.unet).half().save_pretrained(folder / "unet")
+        save_video_unet(self.unet, folder / "unet")
         self.scheduler.save_pretrained(folder / "scheduler")
+
+
+def save_video_unet(unet: UNetMotionModel, folder: Path) -> None:
+    """Write a U-Net as float16, as diffusers does, without the tables of sines that it computes."""
+    kept = copy.deepcopy(unet).half()
+    for module in kept.modules():
+        if isinstance(module, SinusoidalPositionalEmbedding):
+            module._non_persistent_buffers_set.add("pe")
+    kept.save_pretrained(folder)
 
 
 def load_video_unet(folder: Path, torch_dtype: torch.dtype = torch.float32) -> tuple[UNetMotionModel, DDIMScheduler]:
     """`unet/` and `scheduler/` of a folder in diffusers' layout. Raises WeightsError where it holds another model."""
     with readable(folder, "U-Net with motion modules", "name a folder with unet/ and scheduler/ as diffusers saves "
-                  "them."):
-        unet = UNetMotionModel.from_pretrained(folder, subfolder="unet", torch_dtype=torch_dtype)
+                  "them."), errors_alone():
+        unet, found = UNetMotionModel.from_pretrained(folder, subfolder="unet", torch_dtype=torch_dtype,
+                                                      output_loading_info=True)
         scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+        if absent := [key for key in found["missing_keys"] if not key.endswith(TABLES)]:
+            raise KeyError(absent[0])
     return cast(UNetMotionModel, unet), cast(DDIMScheduler, scheduler)
+
+
+@contextmanager
+def errors_alone() -> Iterator[None]:
+    """Within the block diffusers does not warn, as it does of every table that a file leaves out."""
+    verbosity = diffusers_log.get_verbosity()
+    diffusers_log.set_verbosity_error()
+    try:
+        yield
+    finally:
+        diffusers_log.set_verbosity(verbosity)
 
 
 def animatediff(preset: str, start: Path | None = None, pictures: Path | None = None, gram: Path | None = None,

@@ -191,6 +191,19 @@ def draw_noise(shape: Sequence[int], generator: Generators, like: Tensor | None 
     return torch.stack(rows)
 
 
+def frame_noise(shape: Sequence[int], generator: Generators, shared: float, like: Tensor | None = None) -> Tensor:
+    """Unit-normal noise (B, C, T, ...) of moving pictures, of whose variance the part `shared` is the same for all
+    frames: what stands still is then denoised alike in each.
+
+    Source: Ge et al., ICCV 2023, arXiv 2305.10474, the mixed noise model; alpha^2 / (1 + alpha^2) is the shared part.
+    """
+    noise = draw_noise(shape, generator, like)
+    if not shared:
+        return noise
+    common = draw_noise((*shape[:2], 1, *shape[3:]), generator, like)
+    return shared ** 0.5 * common + (1 - shared) ** 0.5 * noise
+
+
 def one_generator_each(generator: Generators, count: int) -> list[torch.Generator]:
     """A generator for each of `count` sounds: of a single one, the k-th has its seed + k; of None, a fresh seed.
 
