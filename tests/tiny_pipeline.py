@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from postsync.codecs import presets as codec_presets
+from postsync.codecs.pictures import picture_codec
 from postsync.encoders import gram as gram_module
 from postsync.encoders.cavp import Cavp
 from postsync.encoders.text import WordPieceTokenizer
@@ -15,6 +18,8 @@ from postsync.systems.foleygram.controlnet import DiTControlNet
 from postsync.systems.foleygram.pipeline import FoleyGRAMPipeline
 from postsync.systems.mgaudio import presets as mgaudio_presets
 from postsync.systems.mgaudio.pipeline import MGAudioPipeline
+from postsync.systems.sounding_video import presets as joint_presets
+from postsync.systems.sounding_video.pipeline import SoundingVideoPipeline
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hammer", "on", "metal", "rain", "bell", "a"]
 
@@ -64,3 +69,17 @@ def mgaudio(codec, cavp):
     draw_weights(pipe.transformer, 0)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+@pytest.fixture(scope="session")
+def creating(gram, tmp_path_factory):
+    """The folder of a pipeline that makes pictures of 16 x 16 with their sound, from words."""
+    torch.manual_seed(4)
+    preset = replace(joint_presets.tiny(text_dim=gram.embedding_dim), native_s=2.0)
+    made = SoundingVideoPipeline.from_parts(preset, gram=gram, pictures=picture_codec("tiny").codec.eval())
+    for parameter in made.connectors.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    folder = tmp_path_factory.mktemp("creating")
+    made.save_pretrained(folder)
+    return folder

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import json
 from dataclasses import replace
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
-from transformers import (
-    ClapTextConfig,
-    ClapTextModelWithProjection,
-    RobertaTokenizer,
-    SpeechT5HifiGan,
-    SpeechT5HifiGanConfig,
-)
 
-from postsync.backbones.audioldm import SCHEDULE, unet_arguments
 from postsync.errors import Cancelled, ConditionError, WeightsError
 from postsync.protocols.pipeline import Pictures
 from postsync.systems.mdg import presets
 from postsync.systems.mdg.checkpoint import assemble
 from postsync.systems.mdg.pipeline import MDGPipeline
+from tiny_published import audioldm_folder
 
 
 def seeded(seed: int = 7) -> torch.Generator:
@@ -127,32 +118,8 @@ def test_it_is_saved_and_assembled(made: MDGPipeline, codec, gram, tmp_path) -> 
     assert not any(p.requires_grad for p in again.unet.parameters())
 
 
-
-def published_folder(folder, codec) -> None:
-    """AudioLDM's layout, all parts of toy size."""
-    torch.manual_seed(4)
-    unet = UNet2DConditionModel(**unet_arguments((16, 32), 1, (False, True), 12, heads=2, groups=4), sample_size=16)
-    unet.save_pretrained(folder / "unet")
-    DDIMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
-    codec.vae.save_pretrained(folder / "vae")
-    SpeechT5HifiGan(SpeechT5HifiGanConfig(
-        model_in_dim=64, sampling_rate=16000, upsample_initial_channel=32, upsample_rates=[5, 4, 2, 2, 2],
-        upsample_kernel_sizes=[16, 16, 8, 4, 4], resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]],
-        normalize_before=False)).save_pretrained(folder / "vocoder")
-    ClapTextModelWithProjection(ClapTextConfig(
-        vocab_size=40, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-        max_position_embeddings=40, projection_dim=12)).save_pretrained(folder / "text_encoder")
-    letters = {token: place for place, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>",
-                                                           *"abcdefghijklmnopqrstuvwxyz"])}
-    (folder / "tokenizer").mkdir()
-    (folder / "tokenizer" / "vocab.json").write_text(json.dumps(letters))
-    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
-    RobertaTokenizer(str(folder / "tokenizer" / "vocab.json"), str(folder / "tokenizer" / "merges.txt"),
-                     model_max_length=20).save_pretrained(folder / "tokenizer")
-
-
 def test_published_parts_become_one_folder(codec, gram, tmp_path) -> None:
-    published_folder(tmp_path / "audioldm", codec)
+    audioldm_folder(tmp_path / "audioldm", codec)
     with pytest.raises(WeightsError, match="GRAM's published towers"):
         assemble(tmp_path / "audioldm")
     gram.save_pretrained(tmp_path / "gram")

@@ -10,8 +10,9 @@ from postsync.backbones.audioldm import folded, unfolded
 from postsync.diffusion.schedule import Schedule
 from postsync.errors import WeightsError
 from postsync.scenes.render import SceneConfig, impacts, render_scene
+from postsync.systems.sounding_video.checkpoint import from_official, read_official
 from postsync.systems.sounding_video.joint import JointUNet, State
-from postsync.systems.sounding_video.objective import Draws, joint_losses, padded
+from postsync.systems.sounding_video.objective import Draws, given_loss, joint_losses, padded
 from postsync.systems.sounding_video.training import connectors
 
 
@@ -113,13 +114,19 @@ def test_connectors_alone_are_trained_and_motion_where_it_is_asked(batch, tmp_pa
     assert out["loss"].item() == pytest.approx(float(out["audio"] + out["video"]), rel=1e-5)
     assert all(torch.equal(still[name], parameter) for name, parameter in objective.named_parameters() if name in still)
     objective.export(tmp_path)
-    assert not (tmp_path / "video_unet").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["connectors"]
     again = connectors("tiny", start=tmp_path).joint.connectors.state_dict()
     assert all(torch.equal(again[name], value.half().float())
                for name, value in objective.joint.connectors.state_dict().items())
     moving = connectors("tiny", train_motion=True)
     assert {name for name, parameter in moving.joint.video_unet.named_parameters() if parameter.requires_grad} == {
         name for name, _ in moving.joint.video_unet.named_parameters() if "motion_modules" in name}
+    moving.export(tmp_path / "moving")
+    joint = moving.joint
+    read, motion, skipped = from_official(read_official(tmp_path / "moving"), joint.audio_unet, joint.video_unet)
+    assert len(read.state_dict()) == len(joint.connectors.state_dict())
+    assert all(torch.equal(value, joint.video_unet.state_dict()[name].half().float()) for name, value in motion.items())
+    assert len(motion) + len(skipped) == len(list(joint.video_unet.parameters()))  # and no tables
     with pytest.raises(WeightsError, match="no Sounding Video's connectors"):
         connectors("tiny", start=tmp_path / "nowhere")
 
@@ -135,3 +142,51 @@ def test_captions_are_dropped_at_batch_1_too(batch, monkeypatch) -> None:
     dropped = [not heard.any() for heard, _ in told]
     assert sum(dropped) == pytest.approx(20, abs=12)
     assert all(seen.any() == heard.any() for heard, seen in told)
+
+
+def test_first_the_encoders_alone_learn_to_tell_hits(batch) -> None:
+    torch.manual_seed(0)
+    objective = connectors("tiny", warm_up=14)
+    moved = {name: parameter.clone() for name, parameter in objective.joint.connectors.named_parameters()}
+    optimiser = torch.optim.Adam(objective.parameter_groups(), lr=3e-3)
+    losses = []
+    for step in range(14):
+        out = objective(batch, step=step)
+        assert out.keys() == {"loss"}
+        optimiser.zero_grad()
+        out["loss"].backward()
+        optimiser.step()
+        losses.append(float(out["loss"].detach()))
+    assert sum(losses[-4:]) < 0.85 * sum(losses[:4])
+    changed = {name.split(".")[0] for name, parameter in objective.joint.connectors.named_parameters()
+               if not torch.equal(parameter, moved[name])}
+    assert changed == {"connector_out_audio", "connector_out_video"}
+    assert "audio" in objective(batch, step=14)  # then the published step
+    assert {name.split(".")[0] for name in objective.trained_state()} == {"joint", "hit_heads"}
+
+
+@pytest.mark.parametrize(("share", "reached"), [
+    ("picture_given", {"connector_in_audio", "connector_out_video"}),
+    ("sound_given", {"connector_in_video", "connector_out_audio"})])
+def test_a_given_modality_teaches_those_who_hear_of_it(batch, share: str, reached: set[str]) -> None:
+    torch.manual_seed(0)
+    objective = connectors("tiny", **{share: 1.0})
+    for parameter in objective.joint.connectors.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    out = objective(batch, step=0)
+    assert out.keys() == {"loss"}
+    out["loss"].backward()
+    assert {name.split(".")[0] for name, parameter in objective.joint.connectors.named_parameters()
+            if parameter.grad is not None and parameter.grad.any()} == reached
+
+
+def test_who_knows_the_noise_has_no_loss_where_one_is_given(new_joint, schedules) -> None:
+    clean = torch.randn(1, 8, 19, 4), torch.randn(1, 4, 3, 8, 8)
+    draws = Draws.new(*clean, 1000, torch.Generator().manual_seed(0))
+    words = torch.zeros(1, 16), torch.zeros(1, 1, 24)
+    for given in (0, 1):
+        loss = given_loss(Perfect(new_joint(), draws.noise), schedules, clean, words, draws, given)
+        assert float(loss) == 0
+        other = Draws.new(*clean, 1000, torch.Generator().manual_seed(1))
+        assert given_loss(Perfect(new_joint(), other.noise), schedules, clean, words, draws, given) > 1

@@ -7,9 +7,12 @@ import torch
 
 from postsync import weights
 from postsync.codecs.mel_vae import MelCodec
-from postsync.codecs.pictures import picture_codec
+from postsync.codecs.pictures import even_frames, picture_codec
 from postsync.encoders.gram import load_gram
 from postsync.errors import Cancelled, ConditionError
+from postsync.features.onsets import audio_onsets
+from postsync.metrics.onsets import onset_scores
+from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, impacts, render_scene
 from postsync.systems.sounding_video import presets
 from postsync.systems.sounding_video.pipeline import SoundingVideoPipeline
 
@@ -125,3 +128,16 @@ def test_bad_input_is_named(pipe) -> None:
             pipe(generator=seeded(), **settings)
     with pytest.raises(ConditionError, match="give video_unet"):
         SoundingVideoPipeline.from_parts(presets.paper())
+
+
+def test_the_bundled_mini_puts_sound_to_what_hits() -> None:
+    """A held-out scene: onsets of the sound lie at its hits, not at those of its mirror in time."""
+    config = SceneConfig(duration_s=4.0, size=64, fps=8.0, **impacts())
+    mini = SoundingVideoPipeline.from_pretrained(weights.bundled("sounding_video"))
+    mini.set_progress_bar_config(disable=True)
+    clip = render_scene(HELD_OUT_SEED + 10, config, needs=frozenset({"frames"}))
+    out = mini(video=even_frames(clip, 4.0, 8.0), prompt=clip.captions[0], num_inference_steps=8, generator=seeded())
+    onsets = audio_onsets(out.audios[0, 0], 16_000).tolist()
+    hits = [event.t for event in clip.events]
+    assert onset_scores(onsets, hits, 0.1).f1 > 0.6
+    assert onset_scores(onsets, [4.0 - time for time in hits], 0.1).f1 < 0.5

@@ -103,8 +103,8 @@ class JointUNet(nn.Module):
     def forward(self, audio: State, video: State) -> tuple[Tensor | None, Tensor | None]:
         """Outputs for both, in their latents' shapes, none where there are no latents. Where a state has nothing
         `told`, the other modality is not told of it."""
-        heard = self._tells("audio", self.audio_unet, audio)
-        seen = self._tells("video", self.video_unet, video)
+        heard = None if video.latents is None else self._tells("audio", self.audio_unet, audio)
+        seen = None if audio.latents is None else self._tells("video", self.video_unet, video)
         to_audio = None if seen is None else self.connectors.connect("audio", seen)
         to_video = None if heard is None else self.connectors.connect("video", heard)
         return (None if audio.latents is None else run_audio(self.audio_unet, audio, to_audio),

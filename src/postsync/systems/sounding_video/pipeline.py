@@ -15,13 +15,13 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel, UNetMotionModel
 from torch import Tensor
 
-from ...backbones.animatediff import new_unet
-from ...backbones.audioldm import AudioLDM, ClapWords, GramWords, folded, unfolded
+from ...backbones.animatediff import load_video_unet, new_unet
+from ...backbones.audioldm import AudioLDM, ClapWords, GramWords, folded, load_unet, unfolded
 from ...codecs import load_codec
 from ...codecs.pictures import PictureCodec
 from ...diffusion.guidance import classifier_free_guidance
 from ...diffusion.schedule import Schedule
-from ...diffusion.solvers import draw_noise, one_generator_each
+from ...diffusion.solvers import draw_noise, frame_noise, one_generator_each
 from ...diffusion.windows import TaperedMean, Window, plan_windows
 from ...encoders.gram import GramEncoder, load_gram
 from ...errors import ConditionError
@@ -42,16 +42,18 @@ Both = tuple[Tensor, Tensor]  # of sound, of picture
 class SoundingVideoPipeline(SoundPipeline):
     """Sound and picture from words; sound for a given picture; picture for a given sound.
 
-    Codecs and the towers that read words are shared, see `SoundPipeline`. With text encoders (CLAP's, and CLIP's for
-    the picture) words are read as the base models' are, without them by GRAM.
+    U-Nets, codecs and the towers that read words are shared, see `SoundPipeline`. With text encoders (CLAP's, and
+    CLIP's for the picture) words are read as the base models' are, without them by GRAM.
     """
 
     system = "sounding_video"
     accepts = frozenset({"video", "prompt", "negative_prompt", "duration_s", "num_inference_steps", "guidance_scale",
-                         "num_waveforms_per_prompt", "generator", "callback_on_step_end", "output_type"})
+                         "num_waveforms_per_prompt", "generator", "callback_on_step_end", "output_type", "sound"})
     options = OPTIONS
     shared = {"codec": load_codec, "gram": load_gram,  # noqa: RUF012 (never written to)
-              "pictures": lambda folder, dtype: PictureCodec.from_pretrained(folder, torch_dtype=dtype)}
+              "pictures": lambda folder, dtype: PictureCodec.from_pretrained(folder, torch_dtype=dtype),
+              "audio_unet": lambda folder, dtype: load_unet(folder, dtype)[0],
+              "video_unet": lambda folder, dtype: load_video_unet(folder, dtype)[0]}
     written_alone = ("pictures",)
 
     audio_unet: UNet2DConditionModel
@@ -66,46 +68,49 @@ class SoundingVideoPipeline(SoundPipeline):
     model_cpu_offload_seq = (  # type: ignore[assignment]
         "text_encoder->video_text_encoder->gram->connectors->audio_unet->video_unet->codec->pictures")
     _optional_components = ["text_encoder", "tokenizer", "video_text_encoder",  # noqa: RUF012 (diffusers reads it)
-                            "video_tokenizer", "codec", "pictures", "gram"]
+                            "video_tokenizer", "codec", "pictures", "gram", "audio_unet", "video_unet"]
 
-    def __init__(self, audio_unet: UNet2DConditionModel, video_unet: UNetMotionModel, connectors: Connectors,
-                 audio_scheduler: DDIMScheduler, video_scheduler: DDIMScheduler, text_encoder: Any = None,
-                 tokenizer: Any = None, video_text_encoder: Any = None, video_tokenizer: Any = None,
-                 codec: Codec | None = None, pictures: PictureCodec | None = None, gram: GramEncoder | None = None,
-                 folded_bins: int = 1, audio_gain: float = 1.0, video_gain: float = 1.0, native_s: float = 4.0,
-                 frame_rate: float = 8.0, size: int = 256, sampler: dict[str, Any] | None = None,
-                 codec_folder: str = "mel_codec", pictures_folder: str = "picture_codec", gram_folder: str = "gram",
-                 sees_film: bool = True) -> None:
+    def __init__(self, connectors: Connectors, audio_scheduler: DDIMScheduler, video_scheduler: DDIMScheduler,
+                 audio_unet: UNet2DConditionModel | None = None, video_unet: UNetMotionModel | None = None,
+                 text_encoder: Any = None, tokenizer: Any = None, video_text_encoder: Any = None,
+                 video_tokenizer: Any = None, codec: Codec | None = None, pictures: PictureCodec | None = None,
+                 gram: GramEncoder | None = None, folded_bins: int = 1, audio_gain: float = 1.0,
+                 video_gain: float = 1.0, native_s: float = 4.0, frame_rate: float = 8.0, size: int = 256,
+                 shared_noise: float = 0.0, sampler: dict[str, Any] | None = None, codec_folder: str = "mel_codec",
+                 pictures_folder: str = "picture_codec", gram_folder: str = "gram", audio_unet_folder: str = "mdg",
+                 video_unet_folder: str = "animatediff", sees_film: bool = True) -> None:
         super().__init__()
         self.register_modules(audio_unet=audio_unet, video_unet=video_unet, connectors=connectors,
                               audio_scheduler=audio_scheduler, video_scheduler=video_scheduler,
                               text_encoder=text_encoder, tokenizer=tokenizer, video_text_encoder=video_text_encoder,
                               video_tokenizer=video_tokenizer, codec=codec, pictures=pictures, gram=gram)
         self.register_to_config(folded_bins=folded_bins, audio_gain=audio_gain, video_gain=video_gain,
-                                native_s=native_s, frame_rate=frame_rate, size=size,
+                                native_s=native_s, frame_rate=frame_rate, size=size, shared_noise=shared_noise,
                                 sampler=sampler or asdict(SamplerDefaults()), codec_folder=codec_folder,
-                                pictures_folder=pictures_folder, gram_folder=gram_folder, sees_film=sees_film)
+                                pictures_folder=pictures_folder, gram_folder=gram_folder,
+                                audio_unet_folder=audio_unet_folder, video_unet_folder=video_unet_folder,
+                                sees_film=sees_film)
 
     @classmethod
     def from_parts(cls, preset: SoundingVideoPreset, **parts: Any) -> SoundingVideoPipeline:
-        """A pipeline with the preset's settings; missing U-Nets, schedules and connectors are new, other parts stay
-        absent. Raises ConditionError where the preset has no sizes for the picture's."""
+        """A pipeline with the preset's settings; U-Nets, schedules and connectors that are not named are new, other
+        parts stay absent. Raises ConditionError where the preset has no sizes for the picture's."""
         if preset.video is None and "video_unet" not in parts:
             raise ConditionError("the paper's U-Net for pictures comes from published folders; give video_unet.")
         made: dict[str, Any] = {}
         if not {"audio_unet", "audio_scheduler"} <= parts.keys():
             audio = AudioLDM(preset.audio)
             made |= {"audio_unet": audio.unet, "audio_scheduler": audio.scheduler}
-        gains = (preset.audio.text_gain, 1.0)
+        gains, shared_noise = (preset.audio.text_gain, 1.0), 0.0
         if preset.video is not None:
             made |= {"video_scheduler": DDIMScheduler(**preset.video.scheduler)}
             made |= {} if "video_unet" in parts else {"video_unet": new_unet(preset.video)}
-            gains = (preset.audio.text_gain, preset.video.text_gain)
+            gains, shared_noise = (preset.audio.text_gain, preset.video.text_gain), preset.video.shared_noise
         parts = made | parts
         if "connectors" not in parts:
             parts["connectors"] = build(parts["audio_unet"], parts["video_unet"], **preset.connectors).connectors
         return cls(**parts, folded_bins=preset.audio.folded_bins, audio_gain=gains[0], video_gain=gains[1],
-                   native_s=preset.native_s, frame_rate=preset.frame_rate, size=preset.size,
+                   shared_noise=shared_noise, native_s=preset.native_s, frame_rate=preset.frame_rate, size=preset.size,
                    sampler=asdict(preset.sampler), sees_film=not preset.reads_words)
 
     @property
@@ -119,7 +124,9 @@ class SoundingVideoPipeline(SoundPipeline):
         return float(self.config["native_s"])
 
     def pictures_wanted(self, duration_s: float, asked: Mapping[str, Any]) -> Pictures | None:
-        """As many a second as it was trained on: a given picture gets its sound."""
+        """As many a second as it was trained on: a given picture gets its sound. None where a sound is given."""
+        if asked.get("sound") is not None:
+            return None
         fps = self.config["frame_rate"]
         return Pictures(max(1, ceil(duration_s * fps - 1e-6)), self.config["size"], fps)
 
@@ -216,8 +223,9 @@ class SoundingVideoPipeline(SoundPipeline):
         times = adjusted(*schedules, settings.num_inference_steps, settings.gamma)
         levels = [of.run(list(steps)) for of, steps in zip(schedules, times, strict=True)]
         shapes = self._shapes(num_samples, len(generators))
-        x = [draw_noise(shape, generators).to(self._execution_device) if latents is None else latents
-             for shape, latents in zip(shapes, held, strict=True)]
+        noise = draw_noise(shapes[0], generators), frame_noise(shapes[1], generators, self.config["shared_noise"])
+        x = [drawn.to(self._execution_device) if latents is None else latents
+             for drawn, latents in zip(noise, held, strict=True)]
         clean = [torch.zeros_like(latents) for latents in x]
         scales = settings.guidance_scale, settings.video_guidance_scale
         joint = JointUNet(self.audio_unet, self.video_unet, self.connectors)

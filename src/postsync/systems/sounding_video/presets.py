@@ -46,7 +46,7 @@ def mini(text_dim: int = 128) -> SoundingVideoPreset:
     """Four seconds of 64 x 64 at 8 fps with sound."""
     return SoundingVideoPreset(
         audioldm.mini(text_dim), animatediff.mini(text_dim),
-        {"with_connector": (False, True, True), "connector_channel": 256, "multipliers": (1, 2)},
+        {"with_connector": (False, True, True), "connector_channel": 128, "multipliers": (1, 2)},
         SamplerDefaults(num_inference_steps=25, video_guidance_scale=4.0), size=64, reads_words=True)
 
 

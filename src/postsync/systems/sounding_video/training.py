@@ -16,16 +16,20 @@ from ...encoders.gram import load_gram
 from ...weights.layout import readable
 from . import presets
 from .joint import Connectors, ConnectorType, build
-from .objective import JointObjective
+from .objective import JointObjective, Schooling
 
 PRESETS = {"mini": presets.mini, "tiny": presets.tiny}
 
 
 def connectors(preset: str, audio: Path | None = None, video: Path | None = None, start: Path | None = None,
                codec: Path | None = None, pictures: Path | None = None, gram: Path | None = None,
-               connector_type: ConnectorType = "additive", train_motion: bool = False) -> JointObjective:
+               connector_type: ConnectorType = "additive", train_motion: bool = False, warm_up: int = 0,
+               picture_given: float = 0.0, sound_given: float = 0.0) -> JointObjective:
     """New connectors, or those in the folder `start`, between the U-Nets in the folders `audio` and `video`, by default
-    the bundled ones; the tiny preset has random ones. Raises WeightsError for folders of another model or size."""
+    the bundled ones; the tiny preset has random ones. `warm_up` and the shares: see `Schooling`.
+
+    Raises WeightsError for folders of another model or size.
+    """
     encoder = load_gram(gram or weights.bundled("gram")).float()
     sizes = PRESETS[preset](text_dim=encoder.embedding_dim)
     assert sizes.video is not None
@@ -44,4 +48,6 @@ def connectors(preset: str, audio: Path | None = None, video: Path | None = None
     return JointObjective(joint, (Schedule(heard[1]), Schedule(seen[1])),
                           MelCodec.from_pretrained(codec or weights.bundled("mel_codec")), images, encoder,
                           gains=(sizes.audio.text_gain, sizes.video.text_gain), folded_bins=sizes.audio.folded_bins,
-                          size=sizes.size, num_captions=sizes.video.num_captions, train_motion=train_motion)
+                          size=sizes.size, num_captions=sizes.video.num_captions,
+                          shared_noise=sizes.video.shared_noise, train_motion=train_motion,
+                          schooling=Schooling(warm_up, picture_given, sound_given))
