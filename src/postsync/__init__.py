@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Result,
         Soundtrack,
         caption,
+        create,
         generate,
         generate_all,
         open_clip,
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
 _PLACES = {  # public name -> the module that defines it, and its name there if different
     "load": ".registry:load_pipeline", "SYSTEMS": ".registry", "TRAINABLES": ".registry",
-    "caption": ".generation", "generate": ".generation", "generate_all": ".generation", "open_clip": ".generation",
-    "open_result": ".generation", "redo": ".generation", "repeat": ".generation", "Report": ".generation",
-    "ClipSession": ".generation", "Options": ".generation",
+    "caption": ".generation", "create": ".generation", "generate": ".generation", "generate_all": ".generation",
+    "open_clip": ".generation", "open_result": ".generation", "redo": ".generation", "repeat": ".generation",
+    "Report": ".generation", "ClipSession": ".generation", "Options": ".generation",
     "Progress": ".generation", "Result": ".generation", "Soundtrack": ".generation",
     "Timing": ".timing.timing", "Envelope": ".features.envelope",
     "Cue": ".protocols.pipeline", "Pipeline": ".protocols.pipeline", "Guide": ".protocols.guide",
@@ -47,8 +48,8 @@ _PLACES = {  # public name -> the module that defines it, and its name there if 
 }
 __all__ = ["SYSTEMS", "TRAINABLES", "Cancelled", "Clip", "ClipSession", "ConditionError", "Cue", "Envelope", "Event",
            "Guide", "MediaError", "Options", "Pipeline", "PostsyncError", "Progress", "Report", "Result", "Soundtrack",
-           "Step", "Timing", "WeightsError", "__version__", "caption", "generate", "generate_all", "load", "open_clip",
-           "open_result", "redo", "repeat"]
+           "Step", "Timing", "WeightsError", "__version__", "caption", "create", "generate", "generate_all", "load",
+           "open_clip", "open_result", "redo", "repeat"]
 
 
 def __getattr__(name: str) -> Any:

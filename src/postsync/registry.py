@@ -87,6 +87,11 @@ def captioning_systems() -> tuple[str, ...]:
     return tuple(name for name, entry in SYSTEMS.items() if entry.available and entry.captions)
 
 
+def creating_systems() -> tuple[str, ...]:
+    """The names of the systems that make pictures with their sound."""
+    return tuple(name for name, entry in SYSTEMS.items() if entry.available and entry.creates)
+
+
 def trainable(name: str) -> Trainable:
     """The trainable `name`; raises PostsyncError naming those that exist."""
     if name not in TRAINABLES:

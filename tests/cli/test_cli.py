@@ -97,7 +97,7 @@ def test_info_says_what_is_true_today(capsys: pytest.CaptureFixture[str]) -> Non
     assert facts == info.collect()
     systems = {s["name"]: s for s in facts["systems"]}
     assert systems["foleygram"]["available"]
-    assert not systems["sounding_video"]["available"]
+    assert systems["sounding_video"]["available"]
     assert all(b["megabytes"] <= 16 for b in facts["bundled"])
 
 
@@ -106,7 +106,7 @@ def test_info_is_short_and_tells_more_when_asked() -> None:
                    for more in ([], ["--all"]))
     assert (short.exit_code, long.exit_code) == (0, 0)
     assert len(short.stdout.splitlines()) <= 8
-    for text in ("not yet", "2510.05829"):
+    for text in ("runs: video with sound; mini", "2510.05829"):
         assert text in short.stdout
     assert "does not recognise objects" in " ".join(long.stdout.split())
     assert "licence" in long.stdout

@@ -124,7 +124,7 @@ def test_fetch_shows_the_licence_and_asks_before_anything_is_fetched(hub, cache,
     assert run("fetch", "bert") == 2
     told = capsys.readouterr()
     assert COMMIT in told.out
-    assert "1 files, 0.0 MB" in told.out
+    assert "1 file, 0.0 MB" in told.out
     assert "its page says: apache-2.0" in told.out
     assert "--accept-licence" in told.err
     assert not (cache / "hub").exists()

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 
 from .. import registry
 from ..errors import ConditionError
 from ..generation.options import Options, with_settings
 from ..generation.outputs import Outputs, make_folder
 from ..generation.requests import read_all_requests, read_cues
-from ..protocols.pipeline import Progress
 from ..protocols.system import read_pairs
-from . import exit_with
+from .reporting import Reporter, warnings_shown
 
 if TYPE_CHECKING:
     from ..generation.batch import Report
-    from ..protocols.pipeline import Pipeline
 
 
 def generate(videos: Sequence[Path], asked: Mapping[str, Any], pairs: Mapping[str, Sequence[str]], cues: Path | None,
@@ -45,10 +35,10 @@ def generate(videos: Sequence[Path], asked: Mapping[str, Any], pairs: Mapping[st
     given |= {"settings": read_pairs(pairs["set"], "--set NAME=VALUE")} if pairs["set"] else {}
     if num_samples < 1 or num_samples > 1000:
         raise ConditionError(f"--num-samples is {num_samples}; it must be between 1 and 1000.")
-    outputs, reporter = Outputs(**written), _Reporter(as_json, quiet)
+    outputs, reporter = Outputs(**written), Reporter(as_json, quiet)
     files = [Path(given[name]) for name in ("reference", "envelope", "onsets") if name in given]
     read = tuple(files + ([] if cues is None else [cues]))
-    with _warnings(quiet), reporter.bars:
+    with warnings_shown(quiet), reporter.bars:
         if span is not None or from_ is not None:
             report = _repeat_or_redo(videos, given, num_samples, span, from_, outputs, read, reporter)
         else:
@@ -57,7 +47,7 @@ def generate(videos: Sequence[Path], asked: Mapping[str, Any], pairs: Mapping[st
 
 
 def _new(videos: Sequence[Path], given: Mapping[str, Any], num_samples: int, skip_existing: bool, outputs: Outputs,
-         read: tuple[Path, ...], reporter: _Reporter) -> Report:
+         read: tuple[Path, ...], reporter: Reporter) -> Report:
     if not videos:
         raise ConditionError("no clip given; name clips, folders of clips or CSV files.")
     system = registry.system(given.get("system", registry.default_system()))
@@ -79,7 +69,7 @@ def _new(videos: Sequence[Path], given: Mapping[str, Any], num_samples: int, ski
 
 def _repeat_or_redo(videos: Sequence[Path], given: Mapping[str, Any], num_samples: int,
                     span: tuple[float, float] | None, from_: Path | None, outputs: Outputs, read: tuple[Path, ...],
-                    reporter: _Reporter) -> Report:
+                    reporter: Reporter) -> Report:
     from .lean_imports import import_diffusers
 
     import_diffusers()
@@ -101,63 +91,3 @@ def _repeat_or_redo(videos: Sequence[Path], given: Mapping[str, Any], num_sample
     assert span is not None
     return redo_run(video, span, given, num_samples, outputs, read, load=reporter.load, on_result=reporter.on_result,
                     on_progress=reporter.on_progress)
-
-
-class _Reporter:
-    """Reports progress on standard output; with --json on standard error, with a report at the end."""
-
-    def __init__(self, as_json: bool, quiet: bool) -> None:
-        self.as_json, self.quiet = as_json, quiet
-        self.bars = Bars(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
-                         TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=quiet)
-        self._task: TaskID | None = None
-
-    def load(self, options: Options) -> Pipeline:
-        """The options' pipeline."""
-        from ..generation.session import load_for
-
-        return load_for(options, progress_bar=False)  # the bar here shows every stage
-
-    def on_progress(self, progress: Progress) -> None:
-        """Show the stage."""
-        if self._task is None:
-            self._task = self.bars.add_task(progress.stage, total=1.0)
-        self.bars.update(self._task, description=progress.stage, completed=progress.fraction)
-
-    def say(self, text: str) -> None:
-        """A line for a person."""
-        if not self.quiet:
-            typer.echo(text, err=self.as_json)
-
-    def on_result(self, entry: Mapping[str, Any]) -> None:
-        """Report a result that was written."""
-        self.say(f"{entry['duration_s']:.3f} s, {entry['onsets']} onsets, seed {entry['seed']}")
-        for caption in entry["captions"]:
-            self.say(f"caption: {caption}")
-        for kind in ("output", "wav_file", "envelope_file", "onsets_file", "plot_file"):
-            if kind in entry:
-                self.say(f"wrote {entry[kind]}")
-
-    def end(self, report: Report) -> None:
-        """The report; raises the one error of a single clip, typer.Exit (2) after a list of several."""
-        for entry in report.skipped:
-            self.say(f"skipped {entry['input']}: {entry['output']} exists")
-        if self.as_json:
-            typer.echo(json.dumps(report.to_json(), indent=2))
-        if report.failures and not report.results and not report.skipped and len(report.failures) == 1:
-            raise report.failures[0]
-        total = len({entry["input"] for entry in (*report.results, *report.skipped, *report.errors)})
-        exit_with([entry["error"] for entry in report.errors], total)
-
-
-@contextlib.contextmanager
-def _warnings(quiet: bool) -> Iterator[None]:
-    """Warnings go to standard error, one line each; none where only errors are printed."""
-    log, handler = logging.getLogger("postsync"), logging.StreamHandler()
-    handler.setLevel(logging.ERROR if quiet else logging.WARNING)
-    handler.setFormatter(logging.Formatter("postsync: %(message)s"))
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)

@@ -65,8 +65,9 @@ def fetch(
     entry = registry.download(name)
     folder = to or hub.fetched_folder(name)
     found = hub.listing(entry, revision)
+    count = f"{len(found.files)} file{'s' if len(found.files) != 1 else ''}"
     typer.echo(f"{name}, for {entry.used_for}: {entry.repository} at commit {found.commit}\n"
-               f"  {len(found.files)} files, {found.size / 1e6:,.1f} MB, into {folder}\n"
+               f"  {count}, {found.size / 1e6:,.1f} MB, into {folder}\n"
                f"  licence: {entry.licence}" + (f"; its page says: {found.licence}" if found.licence else ""))
     if hub.is_fetched(folder, found.commit):
         typer.echo("It is there already.")

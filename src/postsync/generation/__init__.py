@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..protocols.pipeline import Progress
     from .batch import Report, generate_all
     from .captioning import caption
+    from .creation import create
     from .earlier import open_result, redo, repeat
     from .options import Options
     from .result import Result
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from .soundtrack import Recipe, Soundtrack
 
 __all__ = ["ClipSession", "Options", "Progress", "Recipe", "Report", "Result", "Sidecar", "Soundtrack", "caption",
-           "generate", "generate_all", "open_clip", "open_result", "redo", "repeat"]
+           "create", "generate", "generate_all", "open_clip", "open_result", "redo", "repeat"]
 
 _PLACES = {  # public name -> the module that defines it
     "Options": ".options", "Progress": "..protocols.pipeline", "Recipe": ".soundtrack", "Result": ".result",
     "Soundtrack": ".soundtrack",
     "Report": ".batch", "generate_all": ".batch", "open_result": ".earlier", "redo": ".earlier", "repeat": ".earlier",
-    "caption": ".captioning", "ClipSession": ".session", "generate": ".session", "open_clip": ".session",
-    "Sidecar": ".sidecar",
+    "caption": ".captioning", "create": ".creation", "ClipSession": ".session", "generate": ".session",
+    "open_clip": ".session", "Sidecar": ".sidecar",
 }
 
 

@@ -38,8 +38,8 @@ class Report:
         """The report as one JSON document."""
         return {"results": self.results, "skipped": self.skipped, "errors": self.errors}
 
-    def failed(self, video: Path, error: Exception) -> None:
-        """Record a clip that failed."""
+    def failed(self, video: Path | str, error: Exception) -> None:
+        """Record a clip, or a sentence, that failed."""
         if not isinstance(error, PostsyncError):
             log.debug("%s", video, exc_info=error)
             error = PostsyncError(f"{video}: unexpected {type(error).__name__} ({error}); please report it")
@@ -48,7 +48,9 @@ class Report:
 
     def made(self, result: Result, target: Path, extras: dict[str, Path], take: int) -> dict[str, Any]:
         """Record a written result; returns its entry."""
-        entry = {"input": result.picture.name, "output": str(target), "sidecar": str(sidecar_path(target)),
+        base = result.recipes[0]
+        source = result.picture.name if not base.created else base.options.prompt or base.options.given_sound
+        entry = {"input": source, "output": str(target), "sidecar": str(sidecar_path(target)),
                  "soundtrack": str(lossless_path(target)),
                  **{f"{kind}_file": str(path) for kind, path in extras.items()},
                  "take": take, "seed": result.seed, "prompt": result.prompt, "duration_s": result.duration_s,

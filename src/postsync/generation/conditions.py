@@ -34,7 +34,7 @@ from .steady import with_steady_sounds
 log = logging.getLogger(__name__)
 
 _CHOSEN = frozenset({"prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "envelope", "control_scale",
-                     "reference_audio", "guides"})  # arguments that are a user's to give
+                     "reference_audio", "guides", "sound"})  # arguments that are a user's to give
 TIMING_PART = "timing"  # name of the part for the timing reader's weights
 
 
@@ -48,6 +48,7 @@ class Conditions:
     timing: Timing | None  # None: the pipeline follows the picture alone
     frames: Tensor | None  # (n, 3, H, W) uint8 of the part, if the pipeline uses pictures
     reference: Tensor | None  # (C, N) at the pipeline's rate
+    sound: Tensor | None = None  # (C, N) at the pipeline's rate, a given one that gets pictures
     guides: tuple[Guide, ...] = ()  # those that the options name, then those that were given; told what to follow
 
 
@@ -93,9 +94,8 @@ def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timi
         timing = with_steady_sounds(known.timings[reader, options.parts.get(TIMING_PART)], options, duration_s)
     elif timing is None and source is not None:
         timing = read_timing_file(options, duration_s)
-    reference = None
-    if options.reference is not None:
-        reference = torch.from_numpy(read_audio(options.reference, pipeline.sampling_rate, mono=True))
+    reference, sound = (None if file is None else torch.from_numpy(read_audio(file, pipeline.sampling_rate))
+                        for file in (options.reference, options.given_sound))
     start_s, end_s = part or part_of(duration_s, options)
     timing = timing and timing.fitted(duration_s)
     if timing is not None and options.control_scale != 0 and timing.moved(options.offset_ms / 1000).silent(start_s,
@@ -107,7 +107,7 @@ def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timi
     for guide in all_guides:
         if isinstance(guide, ConditionedGuide):
             _tell(guide, picture, options, (start_s, end_s), known)
-    return Conditions(picture, start_s, end_s, timing, frames_of(images), reference, all_guides)
+    return Conditions(picture, start_s, end_s, timing, frames_of(images), reference, sound, all_guides)
 
 
 def _named_guides(options: Options, pipeline: Pipeline) -> list[Guide]:
@@ -179,7 +179,7 @@ def pipeline_arguments(options: Options) -> dict[str, Any]:
     asked = {"prompt": options.cues or None if options.prompt is None else options.prompt,
              "negative_prompt": options.negative_prompt,
              "num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale,
-             "control_scale": options.control_scale, "reference_audio": options.reference,
+             "control_scale": options.control_scale, "reference_audio": options.reference, "sound": options.given_sound,
              "envelope": options.timing or options.envelope or options.onsets or (options.offset_ms or None),
              "guides": options.guides or None, **of_system(options.settings)}
     return {name: value for name, value in asked.items() if value is not None}
@@ -215,7 +215,7 @@ def check_accepted(pipeline: Pipeline, options: Options, more: Iterable[str] = (
     if options.captioner is not None:
         more = (*more, "prompt")
     if refused := sorted({*asked, *more} - own.keys() - pipeline.accepts):
-        names = {"envelope": "a timing", "reference_audio": "a reference"}
+        names = {"envelope": "a timing", "reference_audio": "a reference", "sound": "a given sound"}
         taken = sorted(name for name in pipeline.accepts if name in _CHOSEN)
         raise ConditionError(f"{pipeline.system} does not take {', '.join(names.get(n, n) for n in refused)}; drop "
                              f"that (it takes {', '.join(names.get(n, n) for n in taken)}).")

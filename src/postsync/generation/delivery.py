@@ -15,7 +15,7 @@ import soundfile
 from torch import Tensor
 
 from ..errors import MediaError
-from ..media.audio import audio_blocks, blocks_of, native_name, resampled_blocks
+from ..media.audio import audio_blocks, blocks_of, native_name, read_audio, resampled_blocks
 from ..media.loudness import LoudnessTarget, normalise_blocks
 from ..notes import note
 
@@ -33,6 +33,16 @@ def at_delivery_rate(audio: Tensor, sampling_rate: int, duration_s: float) -> np
     source = audio.detach().cpu().float().numpy()
     waveform = np.zeros((len(source), round(duration_s * DELIVERY_RATE)), np.float32)
     _fill(waveform, resampled_blocks(source, sampling_rate, DELIVERY_RATE))
+    return waveform
+
+
+def as_it_is(path: Path, duration_s: float) -> np.ndarray:
+    """A recording, mono or stereo (C, N) at 48 kHz, cut or padded to a length, at its own loudness. Raises
+    MediaError."""
+    found = read_audio(path, DELIVERY_RATE, mono=False, max_duration_s=duration_s)
+    found = found if len(found) <= 2 else found.mean(axis=0, keepdims=True)
+    waveform = np.zeros((len(found), round(duration_s * DELIVERY_RATE)), np.float32)
+    _fill(waveform, [found])
     return waveform
 
 

@@ -28,6 +28,11 @@ def result_files(result: Path) -> list[Path]:
     return list(dict.fromkeys((result, sidecar_path(result), lossless_path(result))))
 
 
+def name_of_words(text: str) -> str:
+    """A sentence as the stem of a file: "A stick hits wood!" -> "a_stick_hits_wood"."""
+    return re.sub(r"\W+", "_", text.lower()).strip("_")[:60].rstrip("_") or "clip"
+
+
 def free_name(path: Path, files: Callable[[Path], Sequence[Path]] = lambda path: (path,)) -> Path:
     """`path`, or where one of its `files` exists the first free one of `<stem>.run2<suffix>`, `.run3` ..."""
     stem = re.sub(r"\.run\d+$", "", path.stem)

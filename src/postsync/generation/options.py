@@ -32,6 +32,7 @@ class OptionValues(TypedDict, total=False):
     cues: Sequence[Cue | tuple[float, float, str]]
     captioner: str | Path
     reference: str | Path
+    given_sound: str | Path
     num_inference_steps: int
     guidance_scale: float
     control_scale: float
@@ -67,6 +68,8 @@ class Options(BaseModel):
     captioner: str | None = Field(None, description="folder of an image-to-text model that says what is seen where "
                                                     "there is no prompt; the prompt is recorded in its place")
     reference: str | None = Field(None, description="path of a recording whose timbre is imitated")
+    given_sound: str | None = Field(None, description="path of a recording that gets pictures, of systems that make "
+                                                      "them")
     seed: int = Field(-1, ge=-1, le=2**63 - 1, description="-1 draws one")
     num_inference_steps: int | None = Field(None, ge=1, le=1000)
     guidance_scale: float | None = Field(None, ge=0, le=50)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from ..media.picture import FramesPicture, Picture
 from ..protocols.pipeline import Callback, OnProgress, Pipeline, stage
 from .conditions import Conditions, pipeline_arguments
-from .delivery import DELIVERY_RATE, at_delivery_rate, level, loudness_target, on_24_bits, placed
+from .delivery import DELIVERY_RATE, as_it_is, at_delivery_rate, level, loudness_target, on_24_bits, placed
 from .options import Options
 from .requests import cues_within
 from .result import Result
@@ -36,12 +37,13 @@ def make_result(conditions: Conditions, options: Options, pipeline: Pipeline, *,
     """The soundtrack of a whole clip, silent outside the conditions' part, under its picture or the pipeline's own."""
     part = render(conditions, options, pipeline, callback=callback, on_progress=on_progress)
     given = conditions.guides[len(options.guides):]  # objects, which no sidecar can name
-    num_samples = round(conditions.picture.info.duration_s * DELIVERY_RATE)
+    picture = part.picture or conditions.picture
+    num_samples = round(picture.info.duration_s * DELIVERY_RATE)
     waveform = on_24_bits(placed(part.waveform, conditions.start_s, num_samples))
     recipe = Recipe(options, conditions.timing, guides=tuple(type(guide).__name__ for guide in given),
-                    used=values_used(pipeline, options))
+                    used=values_used(pipeline, options), created=part.picture is not None)
     soundtrack = Soundtrack(waveform, (recipe,), part.gain_db, part.captions, weights=weight_folders(pipeline, options))
-    return Result(part.picture or conditions.picture, soundtrack)
+    return Result(picture, soundtrack)
 
 
 def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept_gain_db: float | None = None,
@@ -72,6 +74,8 @@ def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept
     picture = None if output.frames is None else FramesPicture(output.frames[0], fps=output.frame_rate)
     captions = output.captions or ()
     del output
+    if options.given_sound is not None:
+        return Rendered(as_it_is(Path(options.given_sound), end_s - start_s), 0.0, captions, picture)
     waveform = at_delivery_rate(audio, pipeline.sampling_rate, end_s - start_s)
     del audio  # of ten minutes, 38 MB that are no longer needed
     gain_db = level(waveform, loudness_target(options.target_lufs, kept_gain_db), levelling)
@@ -81,8 +85,8 @@ def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept
 def _arguments(conditions: Conditions, options: Options) -> dict[str, Any]:
     """The arguments of the pipeline besides times, seeds and guides; those not given are left to its preset."""
     cues = cues_within(options.cues, options.prompt, conditions.start_s, conditions.end_s)
-    read = {"prompt": cues or options.prompt, "reference_audio": conditions.reference, "video": conditions.frames,
-            "envelope": None, "guides": None}
+    read = {"prompt": cues or options.prompt, "reference_audio": conditions.reference, "sound": conditions.sound,
+            "video": conditions.frames, "envelope": None, "guides": None}
     return {name: value for name, value in (pipeline_arguments(options) | read).items() if value is not None}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import ConditionError, MediaError, WeightsError
 from ..media.container import check_readable, sha256_of
+from ..media.picture import NoPicture
 from ..notes import kept_notes, note
 from ..protocols.pipeline import OnProgress, Pipeline
 from ..timing.timing import Timing
@@ -49,7 +50,7 @@ def repeat_run(named: Path, video: Path | None, outputs: Outputs, *, load: Load,
     taken = sidecar.result.exists() or outputs.output is not None
     target = next(_targets(sidecar, outputs, "again")) if taken else sidecar.result
     own = () if target == sidecar.result else (sidecar.path,)  # at its old path the sidecar is rewritten
-    _check(sidecar, video, outputs, {target: ""}, own)
+    _check(sidecar, video if sidecar.needs_picture else None, outputs, {target: ""}, own)
     pipeline, provenance = prepared(sidecar, video, load)
     report = Report()
     result = repeat(sidecar, video, pipeline, on_progress)
@@ -91,11 +92,12 @@ def check_unchanged(sidecar: Sidecar, video: Path, provenance: Provenance) -> No
     if sidecar.video_sha256 is not None and sha256_of(video) != sidecar.video_sha256:
         raise MediaError(f"{video}: is not the clip that {sidecar.path.name} was made from (its SHA-256 differs); name "
                          "the original clip, or generate it again with the options that the sidecar holds")
-    for recipe, known in zip(sidecar.recipes, sidecar.reference_sha256):
-        reference = recipe.options.reference
-        if reference is not None and sha256_of(reference) != known:
-            raise MediaError(f"{reference}: is not the reference that {sidecar.path.name} was made with; restore the "
-                             "original, or generate the clip again")
+    for recipe, known in zip(sidecar.recipes, sidecar.recordings_sha256):
+        for name, sha256 in known.items():
+            recording = getattr(recipe.options, name)
+            if recording is not None and sha256_of(recording) != sha256:
+                raise MediaError(f"{recording}: is not the {name.replace('_', ' ')} that {sidecar.path.name} was made "
+                                 "with; restore the original, or generate the clip again")
     names = sidecar.provenance.weights.keys() | provenance.weights.keys()
     if changed := sorted(n for n in names if sidecar.provenance.weights.get(n) != provenance.weights.get(n)):
         raise WeightsError(f"{sidecar.path}: was made with other weights ({', '.join(changed)}); use the version of "
@@ -116,17 +118,19 @@ def repeat(sidecar: Sidecar, video: Path, pipeline: Pipeline, on_progress: OnPro
             raise ConditionError(f"{sidecar.path}: was made with guides of a program ({', '.join(recipe.guides)}); "
                                  "repeat it in that program.")
     base, *later = sidecar.recipes
-    picture, known = sidecar.picture(video), PictureCache()
+    shown = NoPicture(sidecar.duration_s) if base.created else sidecar.picture(video)
+    known, exact = PictureCache(), base.created or sidecar.video is not None
     with kept_notes() as notes:
-        if sidecar.video is None:
+        if not exact:
             note(log, "%s: its picture was not a file's; where the system looks at it, the samples may differ",
                  sidecar.path)
-        conditions = read_conditions(picture, base.options, pipeline, base.timing, known=known, on_progress=on_progress)
-        result = make_result(conditions, base.options, pipeline, on_progress=on_progress)
-        result = Result(picture, replace(result.soundtrack, notes=sidecar.notes))
+        conditions = read_conditions(shown, base.options, pipeline, base.timing, known=known, on_progress=on_progress)
+        made = make_result(conditions, base.options, pipeline, on_progress=on_progress)
+        result = Result(sidecar.picture(video), replace(made.soundtrack, notes=sidecar.notes))
         for recipe in later:
             result = _with_span(result, recipe, pipeline, on_progress, known)
-        if fingerprint(result.waveform) != sidecar.soundtrack_sha256 and sidecar.video is not None:
+        result = replace(result, picture=made.picture)
+        if fingerprint(result.waveform) != sidecar.soundtrack_sha256 and exact:
             note(log, "%s: repeated, but not sample for sample; it was made on another machine or with other versions",
                  sidecar.path)
     return result.with_notes(notes)
@@ -183,7 +187,8 @@ def _changed(earlier: Result, changes: Mapping[str, Any], pipeline: Pipeline) ->
     if "settings" in new:
         new["settings"] = dict(earlier.options.settings) | new["settings"]
     retimed = any(name in changes for name in _RETIMING)
-    return earlier.options.replaced({"offset_ms": 0.0, **(dict.fromkeys(_RETIMING) if retimed else {}), **new})
+    kept_out = dict.fromkeys(("given_sound", *(_RETIMING if retimed else ())))
+    return earlier.options.replaced({"offset_ms": 0.0, **kept_out, **new})
 
 
 def _with_span(earlier: Result, recipe: Recipe, pipeline: Pipeline, on_progress: OnProgress | None,
@@ -219,14 +224,17 @@ def _targets(sidecar: Sidecar, outputs: Outputs, word: str) -> Iterator[Path]:
             yield path
 
 
-def _check(sidecar: Sidecar, video: Path, outputs: Outputs, targets: Mapping[Path, str], own: tuple[Path, ...]) -> None:
-    """Raise MediaError if the clip is missing or a file cannot be written."""
-    if not video.exists():
-        raise MediaError(f"{video}: the clip of {sidecar.path.name} no longer exists; restore it, or name it: "
-                         "postsync generate CLIP --from SIDECAR")
-    check_readable(video)
+def _check(sidecar: Sidecar, video: Path | None, outputs: Outputs, targets: Mapping[Path, str],
+           own: tuple[Path, ...]) -> None:
+    """Raise MediaError if the clip is missing, where one is needed, or a file cannot be written."""
+    if video is not None:
+        if not video.exists():
+            raise MediaError(f"{video}: the clip of {sidecar.path.name} no longer exists; restore it, or name it: "
+                             "postsync generate CLIP --from SIDECAR")
+        check_readable(video)
+        own = (video, *own)
     for target, mark in targets.items():
-        outputs.check(target, mark, (video, *own), None if sidecar.video is None else video,
+        outputs.check(target, mark, own, None if sidecar.video is None else video,
                       sidecar.recipes[0].options)
 
 

@@ -161,9 +161,9 @@ def generate(video: Source | None, prompt: str | None = None, *, pipeline: Pipel
     """Sound for a silent clip; the clip's own audio is never listened to.
 
     Arguments are those of `open_clip` and `ClipSession.takes`; options by keyword: negative_prompt, cues, captioner,
-    reference, num_inference_steps, guidance_scale, control_scale, timing, onsets, offset_ms, start_s, duration_s,
-    target_lufs, sound, audio_codec, mix_db, and the system's own (`pipeline.options`). Without a `pipeline`: system,
-    preset, parts, device, dtype. With `video` None, `duration_s` is the length of the sound.
+    reference, given_sound, num_inference_steps, guidance_scale, control_scale, timing, onsets, offset_ms, start_s,
+    duration_s, target_lufs, sound, audio_codec, mix_db, and the system's own (`pipeline.options`). Without a
+    `pipeline`: system, preset, parts, device, dtype. With `video` None, `duration_s` is the length of the sound.
 
     Returns:
         Result with a waveform of exactly the clip's length at 48 kHz.

@@ -31,6 +31,7 @@ from .soundtrack import Recipe, Soundtrack
 
 FORMAT = 2  # increased when an earlier version could no longer read it
 READABLE = (1, 2)  # 1: always of a clip, and without notes, captions, guides, parts and settings
+RECORDINGS = ("reference", "given_sound")  # options that name one; its SHA-256 is kept
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Sidecar:
     video: Path | None
     video_sha256: str | None
     recipes: tuple[Recipe, ...]
-    reference_sha256: tuple[str | None, ...]  # for each recipe
+    recordings_sha256: tuple[Mapping[str, str | None], ...]  # for each recipe, by the option that names the recording
     gain_db: float | None
     soundtrack_sha256: str
     duration_s: float  # of the picture
@@ -88,6 +89,11 @@ class Sidecar:
     def result(self) -> Path:
         """The result it belongs to."""
         return self.path.with_suffix("")
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether repeating it needs `picture_file`: not where the system makes the picture again."""
+        return not self.recipes[0].created or len(self.recipes) > 1
 
     @property
     def picture_file(self) -> Path:
@@ -128,7 +134,7 @@ class Sidecar:
             raise ConditionError("its input is not there")
         return cls(path, None if clip is None else path.parent / clip["path"], None if clip is None else clip["sha256"],
                    tuple(_recipe(entry, path.parent) for entry in entries),
-                   tuple(entry["reference_sha256"] for entry in entries),
+                   tuple({name: entry.get(f"{name}_sha256") for name in RECORDINGS} for entry in entries),
                    None if data["gain_db"] is None else float(data["gain_db"]),
                    data["soundtrack"]["sha256"], float(data["duration_s"]),
                    Provenance(dict(data["weights"]), dict(data["versions"])),
@@ -136,15 +142,15 @@ class Sidecar:
 
 
 def _recipe(data: dict[str, Any], folder: Path) -> Recipe:
-    """One recipe; paths of references are relative to the sidecar's folder."""
+    """One recipe; paths of recordings are relative to the sidecar's folder."""
     options, span = Options.from_json(data["options"]), data.get("span")
-    if options.reference is not None:
-        options = options.replaced({"reference": str(folder / options.reference)})
+    options = options.replaced({name: str(folder / path) for name in RECORDINGS
+                                if (path := getattr(options, name)) is not None})
     span = None if span is None else (float(span[0]), float(span[1]))
     guides = tuple(map(str, data.get("guides", ())))
-    used = dict(data.get("used", {}))  # absent from earlier sidecars
+    used, created = dict(data.get("used", {})), bool(data.get("created", False))  # absent from earlier sidecars
     if data["envelope"] is None:  # the system took the timing from the picture itself
-        return Recipe(options, None, span, guides, used)
+        return Recipe(options, None, span, guides, used, created)
     values = torch.tensor(data["envelope"], dtype=torch.float32)
     timing = Timing(Envelope(values, float(data["envelope_rate"]), estimated=bool(data["estimated"])),
                     torch.tensor([t for t, _ in data["onsets"]], dtype=torch.float64))
@@ -176,15 +182,15 @@ def describe(soundtrack: Soundtrack, duration_s: float, clip: Path | None, input
 
 def _described(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """One recipe; its envelope and onsets are without the offset, which is among the options."""
-    timing, reference = recipe.timing, recipe.options.reference
-    options = recipe.options.to_json()
-    if reference is not None:
-        options["reference"] = _path_from(folder, Path(reference))
+    timing, options = recipe.timing, recipe.options.to_json()
+    recordings = {name: getattr(recipe.options, name) for name in RECORDINGS}
+    options |= {name: _path_from(folder, Path(path)) for name, path in recordings.items() if path is not None}
     options["parts"] = {name: str(Path(part).absolute()) for name, part in recipe.options.parts.items()}
     if Path(recipe.options.preset).is_dir() and recipe.options.preset not in registry.system(options["system"]).presets:
         options["preset"] = str(Path(recipe.options.preset).absolute())
     described = {"seed": recipe.options.seed, "options": options, "used": dict(recipe.used), "guides": recipe.guides,
-                 "reference_sha256": None if reference is None else sha256_of(reference)}
+                 "created": recipe.created, **{f"{name}_sha256": None if path is None else sha256_of(path)
+                                               for name, path in recordings.items()}}
     if timing is None:
         return described | {"timing": None, "envelope": None}
     files = [name for name in ("envelope", "onsets") if getattr(recipe.options, name) is not None]

@@ -23,7 +23,8 @@ class Recipe:
 
     `timing` is without the options' offset, and None if the system takes it from the picture itself. `guides`: the
     guides that a caller gave as objects, by their class names; such a recipe cannot be repeated from a file.
-    `used`: every value that the pipeline worked with, the defaults of its preset too.
+    `used`: every value that the pipeline worked with, the defaults of its preset too. `created`: the pipeline made the
+    picture as well.
     """
 
     options: Options
@@ -31,6 +32,7 @@ class Recipe:
     span: tuple[float, float] | None = None
     guides: tuple[str, ...] = ()
     used: Mapping[str, Any] = field(default_factory=dict)
+    created: bool = False
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
         sentences += _about_words([text for options in runs for text in
                                    (options.prompt, options.negative_prompt, *(cue.text for cue in options.cues))
                                    if text], pipeline)
-    if any(pipeline.pictures_wanted(1.0, pipeline_arguments(options)) is not None for options in runs):
+    if any(pipeline.pictures_wanted(1.0, pipeline_arguments(options)) is not None for options in runs
+           if not (takes_words and (options.prompt or options.cues))):
         more = "; describe the sound with a prompt" if takes_words else ""
         sentences.append("the picture alone says what sounds, and this preset knows only the drawn pictures of its "
                          f"scenes{more}")

@@ -123,6 +123,7 @@ class System:
     options: Mapping[str, Option] = field(default_factory=dict)  # the pipeline's own, besides the common ones
     assembly: Assembly | None = None
     captions: bool = False  # its pipeline says what a clip sounds like (`protocols.pipeline.Captions`)
+    creates: bool = False  # without a clip its pipeline makes pictures too, from words, or for a `sound` given (C, N)
 
     @property
     def available(self) -> bool:
