@@ -128,7 +128,7 @@ def create_all(planned: Sequence[PlannedClip], options: Options, outputs: Output
     that cannot be loaded or makes no pictures, Cancelled."""
     report, pipeline = Report(), load(options)
     told = [options.replaced({"prompt": clip.sentence}) for clip in planned]
-    announce(told, pipeline)
+    announce(told, pipeline, pictured=False)
     with kept_notes() as notes:
         length_s = picture_length(pipeline, duration_s, options.given_sound)
     provenance, seed = Provenance.of(weight_folders(pipeline, options)), fresh_seed()

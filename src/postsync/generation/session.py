@@ -102,7 +102,7 @@ class ClipSession:
             raise ConditionError("a timing was given, and timing or onsets name another; give one of them.")
         objects = [guide for guide in guides if not isinstance(guide, str)]
         self._check(asked, timing, objects, callback_on_step_end)
-        announce([asked], self.pipeline)
+        announce([asked], self.pipeline, pictured=not isinstance(self.picture, NoPicture))
         return self.takes_of(asked, range(num_samples), timing=timing, guides=objects, callback=callback_on_step_end,
                              on_progress=on_progress)
 
@@ -120,7 +120,7 @@ class ClipSession:
         source = timing_source(options, self.pipeline)
         if timing is None and source in READERS and conditions.timing is not None:
             options = options.replaced({"timing": source})  # the actual reader, for the sidecar
-        advised = advice([options], self.pipeline)
+        advised = advice([options], self.pipeline, pictured=not isinstance(self.picture, NoPicture))
         for k in numbers:
             with kept_notes() as made:
                 result = make_result(conditions, options.replaced({"seed": options.seed + k}), self.pipeline,

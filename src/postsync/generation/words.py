@@ -32,14 +32,15 @@ _NEAR = 0.7  # least share of letters in common
 CAPTION_SIZE = 384  # pixels a side of the picture that is captioned
 
 
-def announce(runs: Sequence[Options], pipeline: Pipeline) -> None:
-    """Warn once for all of `runs` about what the pipeline's weights do not know."""
-    for sentence in advice(runs, pipeline):
+def announce(runs: Sequence[Options], pipeline: Pipeline, *, pictured: bool = True) -> None:
+    """Warn once for all of `runs` about what the pipeline's weights do not know; `pictured`: whether there is a picture
+    to look at."""
+    for sentence in advice(runs, pipeline, pictured=pictured):
         log.warning("%s", sentence)
 
 
-def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
-    """Warnings that name requested words, or real pictures, that the weights do not know."""
+def advice(runs: Sequence[Options], pipeline: Pipeline, *, pictured: bool = True) -> list[str]:
+    """Warnings that name requested words, or real pictures, that the weights do not know; see `announce`."""
     if pipeline.knows_film:
         return []
     sentences = []
@@ -48,11 +49,13 @@ def advice(runs: Sequence[Options], pipeline: Pipeline) -> list[str]:
         sentences += _about_words([text for options in runs for text in
                                    (options.prompt, options.negative_prompt, *(cue.text for cue in options.cues))
                                    if text], pipeline)
-    if any(pipeline.pictures_wanted(1.0, pipeline_arguments(options)) is not None for options in runs
-           if not (takes_words and (options.prompt or options.cues))):
-        more = "; describe the sound with a prompt" if takes_words else ""
-        sentences.append("the picture alone says what sounds, and this preset knows only the drawn pictures of its "
-                         f"scenes{more}")
+    looking = [options for options in runs if pictured
+               and pipeline.pictures_wanted(1.0, pipeline_arguments(options)) is not None]
+    if looking:
+        told = takes_words and all(options.prompt or options.cues for options in looking)
+        more = "; describe the sound with a prompt" if takes_words and not told else ""
+        sentences.append(("the picture counts beside the words" if told else "the picture alone says what sounds")
+                         + f", and this preset knows only the drawn pictures of its scenes{more}")
     return sentences
 
 
