@@ -15,10 +15,15 @@ LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", 
           "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
 
 
+def run(*arguments: str) -> None:
+    """Python with these arguments; a failure shows what it wrote."""
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     for name, launch, accumulation in (("one", [], "2"), ("two", LAUNCH, "1")):
-        subprocess.run([sys.executable, *launch, DRIVER, str(tmp_path / name), accumulation], check=True,
-                       capture_output=True, timeout=300)
+        run(*launch, DRIVER, str(tmp_path / name), accumulation)
     one, two = (load_file(tmp_path / name / "export" / "transformer" / "diffusion_pytorch_model.safetensors")
                 for name in ("one", "two"))
     assert one.keys() == two.keys()
@@ -29,8 +34,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
 
 
 def test_all_processes_go_by_one_clock(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, *LAUNCH, DRIVER, str(tmp_path / "run"), "1", "late"], check=True,
-                   capture_output=True, timeout=120)
+    run(*LAUNCH, DRIVER, str(tmp_path / "run"), "1", "late")
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     steps = json.loads((tmp_path / "run" / "export" / "training.json").read_text())["steps"]
     assert 0 < lines[-1]["step"] == steps
