@@ -10,7 +10,9 @@ from typer.core import TyperCommand
 
 from .. import registry
 from ..timing.readers import READERS
-from .tables import GUIDES_HELP, PARTS_HELP, SETTINGS_HELP
+from . import run_options as shared
+from .run_options import MODEL, WHAT, option
+from .tables import GUIDES_HELP
 
 ClipArgument = Annotated[list[Path] | None, typer.Argument(
     help="clips, folders of clips, or CSV files `video,prompt[,negative_prompt,seed,start,end]`; with --redo one "
@@ -41,13 +43,7 @@ def _is_number(words: list[str]) -> bool:
         return False
 
 
-def option(text: str, *names: str, group: str = "What is written") -> typer.models.OptionInfo:
-    """An option with its help, under a heading."""
-    return typer.Option(*names, help=text, rich_help_panel=group, show_default=False)
-
-
-WHAT, WHEN, PART, OWN = "Sound", "Timing", "Parts and repetitions", "The clip's own sound"
-MODEL = "The model"
+WHEN, PART, OWN = "Timing", "Parts and repetitions", "The clip's own sound"
 
 
 def generate(
@@ -58,10 +54,10 @@ def generate(
     captioner: Annotated[Path | None, option("folder of an image-to-text model that says what is seen, in place of a "
                                              "prompt", group=WHAT)] = None,
     reference: Annotated[Path | None, option("a recording whose timbre is imitated", group=WHAT)] = None,
-    lufs: Annotated[float | None, option("loudness of the sound, LUFS, -70 to 0 (default -20)", group=WHAT)] = None,
-    seed: Annotated[int | None, option("default -1: drawn at random and printed", group=WHAT)] = None,
-    num_samples: Annotated[int, option("takes, with seed, seed + 1, ... (default 1)", group=WHAT)] = 1,
-    steps: Annotated[int | None, option("denoising steps", group=WHAT)] = None,
+    lufs: shared.Lufs = None,
+    seed: shared.Seed = None,
+    num_samples: shared.NumSamples = 1,
+    steps: shared.Steps = None,
     guidance_scale: Annotated[float | None, option("how closely to follow the prompt or the picture, 0 to 50",
                                                     group=WHAT)] = None,
     guide: Annotated[list[str] | None, option(GUIDES_HELP, group=WHAT)] = None,
@@ -82,22 +78,21 @@ def generate(
     output: Annotated[Path | None, option("a file for one result, else a folder; default: beside the clip, "
                                           "<stem>.postsync.<ext>", "--output", "-o")] = None,
     skip_existing: Annotated[bool, option("skip results whose file exists", "--skip-existing")] = False,
-    force: Annotated[bool, option("overwrite earlier results; without it a new one gets a number", "--force")] = False,
-    audio_codec: Annotated[str | None, option("of a video's sound: aac, opus, flac or pcm (24 bits); default: the "
-                                              "container's usual one")] = None,
-    wav: Annotated[Path | None, option("also the soundtrack alone, WAV")] = None,
+    force: shared.Force = False,
+    audio_codec: shared.AudioCodec = None,
+    wav: shared.Wav = None,
     save_envelope: Annotated[Path | None, option("also the envelope that was used, CSV or JSON")] = None,
     save_onsets: Annotated[Path | None, option("also the hits: .csv, .json, .txt (Audacity) or .edl markers")] = None,
     edl_fps: Annotated[float | None, option("frames a second of the timeline in an .edl (default: the clip's)")] = None,
-    plot: Annotated[Path | None, option("also a picture of spectrogram, envelope and onsets, PNG")] = None,
-    json_: Annotated[bool, option("report as JSON on standard output", "--json")] = False,
-    quiet: Annotated[bool, option("print errors only", "--quiet", "-q")] = False,
+    plot: shared.Plot = None,
+    json_: shared.AsJson = False,
+    quiet: shared.Quiet = False,
     system: Annotated[str | None, option(f"{', '.join(registry.SYSTEMS)}; see `postsync info`", group=MODEL)] = None,
-    preset: Annotated[str | None, option("a preset, or the folder of a saved pipeline", group=MODEL)] = None,
-    set_: Annotated[list[str] | None, option(SETTINGS_HELP, "--set", group=MODEL)] = None,
-    part: Annotated[list[str] | None, option(PARTS_HELP, group=MODEL)] = None,
-    device: Annotated[str | None, option("cpu, cuda, mps", group=MODEL)] = None,
-    dtype: Annotated[str | None, option(" or ".join(registry.DTYPES), group=MODEL)] = None,
+    preset: shared.Preset = None,
+    set_: shared.Settings = None,
+    part: shared.Parts = None,
+    device: shared.Device = None,
+    dtype: shared.Dtype = None,
 ) -> None:
     """Put sound to silent clips; the pictures are copied packet by packet."""
     from . import generate_run

@@ -11,8 +11,8 @@ from ..errors import ConditionError
 from ..generation.options import Options, with_settings
 from ..generation.outputs import Outputs, make_folder
 from ..generation.requests import read_all_requests, read_cues
-from ..protocols.system import read_pairs
 from .reporting import Reporter, warnings_shown
+from .run_options import check_takes, given_options
 
 if TYPE_CHECKING:
     from ..generation.batch import Report
@@ -24,17 +24,13 @@ def generate(videos: Sequence[Path], asked: Mapping[str, Any], pairs: Mapping[st
     """Run `postsync generate`. `asked`: options by name, None where not given; `pairs`: the values of --set and --part;
     `own`: what becomes of the clip's own sound; `written`: fields of Outputs. Raises PostsyncError for a single clip,
     typer.Exit (2) for several."""
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in asked.items()
-             if value is not None}
+    given = given_options(asked, pairs["set"], pairs["part"])
     if len(own) > 1:
         raise ConditionError(f"--{' and --'.join(own)} cannot be combined; the clip's own sound is replaced, mixed or "
                              "kept.")
     given |= {"sound": own[0]} if own else {}
     given |= {"cues": read_cues(cues)} if cues is not None else {}
-    given |= {"parts": read_pairs(pairs["part"], "--part NAME=FOLDER")} if pairs["part"] else {}
-    given |= {"settings": read_pairs(pairs["set"], "--set NAME=VALUE")} if pairs["set"] else {}
-    if num_samples < 1 or num_samples > 1000:
-        raise ConditionError(f"--num-samples is {num_samples}; it must be between 1 and 1000.")
+    check_takes(num_samples)
     outputs, reporter = Outputs(**written), Reporter(as_json, quiet)
     files = [Path(given[name]) for name in ("reference", "envelope", "onsets") if name in given]
     read = tuple(files + ([] if cues is None else [cues]))

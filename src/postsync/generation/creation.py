@@ -43,19 +43,12 @@ def create(prompt: str | None = None, *, pipeline: Pipeline | None = None, seed:
     picture, and a pipeline that makes no pictures; MediaError for a recording that cannot be read; Cancelled.
     """
     if pipeline is None:
-        pipeline = load_for(options_for(None, {"system": default_system(), **options}))
+        pipeline = load_for(options_for(None, {"system": registry.creating_systems()[0], **options}))
     with kept_notes() as notes:
         length_s = picture_length(pipeline, options.pop("duration_s", None), options.get("given_sound"))
     result = next(ClipSession(NoPicture(length_s), pipeline).takes(
         prompt, seed=seed, callback_on_step_end=callback_on_step_end, on_progress=on_progress, **options))
     return result.with_notes(notes)
-
-
-def default_system() -> str:
-    """The first system that creates. Raises ConditionError where there is none."""
-    if not (names := registry.creating_systems()):
-        raise ConditionError("no system here makes pictures.")
-    return names[0]
 
 
 def picture_length(pipeline: Pipeline, duration_s: float | None, sound: str | Path | None) -> float:
