@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from postsync import cli, registry
+from command_line import run
+from postsync import registry
 from postsync.data.manifest import read_manifest
 from postsync.errors import ConditionError, MediaError, WeightsError
 from postsync.generation.captioning import caption, captioning
@@ -20,14 +21,6 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
     assert run("scenes", "export", str(folder), "--count", "2", "--seed", "60000") == 0
     return folder
-
-
-def run(*arguments: str) -> int:
-    try:
-        cli.main(list(arguments))
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_a_clip_is_captioned_in_a_line(scenes: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,16 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from postsync import cli
+from command_line import run
 from postsync.media.picture import open_picture
-
-
-def run(*arguments: str) -> int:
-    try:
-        cli.main(list(arguments))
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_a_clip_with_its_files(creating: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

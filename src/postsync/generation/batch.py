@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +23,9 @@ from .sidecar import Provenance, weight_folders
 from .words import announce
 
 log = logging.getLogger(__name__)
+
+OnResult = Callable[[dict[str, Any]], None]  # receives the entry of each result as it is written
+Load = Callable[[Options], Pipeline]  # returns the pipeline that the options name
 
 
 @dataclass
@@ -46,6 +49,18 @@ class Report:
         self.errors.append({"input": str(video), "error": " ".join(str(error).split())})
         self.failures.append(error)
 
+    def follow(self, work: Iterable[tuple[Path | str, Iterator[dict[str, Any]]]], on_result: OnResult) -> None:
+        """Go through clips, or sentences, with the entries that each yields: what fails for one, the others are still
+        made. Raises Cancelled."""
+        for name, entries in work:
+            try:
+                for entry in entries:
+                    on_result(entry)
+            except Cancelled:
+                raise
+            except Exception as error:  # whatever it is
+                self.failed(name, error)
+
     def made(self, result: Result, target: Path, extras: dict[str, Path], take: int) -> dict[str, Any]:
         """Record a written result; returns its entry."""
         base = result.recipes[0]
@@ -58,10 +73,6 @@ class Report:
                  "notes": list(result.notes)}
         self.results.append(entry)
         return entry
-
-
-OnResult = Callable[[dict[str, Any]], None]  # receives the entry of each result as it is written
-Load = Callable[[Options], Pipeline]  # returns the pipeline that the options name
 
 
 def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, skip_existing: bool, load: Load,
@@ -88,14 +99,8 @@ def run(planned: Sequence[Planned], outputs: Outputs, read: Sequence[Path], *, s
     pipeline, seed = load(options), fresh_seed()  # one seed for all clips without their own
     announce([group[0].request.options for group in sound], pipeline)
     provenance = Provenance.of(weight_folders(pipeline, options))  # the same for all clips
-    for group in sound:
-        try:
-            for entry in _make(group, outputs, pipeline, seed, provenance, report, on_progress):
-                on_result(entry)
-        except Cancelled:
-            raise
-        except Exception as error:  # whatever fails for one clip, the others are still generated
-            report.failed(group[0].request.video, error)
+    report.follow(((group[0].request.video, _make(group, outputs, pipeline, seed, provenance, report, on_progress))
+                   for group in sound), on_result)
     return report
 
 
@@ -145,9 +150,18 @@ def _make(group: Sequence[Planned], outputs: Outputs, pipeline: Pipeline, seed: 
     video, options = group[0].request.video, group[0].request.options
     digest = sha256_of(video)
     seeded = options if options.seed >= 0 else options.replaced({"seed": seed})
-    session = ClipSession(ClipPicture(video), pipeline)
-    numbers = [plan.k for plan in group]
-    for plan, result in zip(group, session.takes_of(seeded, numbers, on_progress=on_progress)):
-        target = outputs.kept(plan.target)
-        publish(result, target, provenance, digest, on_progress)
-        yield report.made(result, target, outputs.write_extras(result, plan.mark), plan.k + 1)
+    results = ClipSession(ClipPicture(video), pipeline).takes_of(seeded, [plan.k for plan in group],
+                                                                 on_progress=on_progress)
+    files = [(plan.k, plan.target, plan.mark) for plan in group]
+    yield from write_takes(results, files, outputs, provenance, digest, report, on_progress)
+
+
+def write_takes(results: Iterable[Result], files: Sequence[tuple[int, Path, str]], outputs: Outputs,
+                provenance: Provenance, input_sha256: str | None, report: Report,
+                on_progress: OnProgress | None) -> Iterator[dict[str, Any]]:
+    """Write each result as it comes, to its file (number of the take, target, mark of the extra files); yields its
+    entry. `input_sha256`: see `publish`."""
+    for (k, planned, mark), result in zip(files, results, strict=True):
+        target = outputs.kept(planned)
+        publish(result, target, provenance, input_sha256, on_progress)
+        yield report.made(result, target, outputs.write_extras(result, mark), k + 1)

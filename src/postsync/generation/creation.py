@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from .. import registry
-from ..errors import Cancelled, ConditionError, MediaError
+from ..errors import ConditionError, MediaError
 from ..media.audio import read_audio
 from ..media.holding import check_container
 from ..media.picture import NoPicture
 from ..notes import kept_notes, note
 from ..protocols.pipeline import Callback, OnProgress, Pipeline
-from .batch import Load, OnResult, Report
+from .batch import Load, OnResult, Report, write_takes
 from .naming import name_of_words
 from .options import Options, OptionValues
 from .outputs import Outputs, make_folder
-from .result import Result, publish
+from .result import Result
 from .session import ClipSession, fresh_seed, load_for, options_for
 from .sidecar import Provenance, weight_folders
 from .words import announce
@@ -125,27 +125,15 @@ def create_all(planned: Sequence[PlannedClip], options: Options, outputs: Output
     with kept_notes() as notes:
         length_s = picture_length(pipeline, duration_s, options.given_sound)
     provenance, seed = Provenance.of(weight_folders(pipeline, options)), fresh_seed()
-    for clip, asked in zip(planned, told, strict=True):
-        try:
-            seeded = asked if asked.seed >= 0 else asked.replaced({"seed": seed})
-            for entry in _create(clip, seeded, NoPicture(length_s), pipeline, outputs, tuple(notes), provenance,
-                                 report, on_progress):
-                on_result(entry)
-        except Cancelled:
-            raise
-        except Exception as error:  # whatever fails for one sentence, the others are still made
-            report.failed(clip.sentence or str(options.given_sound), error)
+
+    def entries(clip: PlannedClip, asked: Options) -> Iterator[dict[str, Any]]:
+        seeded = asked if asked.seed >= 0 else asked.replaced({"seed": seed})
+        results = ClipSession(NoPicture(length_s), pipeline).takes_of(seeded, range(len(clip.takes)),
+                                                                      on_progress=on_progress)
+        files = [(k, target, mark) for k, (target, mark) in enumerate(clip.takes)]
+        yield from write_takes((result.with_notes(notes) for result in results), files, outputs, provenance, None,
+                               report, on_progress)
+
+    report.follow(((clip.sentence or str(options.given_sound), entries(clip, asked))
+                   for clip, asked in zip(planned, told, strict=True)), on_result)
     return report
-
-
-def _create(clip: PlannedClip, options: Options, picture: NoPicture, pipeline: Pipeline, outputs: Outputs,
-            notes: Sequence[str], provenance: Provenance, report: Report,
-            on_progress: OnProgress | None) -> Iterator[dict[str, Any]]:
-    """Create and write the takes of one clip; yields the entry of each."""
-    session = ClipSession(picture, pipeline)
-    results = session.takes_of(options, range(len(clip.takes)), on_progress=on_progress)
-    for k, ((target, mark), result) in enumerate(zip(clip.takes, results, strict=True)):
-        target = outputs.kept(target)
-        noted = result.with_notes(notes)
-        publish(noted, target, provenance, None, on_progress)
-        yield report.made(noted, target, outputs.write_extras(noted, mark), k + 1)
