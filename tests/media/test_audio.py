@@ -13,7 +13,7 @@ import soundfile
 import torch
 
 from postsync.errors import MediaError
-from postsync.media.audio import audio_blocks, read_audio, resample, resampled_blocks, write_wav
+from postsync.media.audio import audio_blocks, read_audio, resample, resampled_blocks, sound_length_s, write_wav
 from postsync.media.mux import mux
 from postsync.media.video import probe
 
@@ -32,6 +32,14 @@ def test_wav_round_trip_and_equal_bytes(tmp_path, subtype, error):
     blocks = write_wav(tmp_path / "c.wav", (part for part in np.split(waveform, 4, axis=1)), 16000, subtype)
     assert path.read_bytes() == again.read_bytes() == blocks.read_bytes()
     assert b"PEAK" not in path.read_bytes() or path.read_bytes()[path.read_bytes().find(b"PEAK") + 12 :][:4] == bytes(4)
+
+
+def test_length_of_a_sound_and_of_none(tmp_path):
+    assert sound_length_s(write_wav(tmp_path / "a.wav", tone(440, 22050, 1.5)[None], 22050)) == pytest.approx(1.5)
+    empty = write_wav(tmp_path / "b.wav", np.zeros((1, 0), np.float32), 22050)
+    for read in (sound_length_s, lambda path: read_audio(path, 16000)):
+        with pytest.raises(MediaError, match="its sound track is empty"):
+            read(empty)
 
 
 def test_wav_is_clipped_not_wrapped(tmp_path):

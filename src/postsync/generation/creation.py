@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 from .. import registry
 from ..errors import ConditionError, MediaError
-from ..media.audio import read_audio
+from ..media.audio import sound_length_s
 from ..media.holding import check_container
 from ..media.picture import NoPicture
 from ..notes import kept_notes, note
@@ -62,8 +62,7 @@ def picture_length(pipeline: Pipeline, duration_s: float | None, sound: str | Pa
     if wanted is None or wanted.fps is None:
         raise ConditionError(f"{pipeline.system} makes no pictures at a rate of its own.")
     if duration_s is None:
-        duration_s = pipeline.native_s if sound is None else (
-            read_audio(sound, pipeline.sampling_rate).shape[1] / pipeline.sampling_rate)
+        duration_s = pipeline.native_s if sound is None else sound_length_s(sound)
     count = int(duration_s * wanted.fps + 1e-6)
     if count < 1:
         raise ConditionError(f"{duration_s:g} s hold no picture at {wanted.fps:g} a second; give "

@@ -157,7 +157,8 @@ def _image_parts(folder: Path) -> dict[str, Any]:
 
 def _replace(unet: nn.Module, motion: Mapping[str, Tensor], checkpoint: Path) -> None:
     """Put in the motion modules that were trained with the connectors."""
-    with readable(checkpoint.parent, "motion modules of this base model's size", "name the base model that it was "
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    with readable(folder, "motion modules of this base model's size", "name the base model that it was "
                   "trained on."):
         unknown = unet.load_state_dict(motion, strict=False).unexpected_keys
         if unknown:
