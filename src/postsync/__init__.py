@@ -16,11 +16,13 @@ if TYPE_CHECKING:
         Progress,
         Report,
         Result,
+        Seen,
         Soundtrack,
         caption,
         create,
         generate,
         generate_all,
+        look,
         open_clip,
         open_result,
         redo,
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 _PLACES = {  # public name -> the module that defines it, and its name there if different
     "load": ".registry:load_pipeline", "SYSTEMS": ".registry", "TRAINABLES": ".registry",
     "caption": ".generation", "create": ".generation", "generate": ".generation", "generate_all": ".generation",
-    "open_clip": ".generation", "open_result": ".generation", "redo": ".generation", "repeat": ".generation",
+    "look": ".generation", "open_clip": ".generation", "open_result": ".generation", "redo": ".generation",
+    "repeat": ".generation", "Seen": ".generation",
     "Report": ".generation", "ClipSession": ".generation", "Options": ".generation",
     "Progress": ".generation", "Result": ".generation", "Soundtrack": ".generation",
     "Timing": ".timing.timing", "Envelope": ".features.envelope",
@@ -47,9 +50,9 @@ _PLACES = {  # public name -> the module that defines it, and its name there if 
     "Clip": ".protocols.clip", "Event": ".protocols.clip",
 }
 __all__ = ["SYSTEMS", "TRAINABLES", "Cancelled", "Clip", "ClipSession", "ConditionError", "Cue", "Envelope", "Event",
-           "Guide", "MediaError", "Options", "Pipeline", "PostsyncError", "Progress", "Report", "Result", "Soundtrack",
-           "Step", "Timing", "WeightsError", "__version__", "caption", "create", "generate", "generate_all", "load",
-           "open_clip", "open_result", "redo", "repeat"]
+           "Guide", "MediaError", "Options", "Pipeline", "PostsyncError", "Progress", "Report", "Result", "Seen",
+           "Soundtrack", "Step", "Timing", "WeightsError", "__version__", "caption", "create", "generate",
+           "generate_all", "load", "look", "open_clip", "open_result", "redo", "repeat"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ from .interruption import stopped_by_signals
 COMMANDS = {  # name -> (module and attribute in this package, one line of help)
     "generate": ("generate:generate", "Put sound to a silent video."),
     "create": ("create:create", "Make a clip, picture and sound, from a sentence."),
+    "look": ("look:look", "Say what a clip shows that sounds, shot by shot."),
     "caption": ("caption:caption", "Say what a clip would sound like."),
     "evaluate": ("evaluate:evaluate", "Measure generated clips against real ones."),
     "scenes": ("scenes:app", "Render, export or preview procedural scenes."),

@@ -15,7 +15,7 @@ from .run_options import MODEL, WHAT, option
 from .tables import GUIDES_HELP
 
 ClipArgument = Annotated[list[Path] | None, typer.Argument(
-    help="clips, folders of clips, or CSV files `video,prompt[,negative_prompt,seed,start,end]`; with --redo one "
+    help="clips, folders of clips, or CSV files `video,prompt[,negative_prompt,cues,seed,start,end]`; with --redo one "
          "earlier result or its sidecar. A clip's own sound is never listened to.", show_default=False)]
 
 
@@ -53,6 +53,8 @@ def generate(
     cues: Annotated[Path | None, option("prompts over time, CSV `start,end,prompt`", group=WHAT)] = None,
     captioner: Annotated[Path | None, option("folder of an image-to-text model that says what is seen, in place of a "
                                              "prompt", group=WHAT)] = None,
+    no_look: Annotated[bool, option("do not say by the picture what sounds where there is no prompt", "--no-look",
+                                    group=WHAT)] = False,
     reference: Annotated[Path | None, option("a recording whose timbre is imitated", group=WHAT)] = None,
     lufs: shared.Lufs = None,
     seed: shared.Seed = None,
@@ -99,8 +101,9 @@ def generate(
 
     own = [name for name, wanted in (("replace", replace), ("mix", mix is not None), ("keep", keep)) if wanted]
     asked = {"system": system, "preset": preset, "device": device, "dtype": dtype, "prompt": prompt,
-             "negative_prompt": negative_prompt, "captioner": captioner, "reference": reference, "seed": seed,
-             "num_inference_steps": steps, "guidance_scale": guidance_scale, "control_scale": control_scale,
+             "negative_prompt": negative_prompt, "captioner": captioner, "look": False if no_look else None,
+             "reference": reference, "seed": seed, "num_inference_steps": steps,
+             "guidance_scale": guidance_scale, "control_scale": control_scale,
              "timing": timing, "envelope": envelope, "onsets": onsets_in, "offset_ms": offset_ms, "start_s": start,
              "duration_s": duration, "mix_db": mix, "target_lufs": lufs, "audio_codec": audio_codec,
              "guides": tuple(guide) if guide else None}

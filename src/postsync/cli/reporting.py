@@ -51,6 +51,9 @@ class Reporter:
     def on_result(self, entry: Mapping[str, Any]) -> None:
         """Report a result that was written."""
         self.say(f"{entry['duration_s']:.3f} s, {entry['onsets']} onsets, seed {entry['seed']}")
+        for shot in entry["seen"]:
+            if shot["prompt"] is not None:
+                self.say(f"seen: {shot['sound']} ({shot['confidence']:.2f}), so “{shot['prompt']}”")
         for caption in entry["captions"]:
             self.say(f"caption: {caption}")
         for kind in ("output", "wav_file", "envelope_file", "onsets_file", "plot_file"):

@@ -15,21 +15,22 @@ if TYPE_CHECKING:
     from .captioning import caption
     from .creation import create
     from .earlier import open_result, redo, repeat
+    from .looking import Seen, look
     from .options import Options
     from .result import Result
     from .session import ClipSession, generate, open_clip
     from .sidecar import Sidecar
     from .soundtrack import Recipe, Soundtrack
 
-__all__ = ["ClipSession", "Options", "Progress", "Recipe", "Report", "Result", "Sidecar", "Soundtrack", "caption",
-           "create", "generate", "generate_all", "open_clip", "open_result", "redo", "repeat"]
+__all__ = ["ClipSession", "Options", "Progress", "Recipe", "Report", "Result", "Seen", "Sidecar", "Soundtrack",
+           "caption", "create", "generate", "generate_all", "look", "open_clip", "open_result", "redo", "repeat"]
 
 _PLACES = {  # public name -> the module that defines it
     "Options": ".options", "Progress": "..protocols.pipeline", "Recipe": ".soundtrack", "Result": ".result",
-    "Soundtrack": ".soundtrack",
-    "Report": ".batch", "generate_all": ".batch", "open_result": ".earlier", "redo": ".earlier", "repeat": ".earlier",
-    "caption": ".captioning", "create": ".creation", "ClipSession": ".session", "generate": ".session",
-    "open_clip": ".session", "Sidecar": ".sidecar",
+    "Soundtrack": ".soundtrack", "Report": ".batch", "generate_all": ".batch", "open_result": ".earlier",
+    "redo": ".earlier", "repeat": ".earlier", "look": ".looking", "Seen": ".looking", "caption": ".captioning",
+    "create": ".creation", "ClipSession": ".session", "generate": ".session", "open_clip": ".session",
+    "Sidecar": ".sidecar",
 }
 
 

@@ -70,7 +70,7 @@ class Report:
                  **{f"{kind}_file": str(path) for kind, path in extras.items()},
                  "take": take, "seed": result.seed, "prompt": result.prompt, "duration_s": result.duration_s,
                  "onsets": len(result.onsets_s), "gain_db": result.gain_db, "captions": list(result.captions),
-                 "notes": list(result.notes)}
+                 "seen": [one.to_json() for one in result.seen], "notes": list(result.notes)}
         self.results.append(entry)
         return entry
 

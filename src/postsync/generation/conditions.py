@@ -17,7 +17,8 @@ from ..errors import ConditionError
 from ..features.envelope import ENVELOPE_RATE
 from ..media.audio import read_audio
 from ..media.picture import NoPicture, Picture
-from ..media.video import VideoInfo
+from ..media.shots import CutFinder
+from ..media.video import Frame, VideoInfo
 from ..media.watch import FramePlan, regular, spread, watch
 from ..notes import note
 from ..protocols.guide import Guide
@@ -54,10 +55,12 @@ class Conditions:
 
 @dataclass
 class PictureCache:
-    """What was read from a clip's picture so far: timings by reader and its folder, pictures by their plan."""
+    """What was read from a clip's picture so far: timings by reader and its folder, pictures by their plan, and when it
+    cuts from shot to shot (None: not looked for)."""
 
     timings: dict[tuple[str, str | None], Timing] = field(default_factory=dict)
     pictures: dict[FramePlan, np.ndarray] = field(default_factory=dict)
+    cuts: tuple[float, ...] | None = None
 
     def pictures_of(self, plan: FramePlan) -> np.ndarray | None:
         """The pictures of a plan (n, H, W, 3), if they were read."""
@@ -131,25 +134,36 @@ def frames_of(images: np.ndarray | None) -> Tensor | None:
 
 
 def read_picture(picture: Picture, known: PictureCache, plan: Callable[[VideoInfo], FramePlan | None],
-                 reader: str | None, folder: str | None = None,
-                 on_progress: OnProgress | None = None) -> np.ndarray | None:
-    """The pictures of a plan; with a `reader` (whose weights are in `folder`), the timing is read as well.
+                 reader: str | None, folder: str | None = None, on_progress: OnProgress | None = None, *,
+                 shots: bool = False) -> np.ndarray | None:
+    """The pictures of a plan; with a `reader` (whose weights are in `folder`) the timing is read as well, with `shots`
+    the times of cuts.
 
     The picture is decoded only for what is not cached yet.
     """
     if isinstance(picture, NoPicture):
         return None
-    timed = reader is None or (reader, folder) in known.timings
-    if picture.known is not None and timed:
+    timed, cut = reader is None or (reader, folder) in known.timings, not shots or known.cuts is not None
+    if picture.known is not None and timed and cut:
         exact = plan(picture.known)
         images = None if exact is None else known.pictures_of(exact)
         if exact is None or images is not None:
             return images
     source = None if reader is None or timed else open_reader(reader, None if folder is None else Path(folder))
-    watched = watch(picture, on_luma=None if source is None else lambda frame: source.push(frame.image, frame.time_s),
+    finder = None if cut else CutFinder()
+
+    def on_luma(frame: Frame) -> None:
+        if source is not None:
+            source.push(frame.image, frame.time_s)
+        if finder is not None:
+            finder.push(frame)
+
+    watched = watch(picture, on_luma=None if source is None and finder is None else on_luma,
                     luma_size=(ANALYSIS_SIZE, ANALYSIS_SIZE), plan=plan, on_progress=stage(on_progress, "reading"))
     if reader is not None and source is not None:
         known.timings[reader, folder] = source.finish(watched.info.duration_s)
+    if finder is not None:
+        known.cuts = finder.cuts()
     exact = plan(watched.info)
     if exact is not None and watched.frames is not None:
         known.pictures[exact] = watched.frames

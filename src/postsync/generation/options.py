@@ -31,6 +31,7 @@ class OptionValues(TypedDict, total=False):
     negative_prompt: str
     cues: Sequence[Cue | tuple[float, float, str]]
     captioner: str | Path
+    look: bool
     reference: str | Path
     given_sound: str | Path
     num_inference_steps: int
@@ -67,6 +68,8 @@ class Options(BaseModel):
     cues: tuple[Cue, ...] = Field((), description="prompts over time; `prompt` fills the gaps")
     captioner: str | None = Field(None, description="folder of an image-to-text model that says what is seen where "
                                                     "there is no prompt; the prompt is recorded in its place")
+    look: bool = Field(True, description="say by the picture what sounds, where neither words nor a recording do; what "
+                                         "was seen is recorded as prompt or cues in its place")
     reference: str | None = Field(None, description="path of a recording whose timbre is imitated")
     given_sound: str | None = Field(None, description="path of a recording that gets pictures, of systems that make "
                                                       "them")
@@ -137,7 +140,7 @@ class Options(BaseModel):
         if not isinstance(data, dict):
             raise ConditionError("its options are not an object of names and values.")
         lists = {name: tuple(data[name]) for name in ("cues", "guides") if isinstance(data.get(name), list)}
-        return cls(**data | lists)
+        return cls(**{"look": False} | data | lists)  # sidecars from before the eyes do not name it
 
 
 def with_settings(given: Mapping[str, Any], known: Mapping[str, Option], owner: str) -> dict[str, Any]:

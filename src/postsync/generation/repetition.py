@@ -126,7 +126,7 @@ def repeat(sidecar: Sidecar, video: Path, pipeline: Pipeline, on_progress: OnPro
                  sidecar.path)
         conditions = read_conditions(shown, base.options, pipeline, base.timing, known=known, on_progress=on_progress)
         made = make_result(conditions, base.options, pipeline, on_progress=on_progress)
-        result = Result(sidecar.picture(video), replace(made.soundtrack, notes=sidecar.notes))
+        result = Result(sidecar.picture(video), replace(made.soundtrack, notes=sidecar.notes, seen=sidecar.seen))
         for recipe in later:
             result = _with_span(result, recipe, pipeline, on_progress, known)
         result = replace(result, picture=made.picture)
@@ -145,7 +145,7 @@ def earlier_result(sidecar: Sidecar, video: Path, pipeline: Pipeline,
     kept = lossless_path(sidecar.result)
     if kept.exists():
         soundtrack = Soundtrack(read_lossless(kept), sidecar.recipes, sidecar.gain_db, sidecar.captions, sidecar.notes,
-                                weight_folders(pipeline, sidecar.recipes[0].options))
+                                weight_folders(pipeline, sidecar.recipes[0].options), sidecar.seen)
         result, advice = Result(sidecar.picture(video), soundtrack), "delete it to have it rebuilt"
     else:
         note(log, "%s is missing; the earlier soundtrack is rebuilt from its sidecar", kept)

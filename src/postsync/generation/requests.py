@@ -14,8 +14,8 @@ from ..protocols.pipeline import Cue
 from ..timing.table import Row, number, read_rows, without_header
 from .options import Options
 
-COLUMNS = ("video", "prompt", "negative_prompt", "seed", "start", "end")
-FORM = "`video,prompt[,negative_prompt,seed,start,end]`"
+COLUMNS = ("video", "prompt", "negative_prompt", "cues", "seed", "start", "end")
+FORM = "`video,prompt[,negative_prompt,cues,seed,start,end]`"
 _SYNONYMS = {"file": "video", "caption": "prompt"}  # as lists of data sets call them
 CUE_FORM = "`start,end,prompt`"
 
@@ -79,7 +79,7 @@ def _read_table(path: Path, options: Options) -> list[Request]:
 
 
 def _read_row(path: Path, names: list[str], row: Row, options: Options) -> Request:
-    """A row's request; empty cells keep the shared options. Paths of videos are relative to the table."""
+    """A row's request; empty cells keep the shared options. Paths of videos and of cues are relative to the table."""
     position, cells = row
     place = f"{path}, row {position}"
     given = {name: cell for name, cell in zip(names, cells) if cell}
@@ -89,6 +89,8 @@ def _read_row(path: Path, names: list[str], row: Row, options: Options) -> Reque
             raise ConditionError(f"{place}: '{','.join(cells)}' does not fit the columns {','.join(names)}; put a "
                                  "prompt with commas in quotes.")
         changes: dict[str, Any] = {name: given[name] for name in ("prompt", "negative_prompt") if name in given}
+        if "cues" in given:
+            changes["cues"] = read_cues(path.parent / given["cues"])
         numbers = {name: number(given[name], place, FORM) for name in ("seed", "start", "end") if name in given}
         if "seed" in numbers:
             if not numbers["seed"].is_integer():

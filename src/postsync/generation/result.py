@@ -21,6 +21,7 @@ from ..protocols.pipeline import OnProgress, stage
 from ..timing.files import write_envelope, write_onsets
 from ..timing.timing import Timing
 from .delivery import mixed_blocks, write_lossless
+from .looking import Seen
 from .naming import SOUND_SUFFIXES, free_result, lossless_path, sidecar_path
 from .options import Options
 from .sidecar import Provenance, describe
@@ -74,10 +75,15 @@ class Result:
         """The prompt of the last recipe."""
         return self.options.prompt
 
-    def with_notes(self, notes: Iterable[str]) -> Result:
-        """The same with these notes beside its own, each once."""
+    def with_notes(self, notes: Iterable[str], seen: tuple[Seen, ...] = ()) -> Result:
+        """The same with these notes beside its own, each once, and with what was seen."""
         kept = tuple(dict.fromkeys((*self.notes, *notes)))
-        return replace(self, soundtrack=replace(self.soundtrack, notes=kept))
+        return replace(self, soundtrack=replace(self.soundtrack, notes=kept, seen=self.seen or seen))
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """What each shot was seen to show, where that became the prompt."""
+        return self.soundtrack.seen
 
     @property
     def notes(self) -> tuple[str, ...]:

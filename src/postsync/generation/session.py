@@ -32,6 +32,7 @@ from .conditions import (
     read_picture,
     timing_source,
 )
+from .looking import Seen, looks, with_seen
 from .options import Options, OptionValues, with_settings
 from .rendering import make_result
 from .result import Result
@@ -113,8 +114,13 @@ class ClipSession:
         self._check(options, timing, guides, callback)
         options = options.replaced({"seed": options.seed if options.seed >= 0 else fresh_seed()})
         with kept_notes() as read:
+            seen: tuple[Seen, ...] = ()
             if options.captioner is not None:
                 options = with_caption(self.picture, options, self._known, on_progress)
+            elif looks(options, self.pipeline) and not isinstance(self.picture, NoPicture):
+                source = None if timing is not None else timing_source(options, self.pipeline)
+                options, seen = with_seen(self.picture, options, self._known, source if source in READERS else None,
+                                          on_progress)
             conditions = read_conditions(self.picture, options, self.pipeline, timing, known=self._known,
                                          guides=guides, on_progress=on_progress)
         source = timing_source(options, self.pipeline)
@@ -125,7 +131,7 @@ class ClipSession:
             with kept_notes() as made:
                 result = make_result(conditions, options.replaced({"seed": options.seed + k}), self.pipeline,
                                      callback=callback, on_progress=on_progress)
-            yield result.with_notes((*advised, *read, *made))
+            yield result.with_notes((*advised, *read, *made), seen)
 
     def _read(self, reader: str | None, on_progress: OnProgress | None) -> None:
         """Read the timing, and the pictures that the pipeline wants where nothing else is given."""

@@ -25,6 +25,7 @@ from ..versions import versions
 from ..weights import bundled
 from .conditions import TIMING_PART, timing_source
 from .delivery import DELIVERY_RATE, fingerprint
+from .looking import Seen
 from .naming import SOUND_SUFFIXES, lossless_path, sidecar_path
 from .options import Options
 from .soundtrack import Recipe, Soundtrack
@@ -84,6 +85,7 @@ class Sidecar:
     provenance: Provenance
     captions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
     @property
     def result(self) -> Path:
@@ -138,7 +140,8 @@ class Sidecar:
                    None if data["gain_db"] is None else float(data["gain_db"]),
                    data["soundtrack"]["sha256"], float(data["duration_s"]),
                    Provenance(dict(data["weights"]), dict(data["versions"])),
-                   tuple(map(str, data.get("captions", ()))), tuple(map(str, data.get("notes", ()))))
+                   tuple(map(str, data.get("captions", ()))), tuple(map(str, data.get("notes", ()))),
+                   tuple(map(Seen.from_json, data.get("seen", ()))))
 
 
 def _recipe(data: dict[str, Any], folder: Path) -> Recipe:
@@ -171,6 +174,7 @@ def describe(soundtrack: Soundtrack, duration_s: float, clip: Path | None, input
         "gain_db": soundtrack.gain_db,
         "captions": soundtrack.captions,
         "notes": soundtrack.notes,
+        "seen": [one.to_json() for one in soundtrack.seen],
         "soundtrack": {"file": lossless_path(target).name, "sample_rate": DELIVERY_RATE,
                        "samples": soundtrack.waveform.shape[1], "sha256": fingerprint(soundtrack.waveform)},
         "redo": [{"span": recipe.span, **_described(recipe, target.parent)} for recipe in later],

@@ -14,6 +14,7 @@ from ..features.envelope import frame_rms
 from ..timing.timing import Timing
 from .conditions import part_of
 from .delivery import DELIVERY_RATE
+from .looking import Seen
 from .options import Options
 
 
@@ -40,7 +41,7 @@ class Soundtrack:
     """A waveform (C, N) float32 on 24 bits at 48 kHz. The first recipe made all of it, each later one a span.
 
     `gain_db` brought the first recipe's sound to its loudness; None: silence. `notes`: warnings about it. `weights`:
-    the folders of the weights that made it, by name.
+    the folders of the weights that made it, by name. `seen`: what each shot was seen to show, where that is the prompt.
     """
 
     waveform: np.ndarray
@@ -49,6 +50,7 @@ class Soundtrack:
     captions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     weights: Mapping[str, Path] = field(default_factory=dict)
+    seen: tuple[Seen, ...] = ()
 
     @property
     def sample_rate(self) -> int:

@@ -24,6 +24,7 @@ from ..scenes.captions import STOP_WORDS, stem_of, vocabulary_words, words_of
 from ..scenes.families import FAMILIES
 from ..weights import taught_families
 from .conditions import PictureCache, part_of, pipeline_arguments, read_picture
+from .looking import looks
 from .options import Options
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def advice(runs: Sequence[Options], pipeline: Pipeline, *, pictured: bool = True
                                    (options.prompt, options.negative_prompt, *(cue.text for cue in options.cues))
                                    if text], pipeline)
     looking = [options for options in runs if pictured
+               and not looks(options, pipeline)
                and pipeline.pictures_wanted(1.0, pipeline_arguments(options)) is not None]
     if looking:
         told = takes_words and all(options.prompt or options.cues for options in looking)
