@@ -4,7 +4,7 @@ side, on held-out scenes and, where a folder is given, on real clips.
     python benchmarks/timing.py --count 200 --seed 0 [--clips FOLDER]
 
 Onset F1 within 50 ms of visible events and envelope r (Pearson at zero lag, 100 Hz), by frame rate, in the clean world
-and in the one with all nuisances; onsets a minute invented where things move and nothing sounds. FOLDER holds videos
+and in the one with all nuisances; bias: how much later (ms, median) found onsets are than the events; onsets a minute invented where things move and nothing sounds. FOLDER holds videos
 with their own sound, which is only compared with (of a folder with clips.jsonl, those marked visible_sync): Pearson of
 log loudness and of its rise at 31.25 Hz, the best within 96 ms, and the share of mismatched clips that agree less
 (AUC).
@@ -25,7 +25,7 @@ import torch
 from postsync.features.envelope import frame_rms
 from postsync.media.audio import read_audio
 from postsync.media.video import iter_frames
-from postsync.metrics.onsets import OnsetF1
+from postsync.metrics.onsets import OnsetF1, match_onsets
 from postsync.metrics.signals import EnvelopeCorrelation
 from postsync.protocols.clip import Clip
 from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, clean_scenes, full_scenes, render_scene
@@ -38,8 +38,10 @@ CURVE_RATE, MAX_LAG = 31.25, 3
 Readers = dict[str, Callable[[], Any]]
 
 
-def scene_scores(readers: Readers, config: SceneConfig, seeds: range) -> dict[str, tuple[float, float, float, float]]:
-    """Onset F1, precision, recall (counts pooled over the clips) and mean envelope r of each reader."""
+def scene_scores(readers: Readers, config: SceneConfig, seeds: range) -> dict[str, tuple[float, ...]]:
+    """Onset F1, precision, recall (counts pooled over the clips), mean envelope r and median bias in ms of each reader.
+    """
+    lags: dict[str, list[float]] = {name: [] for name in readers}
     f1 = {name: OnsetF1() for name in readers}
     correlation = {name: EnvelopeCorrelation() for name in readers}
     for seed in seeds:
@@ -49,9 +51,12 @@ def scene_scores(readers: Readers, config: SceneConfig, seeds: range) -> dict[st
         for name, make in readers.items():
             result = _read(make(), clip)
             f1[name].update(result.onsets_s, sudden)
+            found = result.onsets_s.tolist()
+            lags[name] += [1000 * (found[i] - sudden[j]) for i, j in match_onsets(found, sudden)]
             if clip.envelope.std() > 0:
                 correlation[name].update(result.envelope.values, clip.envelope)
-    return {name: (s.f1, s.precision, s.recall, float(correlation[name].compute()))
+    return {name: (s.f1, s.precision, s.recall, float(correlation[name].compute()),
+                   float(np.median(lags[name] or [np.nan])))
             for name in readers for s in (f1[name].scores(),)}
 
 
@@ -144,12 +149,12 @@ def main() -> None:
     first = HELD_OUT_SEED + arguments.seed
     seeds = range(first, first + arguments.count)
     print(f"{arguments.count} scenes of 4 s a row from seed {first}, {platform.machine()}")
-    print("world   fps  reader     onset F1  precision  recall  envelope r")
+    print("world   fps  reader     onset F1  precision  recall  envelope r  bias")
     for world, scenes in (("clean", clean_scenes), ("full", full_scenes)):
         for fps in arguments.rates:
             for name, values in scene_scores(readers, scenes(size=96, fps=fps), seeds).items():
                 print(f"{world:6s}{fps:5.0f}  {name:10s}{values[0]:9.3f}{values[1]:11.3f}{values[2]:8.3f}"
-                      f"{values[3]:12.3f}", flush=True)
+                      f"{values[3]:12.3f}{values[4]:6.0f}", flush=True)
     for world, scenes in (("clean", clean_scenes), ("full", full_scenes)):
         for name, rate in invented(readers, scenes(size=96, silent=1.0), seeds).items():
             print(f"{world:6s}  {name:10s} {rate:6.2f} onsets a minute invented where nothing sounds")

@@ -1,4 +1,4 @@
-"""Drawn pictures that a network trained on photographs recognises: a clock's face, keys of a keyboard; and an empty one."""
+"""Drawn pictures that a network trained on photographs recognises, a clock's face and a keyboard; and a bare wall."""
 
 from __future__ import annotations
 

@@ -55,6 +55,13 @@ def pipe(codec, gram):
     return pipe
 
 
+@pytest.fixture
+def of_scenes(pipe, monkeypatch):
+    """The pipeline with weights that know only drawn pictures, as the minis' do."""
+    monkeypatch.setattr(type(pipe), "knows_film", property(lambda _: False))
+    return pipe
+
+
 @pytest.fixture(scope="session")
 def cavp():
     torch.manual_seed(2)

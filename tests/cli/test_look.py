@@ -76,7 +76,8 @@ def test_bad_input(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (folder / "clock.mp4").stat().st_size > 1000
 
 
-def test_generate_tells_what_it_saw(folder: Path, tmp_path: Path, tiny, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_tells_what_it_saw(folder: Path, tmp_path: Path, tiny, of_scenes,
+                                    capsys: pytest.CaptureFixture[str]) -> None:
     assert run("generate", folder / "clock.mp4", "-o", tmp_path / "a.mp4") == 0
     assert f"so “{soundings()['clock'].prompt}”" in capsys.readouterr().out
     assert run("generate", folder / "clock.mp4", "-o", tmp_path / "b.mp4", "--no-look", "--json") == 0

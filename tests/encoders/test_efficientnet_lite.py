@@ -1,5 +1,5 @@
-"""The network that recognises what is seen: its sizes are those of the published files, it is right of a photograph, and
-a file that was changed is refused."""
+"""The network that recognises what is seen: its sizes are the published ones, it is right of a photograph, and a file
+that was changed is refused."""
 
 from __future__ import annotations
 

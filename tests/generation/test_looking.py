@@ -79,39 +79,41 @@ def test_the_film_is_decoded_once_for_eyes_and_timing(tmp_path: Path) -> None:
     assert known.cuts == ()
 
 
-def test_what_is_seen_is_the_prompt_and_is_written_down(pipe, tmp_path: Path) -> None:
+def test_what_is_seen_is_the_prompt_and_is_written_down(of_scenes, tmp_path: Path) -> None:
     clip = film(tmp_path / "clock.mp4", clock())
-    result = postsync.generate(clip, pipeline=pipe, seed=1)
+    result = postsync.generate(clip, pipeline=of_scenes, seed=1)
     assert result.prompt == soundings()["clock"].prompt
     assert [one.sound for one in result.seen] == ["clock"]
     assert not any("not sure" in note or "picture alone" in note for note in result.notes)
     sidecar = Sidecar.read(result.save(tmp_path / "out.mp4"))
     assert sidecar.seen == result.seen
-    again = repeat(sidecar, clip, pipe)
+    again = repeat(sidecar, clip, of_scenes)
     assert np.array_equal(again.waveform, result.waveform)
     assert again.seen == result.seen
-    said = postsync.generate(clip, result.prompt, pipeline=pipe, seed=1)
+    said = postsync.generate(clip, result.prompt, pipeline=of_scenes, seed=1)
     assert np.array_equal(said.waveform, result.waveform)
     assert said.seen == ()
 
 
-def test_shots_that_differ_become_cues(pipe, tmp_path: Path) -> None:
-    result = postsync.generate(film(tmp_path / "film.mp4", clock(), keyboard()), pipeline=pipe, seed=1)
+def test_shots_that_differ_become_cues(of_scenes, tmp_path: Path) -> None:
+    result = postsync.generate(film(tmp_path / "film.mp4", clock(), keyboard()), pipeline=of_scenes, seed=1)
     assert result.prompt is None
     assert [cue.text for cue in result.options.cues] == [soundings()[name].prompt for name in ("clock", "keyboard")]
 
 
-def test_nothing_is_invented(pipe, tmp_path: Path) -> None:
+def test_nothing_is_invented(of_scenes, tmp_path: Path) -> None:
     clip = film(tmp_path / "wall.mp4", wall())
-    result = postsync.generate(clip, pipeline=pipe, seed=1)
+    result = postsync.generate(clip, pipeline=of_scenes, seed=1)
     assert result.prompt is None
     assert any("nothing that sounds was recognised" in note and "--prompt" in note for note in result.notes)
-    blind = postsync.generate(clip, pipeline=pipe, seed=1, look=False)
+    blind = postsync.generate(clip, pipeline=of_scenes, seed=1, look=False)
     assert blind.seen == ()
     assert np.array_equal(blind.waveform, result.waveform)
 
 
-def test_words_a_recording_or_the_option_switch_the_eyes_off(pipe, mgaudio) -> None:
+def test_words_a_recording_or_the_option_switch_the_eyes_off(pipe, mgaudio, monkeypatch) -> None:
+    assert not looks(Options(), pipe)  # its own towers know film
+    monkeypatch.setattr(type(pipe), "knows_film", property(lambda _: False))
     assert looks(Options(), pipe)
     for given in ({"prompt": "a bell"}, {"cues": [(0.0, 1.0, "a bell")]}, {"reference": "a.wav"}, {"look": False},
                   {"captioner": "folder"}):

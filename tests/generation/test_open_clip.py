@@ -61,8 +61,8 @@ def test_the_picture_is_decoded_once_for_all_takes_and_for_the_timing(name, clip
 
 def test_a_session_gives_what_generate_gives(pipe, clip):
     session = generation.open_clip(clip, pipe)
-    timing = session.timing()
     for options in ({}, {"prompt": "hammer"}):
+        timing = session.timing(**options)
         one = generation.generate(clip, pipeline=pipe, seed=3, **options).waveform
         assert np.array_equal(next(session.takes(seed=3, **options)).waveform, one)
         assert np.array_equal(next(session.takes(seed=3, envelope=timing, **options)).waveform, one)

@@ -32,7 +32,8 @@ def test_each_is_in_a_sixth_of_the_full_clips_and_in_no_clean_one() -> None:
         assert np.mean([d[name] > 0 for d in drawn]) > 0.15, name
     assert not any(d["texture"] and d["photo"] for d in drawn)
     assert set(draw_strengths(clean(), rng()).values()) == {0.0}
-    assert {field.name for field in fields(NuisanceConfig)} == set(PRESENCE)
+    assert {field.name for field in fields(NuisanceConfig)} == {*PRESENCE, "swings"}
+    assert full().swings == 0.0
 
 
 def test_grades_weaken_and_thin_out_without_moving_the_others() -> None:

@@ -64,6 +64,8 @@ def generate(
                                                     group=WHAT)] = None,
     guide: Annotated[list[str] | None, option(GUIDES_HELP, group=WHAT)] = None,
     timing: Annotated[str | None, option("reader of the picture's timing: " + " or ".join(READERS), group=WHEN)] = None,
+    kind: Annotated[str | None, option("of the sound: impulsive (hits), sustained (rubbing) or textured (rain); "
+                                       "default: as the words say", group=WHEN)] = None,
     envelope: Annotated[Path | None, option("loudness, CSV or JSON `seconds,value` (RMS 0..1)", group=WHEN)] = None,
     onsets_in: Annotated[Path | None, option("hits, CSV, JSON or labels `seconds[,strength]`", group=WHEN)] = None,
     offset_ms: Annotated[float | None, option("move the sound: positive is later", group=WHEN)] = None,
@@ -102,11 +104,10 @@ def generate(
     own = [name for name, wanted in (("replace", replace), ("mix", mix is not None), ("keep", keep)) if wanted]
     asked = {"system": system, "preset": preset, "device": device, "dtype": dtype, "prompt": prompt,
              "negative_prompt": negative_prompt, "captioner": captioner, "look": False if no_look else None,
-             "reference": reference, "seed": seed, "num_inference_steps": steps,
-             "guidance_scale": guidance_scale, "control_scale": control_scale,
-             "timing": timing, "envelope": envelope, "onsets": onsets_in, "offset_ms": offset_ms, "start_s": start,
-             "duration_s": duration, "mix_db": mix, "target_lufs": lufs, "audio_codec": audio_codec,
-             "guides": tuple(guide) if guide else None}
+             "reference": reference, "seed": seed, "num_inference_steps": steps, "guidance_scale": guidance_scale,
+             "control_scale": control_scale, "timing": timing, "kind": kind, "envelope": envelope, "onsets": onsets_in,
+             "offset_ms": offset_ms, "start_s": start, "duration_s": duration, "mix_db": mix, "target_lufs": lufs,
+             "audio_codec": audio_codec, "guides": tuple(guide) if guide else None}
     generate_run.generate(
         videos or (), asked, {"set": set_ or (), "part": part or ()}, cues, own, num_samples, redo, from_,
         skip_existing,

@@ -24,13 +24,11 @@ from ..notes import note
 from ..protocols.guide import Guide
 from ..protocols.pipeline import ConditionedGuide, OnProgress, Pictures, Pipeline, stage
 from ..protocols.system import checked_options
-from ..scenes.captions import family_of
-from ..scenes.shapes import SHAPES, Shape
 from ..timing.files import read_envelope, read_onsets
 from ..timing.readers import ANALYSIS_SIZE, READERS, open_reader, reader_name
-from ..timing.timing import RING_S, Timing
+from ..timing.timing import Timing
+from .kinds import in_kind, shape_of
 from .options import Options, of_system
-from .steady import with_steady_sounds
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +92,7 @@ def read_conditions(picture: Picture, options: Options, pipeline: Pipeline, timi
     images = read_picture(picture, known, plan, reader, options.parts.get(TIMING_PART), on_progress)
     duration_s = picture.info.duration_s
     if reader is not None:
-        timing = with_steady_sounds(known.timings[reader, options.parts.get(TIMING_PART)], options, duration_s)
+        timing = in_kind(known.timings[reader, options.parts.get(TIMING_PART)], options, duration_s)
     elif timing is None and source is not None:
         timing = read_timing_file(options, duration_s)
     reference, sound = (None if file is None else torch.from_numpy(read_audio(file, pipeline.sampling_rate))
@@ -218,7 +216,7 @@ def read_timing_file(options: Options, duration_s: float) -> Timing:
     if beyond:
         note(log, "%s: %d hits lie beyond the end of the clip at %.2f s and are dropped", options.onsets, beyond,
              duration_s)
-    shape = SHAPES.get(family_of(options.prompt or "") or "", Shape(0.0, RING_S))
+    shape = shape_of(options.prompt)
     return Timing.of_hits(onsets, duration_s, strengths, rise_s=shape.rise_s, ring_s=shape.ring_s)
 
 

@@ -32,10 +32,11 @@ from .options import Options
 log = logging.getLogger(__name__)
 
 SURE = 0.2  # confidence from which an answer is taken as it is
-GUESS = SURE / 2  # and from which it is a guess, used but told as one; below, nothing that sounds was recognised
+GUESS = SURE / 4  # and from which it is a guess, used but told as one; below, nothing that sounds was recognised
 EVERY_S, FEWEST, MOST = 0.5, 8, 240  # a picture is taken so often, but so many of a clip
 PER_SHOT = 8  # pictures of a shot that are looked at
 SUSPECTS = 3  # answers that are told
+PLACEHOLDER = "short wood knocks"  # marks the hits of a picture in which nothing was recognised
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,10 @@ def _plan(info: VideoInfo) -> FramePlan:
 
 
 def looks(options: Options, pipeline: Pipeline) -> bool:
-    """Whether the eyes say what sounds: where neither words nor a recording do, and the system takes words and does not
-    caption clips itself."""
+    """Whether the eyes say what sounds: where neither words nor a recording do, and the system takes words, but neither
+    knows film nor captions clips itself."""
     return (options.look and "prompt" in pipeline.accepts and not isinstance(pipeline, Captions)
+            and not pipeline.knows_film
             and options.prompt is None and not options.cues and options.reference is None
             and options.captioner is None and options.given_sound is None)
 
@@ -159,8 +161,9 @@ def looks(options: Options, pipeline: Pipeline) -> bool:
 def with_seen(picture: Picture, options: Options, known: PictureCache, reader: str | None,
               on_progress: OnProgress | None = None) -> tuple[Options, tuple[Seen, ...]]:
     """The options with what is seen as prompt, or as cues where shots differ, and what that is; told in notes. With a
-    `reader`, its timing is read in the same pass."""
-    read_picture(picture, known, _plan, reader, options.parts.get(TIMING_PART), on_progress, shots=True)
+    `reader`, its timing is read in the same pass; where nothing was recognised, knocks mark its hits."""
+    folder = options.parts.get(TIMING_PART)
+    read_picture(picture, known, _plan, reader, folder, on_progress, shots=True)
     seen = tuple(look_at(picture, part_of(picture.info.duration_s, options), known=known))
     for doubt in doubts(seen):
         note(log, "%s: %s", picture.name, doubt)
@@ -170,6 +173,9 @@ def with_seen(picture: Picture, options: Options, known: PictureCache, reader: s
         words["prompt"] = cues[0].text
     elif cues:
         words["cues"] = cues
+    if len(cues) < len(seen) and reader is not None and len(known.timings[reader, folder].onsets_s):
+        words["prompt"] = PLACEHOLDER
+        note(log, "%s: knocks stand in for what was not recognised, where things are seen to hit", picture.name)
     return options.replaced(words), seen
 
 

@@ -15,6 +15,7 @@ from ..protocols.system import Option, checked_options
 from ..timing.readers import READERS
 
 Setting = bool | int | float | str
+Kind = Literal["impulsive", "sustained", "textured"]
 
 
 class OptionValues(TypedDict, total=False):
@@ -39,6 +40,7 @@ class OptionValues(TypedDict, total=False):
     control_scale: float
     settings: Mapping[str, Setting]
     timing: str
+    kind: Kind
     onsets: str | Path
     offset_ms: float
     start_s: float
@@ -80,6 +82,8 @@ class Options(BaseModel):
     guides: tuple[str, ...] = Field((), description="names of guides, or module:function")
     settings: dict[str, Setting] = Field({}, description="the system's own options by name, a guide's as GUIDE.NAME")
     timing: str | None = Field(None, description="how the picture's timing is read; None: the best reader installed")
+    kind: Kind | None = Field(None, description="of the sound, to which the picture's timing is shaped; None: as the "
+                                                "words say")
     envelope: str | None = Field(None, description="path of an envelope that replaces the timing")
     onsets: str | None = Field(None, description="path of a list of hits that replaces the timing")
     offset_ms: float = Field(0.0, ge=-600_000, le=600_000, description="positive: the soundtrack comes later")
@@ -123,6 +127,9 @@ class Options(BaseModel):
         given = [name for name in ("timing", "envelope", "onsets") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConditionError(f"{' and '.join(given)} both set the timing; give one of them.")
+        if self.kind is not None and given and given != ["timing"]:
+            raise ConditionError(f"kind shapes the timing that is read from the picture, and {given[0]} replaces it; "
+                                 "give one of them.")
         return self
 
     def replaced(self, changes: Mapping[str, Any]) -> Options:

@@ -14,12 +14,12 @@ from ..media.picture import FramesPicture, Picture
 from ..protocols.pipeline import Callback, OnProgress, Pipeline, stage
 from .conditions import Conditions, pipeline_arguments
 from .delivery import DELIVERY_RATE, as_it_is, at_delivery_rate, level, loudness_target, on_24_bits, placed
+from .kinds import is_hit
 from .options import Options
 from .requests import cues_within
 from .result import Result
 from .sidecar import values_used, weight_folders
 from .soundtrack import Recipe, Soundtrack
-from .steady import is_hit
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def render(conditions: Conditions, options: Options, pipeline: Pipeline, *, kept
         if timing.silent(start_s, end_s):
             num_samples = round(end_s * DELIVERY_RATE) - round(start_s * DELIVERY_RATE)
             return Rendered(np.zeros((pipeline.channels, num_samples), np.float32), None)
-        arguments["envelope"] = timing.part(start_s, end_s, hits=is_hit(options.prompt))
+        arguments["envelope"] = timing.part(start_s, end_s, hits=is_hit(options))
     if conditions.guides:
         arguments["guides"] = conditions.guides
     if "callback_on_step_end" in pipeline.accepts:

@@ -33,7 +33,7 @@ from .words import advice, announce
 log = logging.getLogger(__name__)
 
 CONTEXT_S = 0.5  # generated on both sides of a span, at least, so that it matches its surroundings
-_RETIMING = ("timing", "envelope", "onsets")  # options that set the timing
+_RETIMING = ("timing", "kind", "envelope", "onsets")  # options that set the timing
 _WHOLE = frozenset({"system", "preset", "parts", "device", "dtype", "start_s", "duration_s", "target_lufs", "sound",
                     "mix_db", "audio_codec"})
 

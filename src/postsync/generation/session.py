@@ -32,8 +32,9 @@ from .conditions import (
     read_picture,
     timing_source,
 )
+from .kinds import in_kind
 from .looking import Seen, looks, with_seen
-from .options import Options, OptionValues, with_settings
+from .options import Kind, Options, OptionValues, with_settings
 from .rendering import make_result
 from .result import Result
 from .words import advice, announce, with_caption
@@ -61,8 +62,10 @@ class ClipSession:
             self._read(reader_name() if "envelope" in self.pipeline.accepts else None, None)
         return self.picture.info
 
-    def timing(self, reader: str | None = None, on_progress: OnProgress | None = None) -> Timing:
-        """The timing of the picture by the named reader (None: the best installed one). `takes` accepts an edited one.
+    def timing(self, reader: str | None = None, on_progress: OnProgress | None = None, *, prompt: str | None = None,
+               kind: Kind | None = None) -> Timing:
+        """The timing of the picture by the named reader (None: the best installed one), shaped to the kind of what the
+        prompt names, or to `kind`. `takes` accepts an edited one.
 
         Raises MediaError for a clip that cannot be read, ConditionError for an unknown reader or without a picture.
         """
@@ -71,7 +74,8 @@ class ClipSession:
             raise ConditionError("there is no picture to read the timing from; use Timing.of_hits or of_envelope.")
         if (name, None) not in self._known.timings:
             self._read(name, on_progress)
-        timing = self._known.timings[name, None]  # a copy, so that an edited tensor changes nothing here
+        timing = in_kind(self._known.timings[name, None], Options(prompt=prompt, kind=kind), self.info.duration_s)
+        # a copy, so that an edited tensor changes nothing here
         return replace(timing, envelope=replace(timing.envelope, values=timing.envelope.values.clone()),
                        onsets_s=timing.onsets_s.clone())
 
@@ -167,8 +171,8 @@ def generate(video: Source | None, prompt: str | None = None, *, pipeline: Pipel
     """Sound for a silent clip; the clip's own audio is never listened to.
 
     Arguments are those of `open_clip` and `ClipSession.takes`; options by keyword: negative_prompt, cues, captioner,
-    reference, given_sound, num_inference_steps, guidance_scale, control_scale, timing, onsets, offset_ms, start_s,
-    duration_s, target_lufs, sound, audio_codec, mix_db, and the system's own (`pipeline.options`). Without a
+    look, reference, given_sound, num_inference_steps, guidance_scale, control_scale, timing, kind, onsets, offset_ms,
+    start_s, duration_s, target_lufs, sound, audio_codec, mix_db, and the system's own (`pipeline.options`). Without a
     `pipeline`: system, preset, parts, device, dtype. With `video` None, `duration_s` is the length of the sound.
 
     Returns:

@@ -9,6 +9,7 @@ creation. It fills the square -1..1 of its canvas.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,10 +21,33 @@ Mover = Callable[[Canvas, Array], None]
 FAR_S = 1e3  # "no such event"
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How a tool moves between hits: its up-swing takes `up` times as long as usual; with `winds_up` it rests where it
+    struck and rises only before the next hit; `rebound` is the height of its bounce after a hit, 0..1; `limbs` (1 or 2)
+    take turns; `near` is its size beside the usual one."""
+
+    up: float = 1.0
+    winds_up: bool = False
+    rebound: float = 0.0
+    limbs: int = 1
+    near: float = 1.0
+
+    @classmethod
+    def draw_from(cls, share: float, rng: Rng) -> Manner:
+        """The usual manner, but in a `share` of draws another: swings up as fast as down, bounces, two limbs, far away.
+        """
+        drawn, up, winds_up, bounces, limbs, far = rng.random(6).tolist()
+        if drawn >= share:
+            return cls()
+        return cls(float(0.2 * 5 ** up), winds_up < 0.4, max(0.0, 0.5 * (bounces - 0.5)), 2 if limbs < 0.35 else 1, min(1.0, 0.4 + far))
+
+
 class Timeline:
     """The visible part of a score: visible events, and activity without the parts whose cause is out of the frame."""
 
-    def __init__(self, score: Score) -> None:
+    def __init__(self, score: Score, manner: Manner | None = None) -> None:
+        self.manner = manner or Manner()
         events = sorted((e for e in score.events if e.visible), key=lambda e: e.t)
         self.duration_s = score.duration_s
         self.onsets = np.array([e.t for e in events], np.float64)
@@ -55,13 +79,20 @@ class Timeline:
         return np.where(ahead, self.onsets[known] - times, FAR_S), np.where(ahead, self.strengths[known], 0.0)
 
     def height(self, times: Array, down_s: float = 0.16, up_s: float = 0.4) -> Array:
-        """Height 0..1 of a tool above what it strikes: 0 at each onset, reached at full speed and left slowly."""
+        """Height 0..1 of a tool above what it strikes: 0 at each onset, reached at full speed and left slowly, or in
+        another manner."""
         until, coming = self.next(times)
-        since, _, _ = self.last(times)
+        since, strength, _ = self.last(times)
         fall = np.clip(until / down_s, 0, 1)
+        up_s = self.manner.up * up_s
         rise = np.clip(since / up_s, 0, 1)
+        if self.manner.winds_up:
+            rise = np.minimum(rise, 1 - np.clip((until - down_s) / up_s, 0, 1))
         reach = np.where(until < FAR_S, 0.55 + 0.45 * coming, 0.6)
-        return reach * np.minimum(1 - np.square(1 - fall), rise * rise * (3 - 2 * rise))
+        falling = 1 - np.square(1 - fall)
+        bounces = np.abs(np.sin(np.pi * np.minimum(since, 2) / 0.14))
+        bounce = self.manner.rebound * strength * np.exp(-since / 0.12) * bounces
+        return np.maximum(reach * np.minimum(falling, rise * rise * (3 - 2 * rise)), bounce * falling)
 
     def ringing(self, times: Array, frequency: float = 9.0, decay_s: float = 0.12) -> Array:
         """Damped oscillation -1..1 of what was struck, starting at its largest push at the onset."""

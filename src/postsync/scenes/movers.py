@@ -6,6 +6,7 @@ Special motions are in `gestures.py` and `elements.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,15 +15,32 @@ from .elements import ELEMENTS
 from .events import Score
 from .families import KNOWN
 from .gestures import GESTURES
-from .kinetics import Maker, Mover, Rng, Timeline, triangle, wobble
+from .kinetics import Maker, Manner, Mover, Rng, Timeline, triangle, wobble
 from .looks import COLOURS, MaterialObject, dark, material_texture, skin, varied
 
 
-def make_mover(score: Score, rng: Rng) -> Mover:
-    """The mover of a score's family; it stops, turns or starts at each visible event."""
+def make_mover(score: Score, rng: Rng, manner: Manner | None = None) -> Mover:
+    """The mover of a score's family; it stops, turns or starts at each visible event, in this manner."""
+    if manner is not None and manner.limbs == 2:
+        return _two_limbs(score, rng, replace(manner, limbs=1))
     makers: dict[str, Maker] = {"swing": swing, "slide": slide, "knock": knock, "tilt": tilt,
                                "collide": collide, **GESTURES, **ELEMENTS}
-    return makers[KNOWN[score.family].motion](score.family, Timeline(score), rng)
+    return makers[KNOWN[score.family].motion](score.family, Timeline(score, manner), rng)
+
+
+def _two_limbs(score: Score, rng: Rng, manner: Manner) -> Mover:
+    """Two movers side by side that share a score's events, in turns or at random, as the hands of a drummer do."""
+    in_turns = np.arange(len(score.events)) % 2
+    whose = in_turns if rng.random() < 0.5 else rng.integers(2, size=len(score.events))
+    hands = [make_mover(replace(score, events=tuple(e for e, other in zip(score.events, whose) if other == hand)), rng,
+                        manner) for hand in (0, 1)]
+    apart, size, mirrored = rng.uniform(0.45, 0.6), rng.uniform(0.5, 0.7), bool(rng.random() < 0.5)
+
+    def paint(canvas: Canvas, times: Array) -> None:
+        for hand, mover in enumerate(hands):
+            mover(canvas.placed((2 * hand - 1) * apart, 0.1, size, mirrored and hand == 1), times)
+
+    return paint
 
 
 def swing(family: str, timeline: Timeline, rng: Rng) -> Mover:

@@ -34,6 +34,7 @@ class NuisanceConfig:
     rate: float = 0.0  # variable frame rate (used by render.py, where frame times are drawn)
     occlusion: float = 0.0  # something stands or passes in front
     movers: float = 0.0  # things that move and make no sound
+    swings: float = 0.0  # share of clips whose tools swing up as fast as down, bounce, or take turns; not in `full`
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -48,7 +49,7 @@ def clean() -> NuisanceConfig:
 
 def full() -> NuisanceConfig:
     """The test condition: all nuisances at full strength."""
-    return NuisanceConfig(**{field.name: 1.0 for field in fields(NuisanceConfig)})
+    return NuisanceConfig(**dict.fromkeys(PRESENCE, 1.0))
 
 
 def draw_strengths(config: NuisanceConfig, rng: Rng) -> dict[str, float]:

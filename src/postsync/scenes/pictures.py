@@ -10,7 +10,7 @@ import numpy as np
 from .canvas import Array, Canvas, Colour
 from .events import Score, plan_score
 from .families import FAMILIES
-from .kinetics import Mover, wobble
+from .kinetics import Manner, Mover, wobble
 from .looks import varied
 from .movers import drifter, fidget, make_mover
 from .nuisances import (
@@ -66,7 +66,7 @@ def render_picture(score: Score, rng: Rng, size: int = 64, times: Array | None =
         times = np.arange(round(score.duration_s * 25)) / 25
     stage = draw_stage(score, rng, size, config)
     if silent:
-        stage = replace(stage, behind=stage.behind + _draw_silent(score.duration_s, rng.spawn(1)[0]))
+        stage = replace(stage, behind=stage.behind + _draw_silent(score.duration_s, rng.spawn(1)[0], config))
     grain = np.random.default_rng(rng.integers(2**63))
     gaps = np.diff(times, append=times[-1] + (times[-1] - times[-2] if len(times) > 1 else 0.04))
     cuts = np.searchsorted([shot.start_s for shot in stage.shots], times, side="right") - 1
@@ -93,8 +93,10 @@ def draw_stage(score: Score, rng: Rng, size: int, config: NuisanceConfig) -> Sta
     """Draw all that is random in a picture; each part from its own generator, so that none affects another."""
     seeds = iter(rng.spawn(8))
     strengths = draw_strengths(config, next(seeds))
-    lead = make_mover(score, next(seeds))
-    shots = _draw_shots(score.duration_s, strengths, next(seeds), size, config)
+    manner = Manner.draw_from(config.swings, rng.spawn(1)[0]) if config.swings else Manner()
+    lead = make_mover(score, next(seeds), manner)
+    shots = tuple(replace(shot, size=shot.size * manner.near)
+                  for shot in _draw_shots(score.duration_s, strengths, next(seeds), size, config))
     camera = Camera.draw_from(strengths, score.duration_s, next(seeds))
     behind = _draw_others(score, strengths, next(seeds))
     before = _draw_occluder(strengths["occlusion"], next(seeds))
@@ -135,10 +137,11 @@ def _draw_others(score: Score, strengths: dict[str, float], rng: Rng) -> tuple[t
     return tuple(behind)
 
 
-def _draw_silent(duration_s: float, rng: Rng) -> tuple[tuple[Mover, float, float, float], ...]:
-    """One to three things that move without a sound, smoothly; in one clip of five one jerks about."""
+def _draw_silent(duration_s: float, rng: Rng, config: NuisanceConfig) -> tuple[tuple[Mover, float, float, float], ...]:
+    """One to three things that move without a sound, smoothly; in one clip of five, or in more where tools swing in
+    other manners, one jerks about."""
     placed: list[tuple[Mover, float, float, float]] = []
-    sudden = rng.random() < 0.2
+    sudden = rng.random() < 0.2 + 0.4 * config.swings
     for index in range(int(rng.integers(1, 4))):
         mover = fidget(rng, duration_s) if sudden and index == 0 else drifter(rng)
         placed.append((mover, float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-0.5, 0.5)),

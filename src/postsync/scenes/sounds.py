@@ -140,8 +140,7 @@ def _gate(score: Score, n: int, sample_rate: int, rise_s: float = 0.002, release
     A ring is cut before the next onset, which it would otherwise mask.
     """
     time, gate = np.arange(n) / sample_rate, np.zeros(n)
-    following = [event.t for event in score.events[1:]] + [np.inf]
-    for event, next_t in zip(score.events, following, strict=True):
+    for event, next_t in zip(score.events, [*(event.t for event in score.events[1:]), np.inf]):
         opened = np.clip((time - event.t) / rise_s, 0, 1) if event.t > 0 else np.ones(n)
         closed = 1 - np.clip((time - event.end) / min(release_s, max(next_t - event.end - 0.01, 0.01)), 0, 1)
         gate = np.maximum(gate, opened * closed)

@@ -185,4 +185,5 @@ def timing_scenes() -> dict[str, Any]:
     families = (*impacts * 5, *agitation * 5, *rest)
     return {"families": families, "silent": 0.4,
             "nuisances": NuisanceConfig(texture=0.8, photo=1.0, grain=0.6, shake=0.5, pan=0.5, zoom=0.4, cuts=0.4,
-                                        blur=0.7, exposure=0.5, compression=0.6, rate=0.7, occlusion=0.4, movers=0.3)}
+                                        blur=0.7, exposure=0.5, compression=0.6, rate=0.7, occlusion=0.4, movers=0.3,
+                                        swings=0.7)}

@@ -7,7 +7,7 @@ section 2, points 4 to 6. Half of the envelope is the network's linear amplitude
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..features.envelope import ENVELOPE_RATE, Envelope
 from .motion_features import FEATURE_RATE
-from .timing import Timing
+from .timing import POSSIBLE, Timing
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,11 @@ def shape(answer: Tensor, cues: Tensor, duration_s: float, config: ShapingConfig
     times = np.arange(round(duration_s * ENVELOPE_RATE)) / ENVELOPE_RATE
     grid = np.arange(len(level)) / FEATURE_RATE
     envelope = torch.from_numpy(np.interp(times, grid, config.peak * level.double().numpy())).float()
-    hits, _ = likely_hits(onset.sigmoid(), config)
-    return Timing(Envelope(envelope), hits[hits < duration_s])
+    probability = onset.sigmoid()
+    hits, _ = likely_hits(probability, config)
+    every = replace(config, onset_threshold=POSSIBLE, series_threshold=POSSIBLE)
+    possible = torch.stack(likely_hits(probability, every), dim=1)
+    return Timing(Envelope(envelope), hits[hits < duration_s], possible[possible[:, 0] < duration_s])
 
 
 def combined(loudness: Tensor, rise: Tensor, cues: Tensor, config: ShapingConfig) -> Tensor:

@@ -18,11 +18,13 @@ RING_S = 0.08  # decay time of a hit
 STEADY_DB = 6.0  # how far a steady sound's loudness falls while the picture rests
 _FINE_RATE = 1000.0  # at which the amplitude of hits is drawn
 PEAK = 0.5  # RMS of a hit of strength 1, as MotionEnvelope's loudest
+POSSIBLE, LIKELY, SHARE, SURE = 0.05, 0.15, 0.3, 0.45  # probabilities of hits; see `Timing.struck`
 
 
 @dataclass(frozen=True)
 class Timing:
     """`envelope` (M,) of a whole clip, centred at 100 Hz, and its hits `onsets_s` (K,) float64 seconds, ascending.
+    `likely` (N, 2): seconds and probabilities of all hits that a reader holds possible, for `struck`.
 
     Immutable: methods and `dataclasses.replace` give an edited one. Raises ConditionError for an envelope of another
     rate or recipe, and for hits that do not rise.
@@ -30,6 +32,7 @@ class Timing:
 
     envelope: Envelope
     onsets_s: Tensor
+    likely: Tensor | None = None
 
     def __post_init__(self) -> None:
         envelope, onsets = self.envelope, self.onsets_s
@@ -83,7 +86,8 @@ class Timing:
         if missing == 0:
             return self
         values = functional.pad(self.envelope.values.float(), (0, missing))
-        return self._with(values, self.onsets_s[self.onsets_s < duration_s])
+        fitted = self._with(values, self.onsets_s[self.onsets_s < duration_s])
+        return fitted if self.likely is None else replace(fitted, likely=self.likely[self.likely[:, 0] < duration_s])
 
     def moved(self, offset_s: float) -> Timing:
         """Shifted by `offset_s` (positive: later); what leaves the clip is dropped, what enters it is silent."""
@@ -115,13 +119,40 @@ class Timing:
         inside = (self.onsets_s >= start_s) & (self.onsets_s < end_s)
         return self._with(values, self.onsets_s[inside])
 
-    def steadied(self, start_s: float, end_s: float) -> Timing:
-        """Between two times never more than `STEADY_DB` below its peak there (0.5 where it is silent): for sounds that
-        go on while nothing moves, such as rain. Hits inside are dropped."""
-        inside, values = self.within(start_s, end_s), self.envelope.values.clone()
-        peak = float(inside.envelope.values.max()) if len(values) else 0.0
+    def struck(self, start_s: float, end_s: float, *, rise_s: float = 0.0, ring_s: float = RING_S) -> Timing | None:
+        """Between two times its hits alone, as `of_hits` draws them, silent between. Since where the words name hits
+        more of what moves is one, `likely` ones count from `LIKELY` on, or from `SHARE` of the likeliest there. None
+        where no hit there is at least `SURE`."""
+        hits, sure = self.onsets_s, torch.ones(len(self.onsets_s))
+        if self.likely is not None:
+            hits, sure = self.likely[:, 0], self.likely[:, 1].float()
+        inside = (hits >= start_s) & (hits < end_s)
+        hits, sure = hits[inside], sure[inside]
+        if not len(hits) or float(sure.max()) < SURE:
+            return None
+        enough = sure >= min(LIKELY, SHARE * float(sure.max()))
+        hits, strengths = hits[enough], strengths_in(self.envelope.values, hits[enough]) * sure[enough].sqrt()
+        drawn = Timing.of_hits(hits, self.duration_s, strengths, rise_s=rise_s, ring_s=ring_s)
+        return replace(drawn, envelope=replace(drawn.envelope, estimated=self.estimated))
+
+    def risen(self, start_s: float, end_s: float) -> Timing:
+        """Between two times its hits are where the envelope rises: what is listed is what sounds."""
+        rises = pick_onsets(self.envelope.values, ENVELOPE_RATE)
+        outside = self.onsets_s[(self.onsets_s < start_s) | (self.onsets_s >= end_s)]
+        inside = rises[(rises >= start_s) & (rises < end_s)]
+        return self._with(self.envelope.values, torch.cat([outside, inside]).sort().values)
+
+    def steadied(self, start_s: float, end_s: float, floor_db: float = STEADY_DB, smooth_s: float = 0.0) -> Timing:
+        """Between two times smooth, and never more than `floor_db` below its peak there (0.5 where it is silent): for
+        sounds that go on while nothing moves, such as rain. Hits inside are dropped."""
         first, last = round(start_s * ENVELOPE_RATE), round(end_s * ENVELOPE_RATE)
-        values[first:last] = values[first:last].clamp_min((peak or PEAK) * 10 ** (-STEADY_DB / 20))
+        values, part = self.envelope.values.clone(), self.envelope.values[first:last]
+        reach = min(round(smooth_s * ENVELOPE_RATE / 2), len(part) - 1)
+        if reach > 0:
+            padded = functional.pad(part[None, None], (reach, reach), mode="replicate")
+            part = functional.avg_pool1d(padded, 2 * reach + 1, stride=1)[0, 0]
+        peak = float(part.max()) if len(part) else 0.0
+        values[first:last] = part.clamp_min((peak or PEAK) * 10 ** (-floor_db / 20))
         return self._with(values, self.onsets_s[(self.onsets_s < start_s) | (self.onsets_s >= end_s)])
 
     def silent(self, start_s: float, end_s: float) -> bool:
