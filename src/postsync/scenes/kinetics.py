@@ -40,7 +40,8 @@ class Manner:
         drawn, up, winds_up, bounces, limbs, far = rng.random(6).tolist()
         if drawn >= share:
             return cls()
-        return cls(float(0.2 * 5 ** up), winds_up < 0.4, max(0.0, 0.5 * (bounces - 0.5)), 2 if limbs < 0.35 else 1, min(1.0, 0.4 + far))
+        return cls(0.2 * 5 ** up, winds_up < 0.4, max(0.0, 0.5 * (bounces - 0.5)), 2 if limbs < 0.35 else 1,
+                   min(1.0, 0.4 + far))
 
 
 class Timeline:

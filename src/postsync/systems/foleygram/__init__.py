@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ...protocols.system import Option, System, Trainable
+from ...protocols.system import Assembly, Option, System, Trainable
 from ...protocols.train_config import TrainConfig
 
 OPTIONS = {
@@ -26,7 +26,13 @@ SYSTEM = System(
              "state no licence",
     limits="its mini follows the picture's timing and the words, and does not recognise objects in real pictures",
     pipeline="postsync.systems.foleygram.pipeline:FoleyGRAMPipeline",
-    presets={"mini": "foleygram"}, parts={"codec": "mel_codec", "gram": "gram"}, options=OPTIONS)
+    presets={"mini": "foleygram"}, parts={"codec": "mel_codec", "gram": "gram"}, options=OPTIONS,
+    assembly=Assembly(
+        "postsync.systems.foleygram.assembly:assemble", required=frozenset({"gram"}),
+        parts={"gram": "folder of GRAM's towers",
+               "control": "checkpoint of a trained branch, in the names of its official code; default: a new branch"},
+        options={"depth_factor": Option(float, "share of the transformer's layers that a new branch copies", 0.2,
+                                        low=0.01, high=1.0)}))
 
 TRAINABLES = (
     Trainable("foleygram", "FoleyGRAM's diffusion transformer and its envelope branch, as one",
