@@ -34,7 +34,8 @@ def in_kind(timing: Timing, options: Options, duration_s: float) -> Timing:
         kind = options.kind or kind_of(text)
         if kind == "impulsive":
             shape = shape_of(text)
-            hits = read.struck(start_s, end_s, rise_s=shape.rise_s, ring_s=shape.ring_s)
+            hits = read.struck(start_s, end_s, rise_s=shape.rise_s, ring_s=shape.ring_s,
+                               surely=options.kind is not None)
             shaped = shaped.risen(start_s, end_s) if hits is None else shaped.with_span(hits, start_s, end_s)
         elif kind == "textured":
             shaped = shaped.steadied(start_s, end_s, STEADY_DB, TEXTURE_SMOOTH_S)

@@ -18,7 +18,7 @@ RING_S = 0.08  # decay time of a hit
 STEADY_DB = 6.0  # how far a steady sound's loudness falls while the picture rests
 _FINE_RATE = 1000.0  # at which the amplitude of hits is drawn
 PEAK = 0.5  # RMS of a hit of strength 1, as MotionEnvelope's loudest
-POSSIBLE, LIKELY, SHARE, SURE = 0.05, 0.15, 0.3, 0.45  # probabilities of hits; see `Timing.struck`
+POSSIBLE, LIKELY, SHARE, SURE, MOST = 0.05, 0.15, 0.3, 0.45, 0.75  # probabilities of hits; see `Timing.struck`
 
 
 @dataclass(frozen=True)
@@ -119,18 +119,21 @@ class Timing:
         inside = (self.onsets_s >= start_s) & (self.onsets_s < end_s)
         return self._with(values, self.onsets_s[inside])
 
-    def struck(self, start_s: float, end_s: float, *, rise_s: float = 0.0, ring_s: float = RING_S) -> Timing | None:
-        """Between two times its hits alone, as `of_hits` draws them, silent between. Since where the words name hits
-        more of what moves is one, `likely` ones count from `LIKELY` on, or from `SHARE` of the likeliest there. None
-        where no hit there is at least `SURE`."""
+    def struck(self, start_s: float, end_s: float, *, rise_s: float = 0.0, ring_s: float = RING_S,
+               surely: bool = False) -> Timing | None:
+        """Between two times its hits alone, as `of_hits` draws them, silent between; of those that a reader holds
+        possible, the ones that are at least `LIKELY`, or `SHARE` of the likeliest. None where it is not `SURE` of
+        `MOST` of them, since its curve tells more then, unless there are `surely` hits alone."""
         hits, sure = self.onsets_s, torch.ones(len(self.onsets_s))
         if self.likely is not None:
             hits, sure = self.likely[:, 0], self.likely[:, 1].float()
         inside = (hits >= start_s) & (hits < end_s)
         hits, sure = hits[inside], sure[inside]
-        if not len(hits) or float(sure.max()) < SURE:
+        if not len(hits):
             return None
         enough = sure >= min(LIKELY, SHARE * float(sure.max()))
+        if not surely and float((sure[enough] >= SURE).float().mean()) < MOST:
+            return None
         hits, strengths = hits[enough], strengths_in(self.envelope.values, hits[enough]) * sure[enough].sqrt()
         drawn = Timing.of_hits(hits, self.duration_s, strengths, rise_s=rise_s, ring_s=ring_s)
         return replace(drawn, envelope=replace(drawn.envelope, estimated=self.estimated))
