@@ -44,17 +44,18 @@ def _read(curve: torch.Tensor, *hits: tuple[float, float]) -> Timing:
 
 
 def test_hits_sound_where_they_are_and_not_between() -> None:
-    timing = _read(torch.full((200,), 0.2), (0.2, 0.9), (0.5, 0.9), (0.7, 0.9), (1.0, 0.3), (1.5, 0.05))
+    sure = [(0.1 * k, 0.9) for k in range(1, 7)]
+    timing = _read(torch.full((200,), 0.2), *sure, (1.0, 0.3), (1.5, 0.05))
     shaped = in_kind(timing, Options(prompt="hammer on an anvil"), 2.0)
-    assert shaped.onsets_s.tolist() == [0.2, 0.5, 0.7, 1.0]  # the fourth is likely enough
+    assert shaped.onsets_s.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0])  # the last is likely enough
     ring_s = SHAPES["metal_strike"].ring_s
     assert shape_of("hammer on an anvil").ring_s == ring_s
     values = shaped.envelope.values
-    assert float(values[:15].max()) == 0.0
+    assert float(values[:7].max()) == 0.0
     assert float(values[150:170].max()) < 0.01
-    first, second = float(values[20:30].max()), float(values[100:110].max())
+    first, second = float(values[60:70].max()), float(values[100:110].max())
     assert first > second > 0.3 * first
-    assert float(values[20 + round(100 * ring_s) + 4]) == pytest.approx(first / 2.718, rel=0.35)
+    assert float(values[60 + round(100 * ring_s) + 4]) == pytest.approx(first / 2.718, rel=0.35)
     barking = in_kind(timing, Options(prompt="a dog barking"), 2.0)
     assert torch.equal(barking.envelope.values, timing.envelope.values)
     assert torch.equal(barking.onsets_s, Timing.of_envelope(timing.envelope.values).onsets_s)  # where the curve rises

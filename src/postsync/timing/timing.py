@@ -18,7 +18,7 @@ RING_S = 0.08  # decay time of a hit
 STEADY_DB = 6.0  # how far a steady sound's loudness falls while the picture rests
 _FINE_RATE = 1000.0  # at which the amplitude of hits is drawn
 PEAK = 0.5  # RMS of a hit of strength 1, as MotionEnvelope's loudest
-POSSIBLE, LIKELY, SHARE, SURE, MOST = 0.05, 0.15, 0.3, 0.45, 0.75  # probabilities of hits; see `Timing.struck`
+POSSIBLE, LIKELY, SHARE, SURE, MOST = 0.05, 0.15, 0.3, 0.45, 0.85  # probabilities of hits; see `Timing.struck`
 
 
 @dataclass(frozen=True)
