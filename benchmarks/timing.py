@@ -4,10 +4,10 @@ side, on held-out scenes and, where a folder is given, on real clips.
     python benchmarks/timing.py --count 200 --seed 0 [--clips FOLDER]
 
 Onset F1 within 50 ms of visible events and envelope r (Pearson at zero lag, 100 Hz), by frame rate, in the clean world
-and in the one with all nuisances; bias: how much later (ms, median) found onsets are than the events; onsets a minute invented where things move and nothing sounds. FOLDER holds videos
-with their own sound, which is only compared with (of a folder with clips.jsonl, those marked visible_sync): Pearson of
-log loudness and of its rise at 31.25 Hz, the best within 96 ms, and the share of mismatched clips that agree less
-(AUC).
+and in the one with all nuisances; bias: how much later (ms, median) found onsets are than the events; onsets a minute
+invented where things move and nothing sounds. FOLDER holds videos with their own sound, which is only compared with
+(of a folder with clips.jsonl, those marked visible_sync): Pearson of log loudness and of its rise at 31.25 Hz, the
+best within 96 ms, and the share of mismatched clips that agree less (AUC).
 """
 
 from __future__ import annotations

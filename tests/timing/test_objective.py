@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 import torch
 
-from postsync.errors import ConditionError
+from postsync.errors import ConditionError, WeightsError
 from postsync.protocols.clip import Event
 from postsync.scenes.render import clean_scenes, render_scene
 from postsync.timing.motion_features import FEATURE_RATE
-from postsync.timing.objective import TimingObjective, smoothed_rise
+from postsync.timing.objective import TimingObjective, smoothed_rise, timing
 from postsync.timing.predictor import INPUT_CHANNELS, NUM_CELLS, TimingPredictor
 
 SCENES = clean_scenes(duration_s=2.0, size=48, fps=20.0, families=("wood_strike",))
@@ -116,3 +116,21 @@ def test_rise_is_of_loudness_and_never_negative():
     assert rise.min() == 0
     assert rise[0, 7:9].min() > 0.5
     assert smoothed_rise(-level).amax() == 0
+
+
+def test_members_trained_earlier_join_the_new_ones(objective, tmp_path):
+    objective.export(tmp_path / "first")
+    later = timing("tiny", beside=tmp_path / "first")
+    assert sum(1 for _ in later.parameters()) == sum(1 for _ in timing("tiny").parameters())  # they are not trained
+    later.export(tmp_path / "both")
+    both = TimingPredictor.from_pretrained(tmp_path / "both")
+    assert both.config["num_members"] == 3
+    cells = torch.rand(1, INPUT_CHANNELS, NUM_CELLS, 40)
+    alone = [TimingPredictor.from_pretrained(tmp_path / "first").float(), later.predictor]
+    mean = (2 * alone[0].eval()(cells) + alone[1].eval()(cells)) / 3
+    assert torch.allclose(both.float().eval()(cells), mean, atol=2e-3)
+    TimingPredictor(num_members=1, width=4, hidden=4).save_pretrained(tmp_path / "other")
+    with pytest.raises(WeightsError, match="members of different shapes"):
+        timing("tiny", beside=tmp_path / "other")
+    with pytest.raises(WeightsError, match="no timing predictor"):
+        timing("tiny", beside=tmp_path / "none")

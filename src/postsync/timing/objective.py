@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..protocols.clip import Clip
 from ..protocols.objective import Batch, ClipRequest, FrameRequest, Objective
 from ..scenes.families import FAMILIES
 from ..scenes.nuisances import NuisanceConfig
+from ..weights.layout import readable
 from .motion_features import CELL_CHANNELS, FEATURE_RATE, MotionFeatures
 from .predictor import TimingPredictor, active_cells
 
@@ -43,6 +45,7 @@ class TimingObjective(Objective):
         self.predictor: TimingPredictor = predictor if predictor is not None else TimingPredictor()
         self.shift, self.onset_weight, self.channel_gain = shift, onset_weight, channel_gain
         self.floors_db, self.seen_cells = floors_db, seen_cells
+        self.beside: tuple[TimingPredictor, ...] = ()  # trained earlier; not parts of this module, so not trained again
 
     @property
     def wants(self) -> ClipRequest:
@@ -130,7 +133,7 @@ class TimingObjective(Objective):
 
     def export(self, folder: Path) -> None:
         """Write float16 weights and configuration into `folder`."""
-        copy.deepcopy(self.predictor).half().save_pretrained(folder)
+        joined((*self.beside, self.predictor)).half().save_pretrained(folder)
 
 
 def smoothed_rise(level: Tensor) -> Tensor:
@@ -167,9 +170,27 @@ def _pearson(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
     return (first * second).sum(1) / (first.norm(dim=1) * second.norm(dim=1)).clamp_min(1e-4)
 
 
-def timing(preset: str) -> TimingObjective:
-    """Objective of the untrained timing predictor."""
-    return TimingObjective(TimingPredictor(**SIZES[preset]))
+def timing(preset: str, beside: Path | None = None) -> TimingObjective:
+    """Objective of the untrained timing predictor; the export also holds the members of the trained one in the folder
+    `beside`. Raises WeightsError where that holds none of the same shape."""
+    objective = TimingObjective(TimingPredictor(**SIZES[preset]))
+    if beside is not None:
+        with readable(beside, "timing predictor", "name an export of train timing."):
+            objective.beside = (TimingPredictor.from_pretrained(beside).float(),)
+            joined((*objective.beside, objective.predictor))
+    return objective
+
+
+def joined(predictors: Sequence[TimingPredictor]) -> TimingPredictor:
+    """One predictor with the members of several of equal shape. Raises ValueError for other shapes."""
+    shapes = [{key: value for key, value in one.config.items() if key in ("width", "heads", "hidden", "dropout")}
+              for one in predictors]
+    if any(other != shapes[0] for other in shapes):
+        raise ValueError(f"members of different shapes: {shapes}")
+    members = [copy.deepcopy(member) for one in predictors for member in one.members]
+    whole = TimingPredictor(num_members=len(members), **shapes[0])
+    whole.members = nn.ModuleList(members)
+    return whole
 
 
 def timing_scenes() -> dict[str, Any]:
