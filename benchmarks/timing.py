@@ -5,9 +5,10 @@ side, on held-out scenes and, where a folder is given, on real clips.
 
 Onset F1 within 50 ms of visible events and envelope r (Pearson at zero lag, 100 Hz), by frame rate, in the clean world
 and in the one with all nuisances; bias: how much later (ms, median) found onsets are than the events; onsets a minute
-invented where things move and nothing sounds. FOLDER holds videos with their own sound, which is only compared with
-(of a folder with clips.jsonl, those marked visible_sync): Pearson of log loudness and of its rise at 31.25 Hz, the
-best within 96 ms, and the share of mismatched clips that agree less (AUC).
+invented where things move and nothing sounds; hits alone against the curve, where tools swing up fast. FOLDER holds
+videos with their own sound, which is only compared with (of a folder with clips.jsonl, those marked visible_sync):
+Pearson of log loudness and of its rise at 31.25 Hz, the best within 96 ms, and the share of mismatched clips that
+agree less (AUC).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import json
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,9 @@ from postsync.media.video import iter_frames
 from postsync.metrics.onsets import OnsetF1, match_onsets
 from postsync.metrics.signals import EnvelopeCorrelation
 from postsync.protocols.clip import Clip
-from postsync.scenes.render import HELD_OUT_SEED, SceneConfig, clean_scenes, full_scenes, render_scene
+from postsync.scenes.families import FAMILIES
+from postsync.scenes.render import HELD_OUT_SEED, HITS, SceneConfig, clean_scenes, full_scenes, render_scene
+from postsync.scenes.shapes import SHAPES
 from postsync.timing.motion import MotionEnvelope
 from postsync.timing.predictor import TimingPredictor
 from postsync.weights import bundled
@@ -70,6 +74,35 @@ def invented(readers: Readers, config: SceneConfig, seeds: range) -> dict[str, f
     return {name: count / (len(seeds) * config.duration_s / 60) for name, count in found.items()}
 
 
+def hits_or_curve(predictor: TimingPredictor, seeds: range) -> dict[str, tuple[float, float, float]]:
+    """Onset F1, and mean r of log loudness and of its rise, of the curve with its listed hits and of all likely hits
+    alone, where tools swing up as fast as down and families that hit are all that sounds."""
+    families = tuple(name for name, shape in SHAPES.items() if shape.impulsive and name in FAMILIES
+                     and FAMILIES[name].motion in HITS)
+    config = full_scenes(size=96, fps=25.0, families=families)
+    config = replace(config, nuisances=replace(config.nuisances, swings=1.0))
+    f1, curves = {"curve": OnsetF1(), "hits alone": OnsetF1()}, dict[str, list[tuple[np.ndarray, np.ndarray]]]()
+    for seed in seeds:
+        clip = render_scene(seed, config)
+        assert clip.envelope is not None
+        read, shape = _read(predictor.reader(), clip), SHAPES[str(clip.label)]
+        alone = read.struck(0.0, clip.duration_s, rise_s=shape.rise_s, ring_s=shape.ring_s, surely=True) or read
+        truth = [event.t for event in clip.events if event.visible and event.t > 0]
+        for name, timing in (("curve", read), ("hits alone", alone)):
+            f1[name].update(timing.onsets_s, truth)
+            curves.setdefault(name, []).append(_on_grid(timing.envelope.values, clip.duration_s))
+        curves.setdefault("truth", []).append(_on_grid(clip.envelope, clip.duration_s))
+    real = curves.pop("truth")
+    return {name: (f1[name].scores().f1, *(own_and_auc([c[k] for c in real], [c[k] for c in of])[0] for k in (0, 1)))
+            for name, of in curves.items()}
+
+
+def _on_grid(envelope: torch.Tensor, duration_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Log loudness and its rise at CURVE_RATE."""
+    grid = np.arange(int(duration_s * CURVE_RATE)) / CURVE_RATE
+    return curves_of(np.interp(grid, np.arange(len(envelope)) / 100, envelope.numpy()))
+
+
 def clip_scores(readers: Readers, folder: Path) -> dict[str, tuple[float, float, float, float]]:
     """Mean r and AUC of log loudness, then of its rise, over the videos of a folder that have sound."""
     real: list[tuple[np.ndarray, np.ndarray]] = []
@@ -85,9 +118,8 @@ def clip_scores(readers: Readers, folder: Path) -> dict[str, tuple[float, float,
         sound = torch.from_numpy(read_audio(path, 16000, mono=True))[0]
         real.append(curves_of(frame_rms(sound, 16000, CURVE_RATE, 0.064).numpy()))
         for name, reader in opened.items():
-            envelope = reader.finish(frames.info.duration_s).envelope.values.numpy()
-            grid = np.arange(int(frames.info.duration_s * CURVE_RATE)) / CURVE_RATE
-            guessed[name].append(curves_of(np.interp(grid, np.arange(len(envelope)) / 100, envelope)))
+            timing = reader.finish(frames.info.duration_s)
+            guessed[name].append(_on_grid(timing.envelope.values, frames.info.duration_s))
     return {name: tuple(v for k in (0, 1) for v in own_and_auc([c[k] for c in real], [c[k] for c in curves]))
             for name, curves in guessed.items()}
 
@@ -158,6 +190,9 @@ def main() -> None:
     for world, scenes in (("clean", clean_scenes), ("full", full_scenes)):
         for name, rate in invented(readers, scenes(size=96, silent=1.0), seeds).items():
             print(f"{world:6s}  {name:10s} {rate:6.2f} onsets a minute invented where nothing sounds")
+    for name, values in hits_or_curve(predictor, seeds).items():
+        print(f"fast up-swings, all nuisances, {name}: onset F1 {values[0]:.3f}, r {values[1]:.3f}, onset r "
+              f"{values[2]:.3f}")
     if arguments.clips is not None:
         for name, values in clip_scores(readers, arguments.clips).items():
             print(f"clips   {name:10s} envelope r {values[0]:.3f} AUC {values[1]:.3f}  onset r {values[2]:.3f} "

@@ -43,7 +43,7 @@ class ReaderEntry:
 
 
 READERS: Mapping[str, ReaderEntry] = {entry.name: entry for entry in (  # in order of preference
-    ReaderEntry("predicted", "two small networks on motion statistics, trained on scenes",
+    ReaderEntry("predicted", "four small networks on motion statistics, trained on scenes",
                 "postsync.timing.predictor:open_reader", weights="timing"),
     ReaderEntry("motion", "a recipe without weights: things that strike stop suddenly",
                 "postsync.timing.motion:open_reader"),
