@@ -75,7 +75,7 @@ class Clock:
         setattr(place, name, timed)
 
 
-def child(clip: Path, folder: Path, steps: int | None) -> None:
+def child(clip: Path, folder: Path, steps: int | None, words: str | None) -> None:
     """Two runs in this process; their stages as JSON. What is in no other stage is counted as decode and timing."""
     clock = Clock()
     with clock("import"):
@@ -98,7 +98,7 @@ def child(clip: Path, folder: Path, steps: int | None) -> None:
     runs = []
     for take in ("cold", "warm"):
         with clock("generate"):
-            result = session.generate(clip, "hammer", pipeline=pipe, seed=1, num_inference_steps=steps)
+            result = session.generate(clip, words, pipeline=pipe, seed=1, num_inference_steps=steps)
         with clock("mux"):
             result.save(folder / f"{take}.mp4")
         runs.append(separated(clock.spent))
@@ -136,12 +136,14 @@ def main() -> None:
     parser.add_argument("--heights", type=int, nargs="+", default=[360, 720, 1080])
     parser.add_argument("--lengths", type=float, nargs="+", default=[8.0], help="seconds")
     parser.add_argument("--steps", type=int, default=None, help="default: the preset's")
+    parser.add_argument("--no-words", action="store_true", help="without a prompt: the picture is looked at")
     parser.add_argument(CHILD, nargs=2, type=Path, default=None, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        child(*arguments.child, arguments.steps)
+        child(*arguments.child, arguments.steps, None if arguments.no_words else "hammer")
         return
     steps = [] if arguments.steps is None else ["--steps", str(arguments.steps)]
+    prompt, words = ([], ["--no-words"]) if arguments.no_words else (["--prompt", "hammer"], [])
     wall, cpu, peak, _ = measure([*COMMAND, "--help"])
     print(f"postsync --help: {wall:.2f} s, CPU {cpu:.2f} s, {peak:.0f} MB")
     with tempfile.TemporaryDirectory() as name:
@@ -149,10 +151,10 @@ def main() -> None:
         for seconds in arguments.lengths:
             for height in arguments.heights:
                 clip = draw_clip(folder / f"{height}p{seconds:g}.mp4", height, seconds)
-                wall, cpu, peak, _ = measure([*COMMAND, "generate", str(clip), "--prompt", "hammer", "--seed", "1",
-                                              "--quiet", "--output", str(folder / "out.mp4"), *steps])
+                wall, cpu, peak, _ = measure([*COMMAND, "generate", str(clip), *prompt, "--seed", "1", "--quiet",
+                                              "--output", str(folder / "out.mp4"), *steps])
                 print(f"\n{seconds:g} s at {height}p, whole command: {wall:.2f} s, CPU {cpu:.2f} s, {peak:.0f} MB")
-                stages = json.loads(measure([sys.executable, __file__, CHILD, str(clip), name, *steps])[3])
+                stages = json.loads(measure([sys.executable, __file__, CHILD, str(clip), name, *steps, *words])[3])
                 print(f"{'stage':<20}{'cold s':>9}{'CPU s':>9}{'warm s':>9}{'CPU s':>9}")
                 for stage in STAGES:
                     numbers = [number for run in stages["runs"] for number in run[stage]]
