@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -96,7 +97,7 @@ def test_a_checkpoint_becomes_a_pipeline_that_generates(parts, tmp_path, capsys)
 
 
 @pytest.mark.parametrize(("system", "changes", "told"), [
-    ("foleygram", {}, "cannot be assembled from a checkpoint; these can: mdg, mgaudio"),
+    ("foleygram", {}, "foleygram has no part"),
     ("mgaudio", {"size": "size=M"}, "it must be S or B or L or XL"),
     ("mgaudio", {"sign": "sign=plus"}, "it must be velocity or paper"),
     ("mgaudio", {"scale": "latent_scale=0"}, "latent_scale is 0"), ("mgaudio", {"codec": None}, "--part codec=FOLDER"),
@@ -110,6 +111,13 @@ def test_what_cannot_be_assembled_is_one_line(parts, cavp, tmp_path, capsys, sys
     assert told in errors
     assert len(errors.splitlines()) == 1
     assert not (tmp_path / "pipe").exists()
+
+
+def test_a_system_without_published_parts_says_which_have_some(parts, tmp_path, capsys, monkeypatch):
+    known = registry.system("foleygram")
+    monkeypatch.setattr(registry, "system", lambda name: replace(known, assembly=None))
+    assert assemble("foleygram", tmp_path, parts) == 2
+    assert "foleygram cannot be assembled from a checkpoint; these can: " in capsys.readouterr().err
 
 
 @pytest.fixture
