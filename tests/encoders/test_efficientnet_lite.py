@@ -13,12 +13,12 @@ import torch
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from postsync.encoders import efficientnet_lite
 from postsync.encoders.efficientnet_lite import (
     LITE0,
     LITE2,
     EfficientNetLite,
     LiteSize,
+    SameConv2d,
     load_efficientnet_lite,
     weights_file,
 )
@@ -80,7 +80,7 @@ def test_a_changed_file_and_a_missing_package_are_named(tmp_path: Path, monkeypa
 
 
 def test_padding_is_that_of_tensorflow() -> None:
-    convolution = efficientnet_lite._Convolution(1, 1, 3, 2)
+    convolution = SameConv2d(1, 1, 3, 2)
     convolution.weight.data = torch.arange(9.0).reshape(1, 1, 3, 3)
     even, odd = torch.ones(1, 1, 4, 4), torch.ones(1, 1, 5, 5)
     assert convolution(even)[0, 0].tolist() == [[36.0, 36.0 - 2 - 5 - 8], [36.0 - 6 - 7 - 8, 8.0]]  # padded at the end

@@ -64,7 +64,7 @@ def test_shots_are_looked_at_one_by_one(tmp_path: Path) -> None:
     assert seen[2].confidence < GUESS
     assert cues_of(seen) == ((0.0, 1.0, soundings()["clock"].prompt), (1.0, 2.0, soundings()["keyboard"].prompt))
     assert [Seen.from_json(json.loads(json.dumps(one.to_json()))) for one in seen] == seen
-    part = look_at(open_picture(tmp_path / "film.mp4"), (1.25, 1.75))
+    part = look_at(open_picture(tmp_path / "film.mp4"), Options(start_s=1.25, duration_s=0.5))
     assert [(one.start_s, one.end_s, one.sound) for one in part] == [(1.25, 1.75, "keyboard")]
 
 

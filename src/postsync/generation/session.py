@@ -117,19 +117,18 @@ class ClipSession:
         """As `takes`, for validated options; `numbers` are those of the takes. Warns only once of each problem."""
         self._check(options, timing, guides, callback)
         options = options.replaced({"seed": options.seed if options.seed >= 0 else fresh_seed()})
+        source = None if timing is not None else timing_source(options, self.pipeline)
+        reader = source if source in READERS else None
+        seen: tuple[Seen, ...] = ()
         with kept_notes() as read:
-            seen: tuple[Seen, ...] = ()
             if options.captioner is not None:
                 options = with_caption(self.picture, options, self._known, on_progress)
             elif looks(options, self.pipeline) and not isinstance(self.picture, NoPicture):
-                source = None if timing is not None else timing_source(options, self.pipeline)
-                options, seen = with_seen(self.picture, options, self._known, source if source in READERS else None,
-                                          on_progress)
+                options, seen = with_seen(self.picture, options, self._known, reader, on_progress)
             conditions = read_conditions(self.picture, options, self.pipeline, timing, known=self._known,
                                          guides=guides, on_progress=on_progress)
-        source = timing_source(options, self.pipeline)
-        if timing is None and source in READERS and conditions.timing is not None:
-            options = options.replaced({"timing": source})  # the actual reader, for the sidecar
+        if reader is not None and conditions.timing is not None:
+            options = options.replaced({"timing": reader})  # the actual reader, for the sidecar
         advised = advice([options], self.pipeline, pictured=not isinstance(self.picture, NoPicture))
         for k in numbers:
             with kept_notes() as made:

@@ -140,10 +140,7 @@ class Timing:
 
     def risen(self, start_s: float, end_s: float) -> Timing:
         """Between two times its hits are where the envelope rises: what is listed is what sounds."""
-        rises = pick_onsets(self.envelope.values, ENVELOPE_RATE)
-        outside = self.onsets_s[(self.onsets_s < start_s) | (self.onsets_s >= end_s)]
-        inside = rises[(rises >= start_s) & (rises < end_s)]
-        return self._with(self.envelope.values, torch.cat([outside, inside]).sort().values)
+        return self.with_span(Timing.of_envelope(self.envelope.values), start_s, end_s)
 
     def steadied(self, start_s: float, end_s: float, floor_db: float = STEADY_DB, smooth_s: float = 0.0) -> Timing:
         """Between two times smooth, and never more than `floor_db` below its peak there (0.5 where it is silent): for

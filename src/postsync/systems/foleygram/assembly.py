@@ -25,11 +25,10 @@ from ...notes import note
 from ...weights.foreign import read_state
 from ...weights.layout import build
 from . import presets
-from .checkpoint import NO_COUNTERPART, State, diffusers_to_sat, read_official, split_official
+from .checkpoint import NO_COUNTERPART, State, diffusers_to_sat, read_official, sat_to_diffusers_keys, split_official
 from .conditioning import FoleyConditioner
 from .controlnet import DiTControlNet
 from .dit import RotaryEmbedding, StableAudioDiT
-from .latents import LatentLayout
 from .pipeline import FoleyGRAMPipeline
 
 log = logging.getLogger(__name__)
@@ -52,15 +51,16 @@ def assemble(checkpoint: Path, gram: Path, control: Path | None = None, *,
     parts, rate = _diffusers(checkpoint) if (checkpoint / "transformer").is_dir() else _stable_audio_tools(checkpoint)
     if control is not None:
         trained, _ = split_official(read_official(control))
-        parts |= {name: trained[name] for name in ("controlnet",) if name in trained}
-        parts["conditioner"] = parts.get("conditioner", {}) | trained.get("conditioner", {})
-        if "controlnet" not in parts:
+        if "controlnet" not in trained:
             raise WeightsError(f"{control}: holds no control branch; name a checkpoint with one.")
+        parts["controlnet"] = trained["controlnet"]
+        parts["conditioner"] = parts.get("conditioner", {}) | trained.get("conditioner", {})
     for name, what in (("transformer", "diffusion transformer"), ("codec", "codec"), ("conditioner", "conditioners of "
                                                                                       "start and length")):
         if not parts.get(name):
             raise WeightsError(f"{checkpoint}: holds no {what}; download all of Stable Audio Open.")
-    transformer = _transformer(parts["transformer"])
+    transformer = build(lambda: StableAudioDiT(**_sizes(parts["transformer"], "transformer")), parts["transformer"],
+                        "Stable Audio Open's transformer")
     codec = parts["codec"] if isinstance(parts["codec"], OobleckCodec) else from_official(parts["codec"],
                                                                                        sampling_rate=rate)
     towers = load_gram(gram)
@@ -68,10 +68,9 @@ def assemble(checkpoint: Path, gram: Path, control: Path | None = None, *,
     branch = (DiTControlNet.from_dit(transformer, depth_factor, "vae") if "controlnet" not in parts else
               build(lambda: DiTControlNet(**_sizes(parts["controlnet"], "controlnet")), parts["controlnet"],
                     "FoleyGRAM's control branch"))
-    channels = transformer.config["io_channels"]
-    preset = replace(presets.paper(), layout={"channels": channels})
+    preset = replace(presets.paper(), layout={"channels": transformer.config["io_channels"]})
     return FoleyGRAMPipeline.from_parts(preset, transformer=transformer, conditioner=conditioner, controlnet=branch,
-                                        layout=LatentLayout(channels=channels), codec=codec, gram=towers)
+                                        codec=codec, gram=towers)
 
 
 def _stable_audio_tools(checkpoint: Path) -> tuple[dict[str, Any], int]:
@@ -99,7 +98,7 @@ def _diffusers(checkpoint: Path) -> tuple[dict[str, Any], int]:
     """The same of a folder in diffusers' layout; the codec is loaded."""
     theirs = _folder_state(checkpoint / "transformer")
     with torch.device("meta"):
-        layout = StableAudioDiT(**_sizes_of_diffusers(theirs)).state_dict()
+        layout = StableAudioDiT(**_sizes(theirs, "transformer", diffusers=True)).state_dict()
     computed, = NO_COUNTERPART  # a table of frequencies, which diffusers does not store
     layout[computed] = RotaryEmbedding(2 * len(layout[computed])).inv_freq
     numbers: State = {}
@@ -124,10 +123,6 @@ def _folder_state(folder: Path) -> State:
     return {key: value for file in files for key, value in read_state(file).items()}
 
 
-def _transformer(state: Mapping[str, Tensor]) -> StableAudioDiT:
-    return build(lambda: StableAudioDiT(**_sizes(state, "transformer")), state, "Stable Audio Open's transformer")
-
-
 def _conditioner(state: Mapping[str, Tensor], gram_dim: int, transformer: StableAudioDiT) -> FoleyConditioner:
     """The conditioner with published numbers, and projections as given, else new from a fixed seed."""
     width = transformer.config["cond_token_dim"]
@@ -146,33 +141,22 @@ def _conditioner(state: Mapping[str, Tensor], gram_dim: int, transformer: Stable
                  new | dict(state), "FoleyGRAM's conditioner")
 
 
-def _sizes(state: Mapping[str, Tensor], part: str) -> dict[str, Any]:
-    """Arguments of the transformer, or of the branch, that tensors in the official names were made with."""
+def _sizes(state: Mapping[str, Tensor], part: str, diffusers: bool = False) -> dict[str, Any]:
+    """Arguments of the transformer, or of the branch, that tensors in the official names, or in diffusers', were made
+    with."""
+
+    def tensor(name: str) -> Tensor:
+        return state[sat_to_diffusers_keys([name])[name][0] if diffusers else name]
+
+    layers = re.compile(r"transformer(?:\.layers|_blocks)\.(\d+)\.")
     try:
-        embed_dim, io_channels = state["transformer.project_in.weight"].shape
-        inner = state["transformer.layers.0.ff.ff.0.proj.weight"].shape[0] // 2
-        sizes = {"io_channels": io_channels, "embed_dim": embed_dim, "depth": _depth(state, r"transformer\.layers"),
-                 "num_heads": embed_dim // HEAD_WIDTH, "cond_token_dim": state["to_cond_embed.0.weight"].shape[1],
-                 "global_cond_dim": state["to_global_embed.0.weight"].shape[1], "ff_mult": inner / embed_dim}
+        embed_dim, io_channels = tensor("transformer.project_in.weight").shape
+        inner = tensor("transformer.layers.0.ff.ff.0.proj.weight").shape[0] // 2
+        sizes = {"io_channels": io_channels, "embed_dim": embed_dim,
+                 "depth": 1 + max(int(found[1]) for key in state if (found := layers.match(key))),
+                 "num_heads": embed_dim // HEAD_WIDTH, "cond_token_dim": tensor("to_cond_embed.0.weight").shape[1],
+                 "global_cond_dim": tensor("to_global_embed.0.weight").shape[1], "ff_mult": inner / embed_dim}
     except (KeyError, ValueError, IndexError) as error:
         raise WeightsError(f"this is no {part} of Stable Audio Open ({error}); is it another model's checkpoint?"
                            ) from error
     return sizes | ({"control_encoder": "vae"} if part == "controlnet" else {})
-
-
-def _sizes_of_diffusers(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The same of tensors in diffusers' names."""
-    try:
-        embed_dim, io_channels = state["proj_in.weight"].shape
-        return {"io_channels": io_channels, "embed_dim": embed_dim, "depth": _depth(state, "transformer_blocks"),
-                "num_heads": embed_dim // HEAD_WIDTH, "cond_token_dim": state["cross_attention_proj.0.weight"].shape[1],
-                "global_cond_dim": state["global_proj.0.weight"].shape[1],
-                "ff_mult": state["transformer_blocks.0.ff.net.0.proj.weight"].shape[0] / 2 / embed_dim}
-    except (KeyError, ValueError, IndexError) as error:
-        raise WeightsError(f"this is no transformer of Stable Audio Open ({error}); is it another model's folder?"
-                           ) from error
-
-
-def _depth(state: Mapping[str, Tensor], prefix: str) -> int:
-    """Number of layers."""
-    return 1 + max(int(found[1]) for key in state if (found := re.match(rf"{prefix}\.(\d+)\.", key)))
